@@ -31,7 +31,7 @@ class _GoodbyeReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Goodbye
     GOODBYE_REASON_UNSPECIFIED: _GoodbyeReason.ValueType  # 0
     """Means GOODBYE_REASON_MOVING."""
     GOODBYE_REASON_STOPPING: _GoodbyeReason.ValueType  # 1
-    """For good: the stream's services are unregistered."""
+    """For good: the stream's services are unregistered. The stream ends with OK once that is stored."""
     GOODBYE_REASON_MOVING: _GoodbyeReason.ValueType  # 2
     """It comes back with a new stream: the stream's services become UNKNOWN(RECONNECT_GRACE) for a while."""
 
@@ -41,7 +41,7 @@ class GoodbyeReason(_GoodbyeReason, metaclass=_GoodbyeReasonEnumTypeWrapper):
 GOODBYE_REASON_UNSPECIFIED: GoodbyeReason.ValueType  # 0
 """Means GOODBYE_REASON_MOVING."""
 GOODBYE_REASON_STOPPING: GoodbyeReason.ValueType  # 1
-"""For good: the stream's services are unregistered."""
+"""For good: the stream's services are unregistered. The stream ends with OK once that is stored."""
 GOODBYE_REASON_MOVING: GoodbyeReason.ValueType  # 2
 """It comes back with a new stream: the stream's services become UNKNOWN(RECONNECT_GRACE) for a while."""
 Global___GoodbyeReason: _TypeAlias = GoodbyeReason  # noqa: Y015
@@ -679,7 +679,7 @@ class GoAway(_message.Message):
     """Why."""
     @_builtins.property
     def reconnect_after(self) -> _duration_pb2.Duration:
-        """How long to wait before the next attempt."""
+        """How long to wait at least before the next attempt. The same for all agents: they spread themselves, with jitter."""
 
     @_builtins.property
     def alternates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

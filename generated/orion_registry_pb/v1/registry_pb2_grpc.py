@@ -176,7 +176,8 @@ class RegistryServiceServicer(object):
         """Streams the services that match, then every change of them. See WatchServicesResponse. Changes of last_heartbeat
         and load alone are not sent. A watcher that takes nothing for 5 s is cut.
 
-        Errors: UNAVAILABLE/NOT_SERVING when the registry stops.
+        Errors: UNAVAILABLE/NOT_SERVING when the registry stops; RESOURCE_EXHAUSTED/QUEUE_FULL with RetryInfo for a watcher
+        that was cut: it may resume.
 
         Who may call: everybody who may read the namespace.
         """
