@@ -1,0 +1,56 @@
+"""How the registry behaves in time: every span, its meaning and its trade-off."""
+
+from dataclasses import dataclass
+
+from orion_registry.errors import bad_field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryConfig:
+    """Spans in seconds. Checked once, when made.
+
+    Attributes:
+        retention_s: how long a dead service stays listed for those who ask why; 0 = until unregistered. Longer shows
+            more history, and keeps more garbage in view of `include_not_ready`.
+        not_seen_s: how long a registered, detached or restored service may take to its first beat before it is
+            UNHEALTHY(NOT_SEEN). Promise 7 needs at least 10.
+        reconnect_grace_s: how long a service whose stream ended with an announced return stays UNKNOWN. Agents come
+            back within 2 s (their back-off cap) plus a handshake; references/reliability-security.md 1.3.
+        go_away_s: how long agents are told to stay away when the registry shuts down.
+        beat_budget: beats a second that all agents together may send; the interval widens to stay below. One beat
+            costs about 100 us of CPU with grpc.aio, so 2,000 is a fifth of a core.
+        beats_missed: silence, in intervals, until an agent is told it will be taken for dead.
+        epoch_block: epochs reserved in the store at a time. A crash skips the rest of a block.
+        history: revisions kept for resuming watches.
+        views: selectors whose answer is kept up to date; more cost memory and a little on every edge.
+    """
+
+    retention_s: float = 60.0
+    not_seen_s: float = 10.0
+    reconnect_grace_s: float = 6.0
+    go_away_s: float = 0.5
+    beat_budget: float = 2_000.0
+    beats_missed: int = 3
+    epoch_block: int = 1_048_576
+    history: int = 16_384
+    views: int = 256
+
+    def __post_init__(self) -> None:
+        """Checks every field; the message names it."""
+        for name, least, most in _BOUNDS:
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise bad_field(name, f"{least:g} to {most:.10g}", value)
+
+
+_BOUNDS = (
+    ("retention_s", 0, 30 * 86_400),
+    ("not_seen_s", 10, 3_600),
+    ("reconnect_grace_s", 1, 3_600),
+    ("go_away_s", 0, 60),
+    ("beat_budget", 1, 1_000_000),
+    ("beats_missed", 2, 100),
+    ("epoch_block", 4_096, 2**40),
+    ("history", 1, 10_000_000),
+    ("views", 1, 100_000),
+)

@@ -1,0 +1,36 @@
+"""Secrets of registrations: only their hashes are kept, and payloads are remembered by hash too."""
+
+import hashlib
+import hmac
+from dataclasses import fields
+from typing import Protocol
+
+from orion_registry.core.model import ServiceSpec
+
+
+class SecretMaker(Protocol):
+    """Makes a secret for an agent that brought none; the randomness lives outside the core."""
+
+    def secret(self, service_id: str, request_id: str) -> str:
+        """A secret of 32 bytes or more; within one life of the daemon the same for the same non-empty request_id."""
+        ...
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 as hex. Secrets are random and long, so no salt or stretching is needed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def secret_matches(secret: str, secret_hash: str) -> bool:
+    """Whether the secret has this hash, in constant time."""
+    return hmac.compare_digest(hash_secret(secret), secret_hash)
+
+
+def payload_hash(spec: ServiceSpec, secret: str, takeover: bool) -> str:
+    """Hash of all that a registration asked for; equal for a retry, different for another payload."""
+    digest = hashlib.sha256()
+    for field in fields(spec):
+        if field.name != "metadata_scalars":  # a part of metadata_json
+            digest.update(f"{field.name}={getattr(spec, field.name)!r}\n".encode("utf-8", "surrogatepass"))
+    digest.update(f"{hash_secret(secret)} {takeover}".encode())
+    return digest.hexdigest()

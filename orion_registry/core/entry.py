@@ -1,0 +1,88 @@
+"""One registered service as it lives: its published snapshot, and what changes too often to publish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orion_registry.core.model import Load, ServiceSpec, ServiceStatus, Snapshot, StatusReason
+
+if TYPE_CHECKING:
+    from orion_registry.core.sessions import HeartbeatSession
+
+
+Encoded = tuple[Snapshot, float | None, Load | None, bytes]
+
+
+class Pulse:
+    """When something was last heard of; the services of one stream share one, so a beat costs the same for all."""
+
+    __slots__ = ("mono", "wall")
+
+    def __init__(self, mono: float, wall: float) -> None:
+        self.mono = mono
+        self.wall = wall
+
+
+class Entry:
+    """A service in the catalog. Only the core changes it.
+
+    Attributes:
+        snapshot: what is published; replaced at every edge.
+        ordinal: place in the order of registration; pages and views are sorted by it.
+        liveness: the liveness state and since when.
+        self_report: what the agent says of itself and since when; UNSPECIFIED = nothing.
+        load: last load reported.
+        pulse: when it was last heard of; None = never in this life of the daemon.
+        epoch: the highest epoch given for it.
+        used_epoch: the highest epoch that its holder has used; lower ones are stale.
+        streams: heartbeat streams that carry it, with the epoch of each; nearly always one at most.
+        deadline: monotonic seconds of its next DEADLINE; None = none.
+        armed: the deadline that the deadline heap knows; never later than `deadline`.
+        encoded: belongs to the wire floor: its last bytes, with the snapshot, last_beat_wall and load that they show.
+    """
+
+    __slots__ = (
+        "armed",
+        "deadline",
+        "encoded",
+        "epoch",
+        "liveness",
+        "load",
+        "ordinal",
+        "pulse",
+        "self_report",
+        "self_report_wall",
+        "snapshot",
+        "streams",
+        "used_epoch",
+    )
+
+    def __init__(self, ordinal: int, snapshot: Snapshot, liveness: StatusReason) -> None:
+        self.ordinal = ordinal
+        self.snapshot = snapshot
+        self.liveness = liveness
+        self.self_report = ServiceStatus.UNSPECIFIED
+        self.self_report_wall = 0.0
+        self.load: Load | None = None
+        self.pulse: Pulse | None = None
+        self.epoch = 0
+        self.used_epoch = 0
+        self.streams: dict[HeartbeatSession, int] = {}
+        self.deadline: float | None = None
+        self.armed: float | None = None
+        self.encoded: Encoded | None = None
+
+    @property
+    def service_id(self) -> str:
+        """Id of the service."""
+        return self.snapshot.record.spec.service_id
+
+    @property
+    def spec(self) -> ServiceSpec:
+        """What its agent wrote."""
+        return self.snapshot.record.spec
+
+    @property
+    def last_beat_wall(self) -> float | None:
+        """When it was last heard of, by the wall clock; None = never in this life of the daemon."""
+        return self.pulse.wall if self.pulse else None

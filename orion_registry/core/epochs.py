@@ -1,0 +1,51 @@
+"""Epochs: one store-wide counter, handed out from blocks that were stored before use."""
+
+from orion_registry.errors import Reason, Unavailable
+
+
+class EpochCounter:
+    """Gives each session an epoch above all earlier ones, over crashes too.
+
+    A block is reserved by storing its upper bound first; after a crash counting goes on above the bound, so the rest of
+    the block is skipped and no epoch is given twice.
+    """
+
+    __slots__ = ("_below", "_block", "_next")
+
+    def __init__(self, block: int) -> None:
+        self._block = block
+        self._next = 1
+        self._below = 1
+
+    def restore(self, below: int) -> None:
+        """Goes on above everything that an earlier life may have given."""
+        self._next = self._below = below
+
+    @property
+    def wanted(self) -> int | None:
+        """Upper bound to store next, or None while more than half a block is left."""
+        return None if self.left > self._block // 2 else self._below + self._block
+
+    @property
+    def left(self) -> int:
+        """How many epochs can be given without the store."""
+        return self._below - self._next
+
+    def reserved(self, below: int) -> None:
+        """The store holds this bound now. A smaller one than known changes nothing."""
+        self._below = max(self._below, below)
+
+    def require(self, keep: int) -> None:
+        """Raises `Unavailable` unless more than `keep` epochs are left."""
+        if self.left <= keep:
+            raise Unavailable(Reason.STORE_DOWN, "no epochs are reserved: the store takes no writes", retry_after_s=1.0)
+
+    def was_given(self, epoch: int) -> bool:
+        """Whether this life or an earlier one may have given this epoch."""
+        return 0 <= epoch < self._next
+
+    def take(self) -> int:
+        """The next epoch. Callers made sure by `require` that there is one."""
+        epoch = self._next
+        self._next += 1
+        return epoch

@@ -1,0 +1,37 @@
+"""Stored facts: all that survives the daemon. Never beats, load, leases or revisions."""
+
+from dataclasses import dataclass
+
+from orion_registry.core.model import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A service's record, new or changed."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """A service is gone."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveEpochs:
+    """Epochs below this bound may have been given."""
+
+    below: int
+
+
+Fact = Put | Delete | ReserveEpochs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a store holds: the sum of its facts. epochs_below is 1 where nothing was ever reserved."""
+
+    records: tuple[Record, ...] = ()
+    epochs_below: int = 1

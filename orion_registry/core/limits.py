@@ -1,0 +1,46 @@
+"""The one table of limits on what comes in. Configuration may not raise them: clients rely on them."""
+
+import re
+from typing import Final
+
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+"""Form of service_id, agent_id, service_name, service_type, namespace, protocol."""
+ID_RULE: Final = "1 to 128 of A-Z a-z 0-9 . _ : - and begin with a letter or digit"
+
+TEXT: Final = 128
+"""Characters of version, zone, request_id, instance_id, sdk, a feature, a load's name."""
+LABEL: Final = 128
+"""Characters of a capability or tag."""
+LABELS: Final = 64
+"""Capabilities, tags or features of one service; terms of one kind in a selector."""
+
+METADATA_KEYS: Final = 64
+METADATA_DEPTH: Final = 8
+METADATA_BYTES: Final = 16 * 1024
+"""Of metadata as canonical JSON in UTF-8."""
+
+HOST: Final = 253
+"""Characters of a host name (RFC 1035 section 2.3.4, less the root dot and length octets)."""
+URL: Final = 2048
+PORT: Final = 65_535
+WEIGHT: Final = 1000.0
+COUNT: Final = 1_000_000
+"""max_concurrency, in_flight, queue_depth."""
+UTILIZATION: Final = 100.0
+NAMED_LOADS: Final = 16
+
+TTL_MIN_S: Final = 1.0
+TTL_MAX_S: Final = 86_400.0
+RETENTION_MAX_S: Final = 30 * 86_400.0
+
+SECRET_MIN: Final = 32
+SECRET_MAX: Final = 256
+"""Bytes of a secret in UTF-8."""
+
+SESSIONS: Final = 1000
+"""Services in one frame, and on one heartbeat stream."""
+
+PAGE_DEFAULT: Final = 100
+PAGE_MAX: Final = 1000
+PAGE_BYTES: Final = 1024 * 1024
+"""Bytes of services in one DiscoverServices answer."""

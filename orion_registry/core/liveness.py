@@ -1,0 +1,87 @@
+"""Liveness of one service: states, events, and the one table of transitions (drawn in docs/design.md)."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from orion_registry.core.config import RegistryConfig
+from orion_registry.core.model import LivenessMode, ServiceSpec
+from orion_registry.core.model import StatusReasonCode as State
+
+
+class Event(Enum):
+    """What can happen to a service's liveness."""
+
+    CLAIMED = auto()
+    """Registered, or claimed anew without its secret."""
+    SESSION = auto()
+    """A hello or attach was accepted for it."""
+    BEAT = auto()
+    """A unary beat came."""
+    DETACHED = auto()
+    """Its agent took it off the stream, or said goodbye for good."""
+    ENDED = auto()
+    """The last stream that carried it ended without a goodbye."""
+    MOVING = auto()
+    """The last stream that carried it ended with an announced return."""
+    DEADLINE = auto()
+    """Its deadline passed."""
+
+
+START: Mapping[LivenessMode, State] = {
+    LivenessMode.STREAM: State.AWAITING_BEAT,
+    LivenessMode.TTL: State.AWAITING_BEAT,
+    LivenessMode.STATIC: State.STATIC,
+}
+"""State after CLAIMED, by mode."""
+
+RESTORED: Mapping[LivenessMode, State] = {
+    LivenessMode.STREAM: State.RESTORED,
+    LivenessMode.TTL: State.RESTORED,
+    LivenessMode.STATIC: State.STATIC,
+}
+"""State of a service that was read back from the store, by mode."""
+
+ALWAYS: Mapping[Event, State] = {
+    Event.SESSION: State.STREAM_OPEN,
+    Event.BEAT: State.BEATING,
+    Event.DETACHED: State.AWAITING_BEAT,
+    Event.ENDED: State.DISCONNECTED,
+    Event.MOVING: State.RECONNECT_GRACE,
+}
+"""State after these events, from any state."""
+
+OVERDUE: Mapping[State, State] = {
+    State.AWAITING_BEAT: State.NOT_SEEN,
+    State.RESTORED: State.NOT_SEEN,
+    State.RECONNECT_GRACE: State.NOT_SEEN,
+    State.BEATING: State.SILENT,
+}
+"""State after DEADLINE. The dead have deadlines too: theirs end in removal, see `DEAD`."""
+
+DEAD = frozenset({State.DISCONNECTED, State.SILENT, State.NOT_SEEN})
+"""States whose deadline is the retention."""
+
+
+def next_state(state: State, event: Event, mode: LivenessMode) -> State:
+    """The state after an event."""
+    if event is Event.CLAIMED:
+        return START[mode]
+    if event is Event.DEADLINE:
+        return OVERDUE[state]
+    return ALWAYS[event]
+
+
+def time_allowed(state: State, spec: ServiceSpec, config: RegistryConfig) -> float | None:
+    """Seconds that a service may stay in a state before its DEADLINE; None = for ever."""
+    if state in DEAD:
+        retention_s = config.retention_s if spec.retention_s is None else spec.retention_s
+        return retention_s or None
+    match state:
+        case State.BEATING:
+            return spec.liveness_ttl_s
+        case State.AWAITING_BEAT | State.RESTORED:
+            beats_by = spec.liveness_ttl_s if spec.liveness is LivenessMode.TTL else 0.0
+            return max(config.not_seen_s, beats_by)
+        case State.RECONNECT_GRACE:
+            return config.reconnect_grace_s
+    return None

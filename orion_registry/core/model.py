@@ -1,0 +1,210 @@
+"""The values that the registry is about. All are immutable; the catalog swaps them whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+Scalar = str | float | bool | None
+
+
+class ServiceStatus(IntEnum):
+    """Effective status. Numbers are those of the wire."""
+
+    UNSPECIFIED = 0
+    HEALTHY = 1
+    UNHEALTHY = 2
+    STARTING = 3
+    STOPPING = 4
+    UNKNOWN = 5
+
+
+class StatusReasonCode(IntEnum):
+    """Why a service has its status; `core/status.py` says which. Numbers are those of the wire."""
+
+    STREAM_OPEN = 1
+    BEATING = 2
+    STATIC = 3
+    CHECK_OK = 4
+    LATE = 5
+    HELD = 6
+    STUCK = 7
+    CHECK_STALE = 8
+    EJECTED = 9
+    PROBATION = 10
+    RESTORED = 11
+    RECONNECT_GRACE = 12
+    OWNER_LOST = 13
+    AWAITING_BEAT = 14
+    AWAITING_CHECK = 15
+    DRAINING = 16
+    DRAINED = 17
+    MAINTENANCE = 18
+    DISCONNECTED = 19
+    SILENT = 20
+    NOT_SEEN = 21
+    CHECK_FAILED = 22
+    QUARANTINED = 23
+    SELF_REPORTED = 24
+
+
+class LivenessMode(IntEnum):
+    """How the registry knows that a service is alive. Numbers are those of the wire."""
+
+    STREAM = 1
+    TTL = 2
+    CHECK = 3
+    STATIC = 4
+
+
+class RemovalReason(IntEnum):
+    """Why a service left a watcher's view. Numbers are those of the wire."""
+
+    OUT_OF_VIEW = 1
+    UNREGISTERED = 2
+    EXPIRED = 3
+    REMOVED = 4
+
+
+class Role(StrEnum):
+    """What an identity may do; enforced once identities are configured."""
+
+    AGENT = "agent"
+    CALLER = "caller"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """An instant: `mono` seconds decide, `wall` seconds since 1970 are a label."""
+
+    mono: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who gives a command.
+
+    identity is empty while none is configured; address is the peer's, empty for a Unix socket and in process.
+    """
+
+    identity: str = ""
+    roles: frozenset[Role] = frozenset(Role)
+    namespace: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Load as an agent reports it."""
+
+    in_flight: int = 0
+    queue_depth: int = 0
+    utilization: float = 0.0
+    named: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """What an agent owns of a service: everything that it may write. Valid once `validation.check_spec` returned it.
+
+    metadata_json is canonical JSON (sorted keys, no spaces); metadata_scalars its top-level scalars, for selectors.
+    retention_s None means the registry's default, 0 never.
+    """
+
+    namespace: str = "default"
+    service_id: str = ""
+    agent_id: str
+    service_name: str
+    service_type: str = "agent"
+    host: str = ""
+    port: int = 0
+    protocol: str = "http"
+    version: str = "1.0.0"
+    zone: str = ""
+    capabilities: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata_json: str = "{}"
+    metadata_scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    weight: float = 1.0
+    max_concurrency: int = 0
+    health_check_url: str = ""
+    check_count: int = 0
+    liveness: LivenessMode = LivenessMode.STREAM
+    liveness_ttl_s: float = 30.0
+    retention_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the store keeps of a service.
+
+    generation rises by 1 with every stored change; used_epoch is the highest epoch that its holder had used then;
+    registered_wall is a label; request_id and payload_hash make the last registration idempotent.
+    """
+
+    spec: ServiceSpec
+    secret_hash: str
+    identity: str
+    generation: int
+    used_epoch: int
+    registered_wall: float
+    request_id: str
+    payload_hash: str
+
+    @property
+    def service_id(self) -> str:
+        """The key of the record; one per natural key."""
+        return self.spec.service_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReason:
+    """One reason that holds, and since when by the wall clock (a label)."""
+
+    code: StatusReasonCode
+    since_wall: float
+
+
+class Snapshot:
+    """A service as the world sees it between two edges; never changed once published.
+
+    `encoded` belongs to the wire floor: the bytes of this snapshot, made at most once.
+    """
+
+    __slots__ = ("encoded", "epoch", "ready", "reasons", "record", "revision", "status", "tier")
+
+    def __init__(
+        self,
+        *,
+        record: Record,
+        status: ServiceStatus,
+        reasons: tuple[StatusReason, ...],
+        ready: bool,
+        tier: int,
+        epoch: int,
+        revision: int,
+    ) -> None:
+        self.record = record
+        self.status = status
+        self.reasons = reasons
+        self.ready = ready
+        self.tier = tier
+        self.epoch = epoch
+        self.revision = revision
+        self.encoded: bytes | None = None
+
+    @property
+    def service_id(self) -> str:
+        """Id of the service."""
+        return self.record.spec.service_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRef:
+    """Who speaks for a service: its id, the epoch last given for it, the secret of its registration."""
+
+    service_id: str
+    epoch: int
+    secret: str = field(repr=False)

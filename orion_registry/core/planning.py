@@ -1,0 +1,234 @@
+"""Plans of durable commands: what they would store. Only read here; nothing changes until a plan is applied."""
+
+import ipaddress
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from orion_registry.core.authority import authorize
+from orion_registry.core.commands import Command, Register, Registered, Remove, Removed, Unregister, Update
+from orion_registry.core.credentials import SecretMaker, hash_secret, payload_hash, secret_matches
+from orion_registry.core.entry import Entry
+from orion_registry.core.facts import Delete, Fact, Put
+from orion_registry.core.fleet import Fleet
+from orion_registry.core.keys import natural_key, service_id_of
+from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
+from orion_registry.core.updating import merged
+from orion_registry.core.validation import check_secret, check_spec, check_text
+from orion_registry.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Reason,
+    bad_field,
+)
+
+LIVE_RETRY_S = 1.0
+"""When to try again while another session is live: soon after the kernel tells of a crashed peer."""
+
+IN_FLIGHT = 1_024
+"""Epochs that registrations planned before this one may still take: as many as can be in flight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Stores the record of a new service or of a claim; `anew` voids every earlier session. secret: as made for it."""
+
+    record: Record
+    secret: str = field(repr=False)
+    anew: bool
+
+    @property
+    def fact(self) -> Fact:
+        """What the store is to keep."""
+        return Put(record=self.record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Stores the changed record of a service."""
+
+    record: Record
+
+    @property
+    def fact(self) -> Fact:
+        """What the store is to keep."""
+        return Put(record=self.record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Deletes the record of a service."""
+
+    service_id: str
+    reason: RemovalReason
+
+    @property
+    def fact(self) -> Fact:
+        """What the store is to forget."""
+        return Delete(service_id=self.service_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Nothing is to be stored: this is the answer."""
+
+    result: Registered | Removed
+
+
+Plan = Registration | Change | Removal | Settled
+
+
+def key_of(command: Command) -> str:
+    """The service that a command concerns; commands of one service run one after the other."""
+    match command:
+        case Register():
+            return service_id_of(command.spec)
+        case Update() | Unregister():
+            return command.ref.service_id
+        case Remove():
+            return command.service_id
+
+
+def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now: Now) -> Plan:
+    """Says what a command would store.
+
+    Raises:
+        RegistryError: the command is refused; see the RPC of the same name.
+    """
+    match command:
+        case Register():
+            return _plan_register(fleet, secrets, command, actor, now)
+        case Update():
+            return _plan_update(fleet, command, actor, now)
+        case Unregister():
+            authorize(fleet, command.ref, now)
+            return Removal(service_id=command.ref.service_id, reason=RemovalReason.UNREGISTERED)
+        case Remove():
+            return _plan_remove(fleet, command)
+
+
+# Registering.
+
+
+def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor: Actor, now: Now) -> Plan:
+    check_text("request_id", command.request_id)
+    if command.secret:
+        check_secret("secret", command.secret)
+    asked = check_spec(command.spec)
+    spec = replace(asked, service_id=service_id_of(asked), host=_reachable_host(asked.host, actor))
+    payload = payload_hash(asked, command.secret, command.takeover)
+    fleet.epochs.require(IN_FLIGHT)
+    entry = fleet.catalog.get(spec.service_id)
+    held = None if entry is None else entry.snapshot.record
+    made = "" if command.secret else secrets.secret(spec.service_id, command.request_id)
+    claim = _Claim.NEW if entry is None else _judge_claim(entry, spec, command, made, payload, actor)
+    if entry is not None and claim is _Claim.RETRY:
+        return Settled(result=_registered(entry, made))
+    record = Record(
+        spec=spec,
+        secret_hash=hash_secret(command.secret or made),
+        identity=actor.identity,
+        generation=1 if held is None else held.generation + 1,
+        used_epoch=0 if entry is None else entry.used_epoch,
+        registered_wall=now.wall if held is None else held.registered_wall,
+        request_id=command.request_id,
+        payload_hash=payload,
+    )
+    return Registration(record=record, secret=made, anew=claim is not _Claim.UPDATE)
+
+
+def _registered(entry: Entry, secret: str) -> Registered:
+    snapshot = entry.snapshot
+    return Registered(entry=entry, secret=secret, revision=snapshot.revision, created=snapshot.record.generation == 1)
+
+
+class _Claim(Enum):
+    """What a registration is to the service that it names."""
+
+    NEW = auto()
+    RETRY = auto()
+    UPDATE = auto()
+    TAKEOVER = auto()
+
+
+def _judge_claim(entry: Entry, spec: ServiceSpec, command: Register, made: str, payload: str, actor: Actor) -> _Claim:
+    """What a registration is to a service that is already there, or the error that it is refused with."""
+    held = entry.snapshot.record
+    if natural_key(held.spec) != natural_key(spec):
+        namespace, agent_id, _ = natural_key(held.spec)
+        message = (
+            f"service.service_id: {spec.service_id!r} belongs to agent {agent_id!r} in {namespace!r}; choose another"
+        )
+        raise AlreadyExists(Reason.AGENT_IN_USE, message)
+    if command.request_id and command.request_id == held.request_id:
+        if payload != held.payload_hash:
+            message = f"request_id: {command.request_id!r} was used with another payload; a new request needs a new id"
+            raise InvalidArgument(Reason.REQUEST_ID_REUSED, message)
+        same_caller = bool(command.secret) or held.identity == actor.identity
+        if same_caller and secret_matches(command.secret or made, held.secret_hash):  # made: not in an earlier life
+            return _Claim.RETRY
+    if command.secret and secret_matches(command.secret, held.secret_hash):
+        return _Claim.UPDATE
+    if held.identity != actor.identity:
+        raise PermissionDenied(Reason.NOT_OWNER, f"{spec.service_id!r} was registered by another identity")
+    if is_live(entry) and not command.takeover:
+        message = f"a live session holds {spec.service_id!r}: wait for its end, bring its secret, or set takeover"
+        raise AlreadyExists(Reason.AGENT_IN_USE, message, retry_after_s=LIVE_RETRY_S)
+    return _Claim.TAKEOVER
+
+
+def is_live(entry: Entry) -> bool:
+    """Whether somebody holds the service now: an open stream, or a beat within its ttl."""
+    return bool(entry.streams) or entry.liveness.code is StatusReasonCode.BEATING
+
+
+def _reachable_host(host: str, actor: Actor) -> str:
+    """The host that callers will use: an empty one means the address that the registration came from."""
+    peer = actor.address or "127.0.0.1"  # no address: a Unix socket, or in process
+    if not host:
+        return peer
+    if _is(host, "unspecified"):
+        raise bad_field("service.host", "an address that callers can reach, or empty for the peer's", host)
+    if _is(host, "loopback") and not _is(peer, "loopback"):
+        rule = f"reachable for callers: it came from {peer}, so leave it empty or give that machine's address"
+        raise bad_field("service.host", rule, host)
+    return host
+
+
+def _is(host: str, what: str) -> bool:
+    if host.lower() == "localhost":
+        return what == "loopback"
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False  # a name; whoever resolves it will see
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(getattr(mapped, f"is_{what}"))
+
+
+# Changing and removing.
+
+
+def _plan_update(fleet: Fleet, command: Update, actor: Actor, now: Now) -> Plan:
+    entry = authorize(fleet, command.ref, now)
+    held = entry.snapshot.record
+    if command.etag and command.etag != held.generation:
+        message = f"etag: {command.etag} is stale, the generation is {held.generation}; read again, then update"
+        raise FailedPrecondition(Reason.STALE_ETAG, message)
+    spec = check_spec(merged(held.spec, command.spec, command.paths))
+    if "host" in command.paths:
+        spec = replace(spec, host=_reachable_host(spec.host, actor))
+    return Change(record=replace(held, spec=spec, generation=held.generation + 1, used_epoch=entry.used_epoch))
+
+
+def _plan_remove(fleet: Fleet, command: Remove) -> Plan:
+    bound = command.at_revision or command.at_epoch
+    entry = fleet.catalog.get(command.service_id) if bound else fleet.require(command.service_id)
+    if (
+        entry is None
+        or (command.at_revision and entry.snapshot.revision != command.at_revision)
+        or (command.at_epoch and entry.epoch != command.at_epoch)
+    ):
+        return Settled(result=Removed(revision=0))
+    return Removal(service_id=command.service_id, reason=command.reason)

@@ -1,0 +1,230 @@
+"""The front door of the core: commands and an instant go in; answers, edges and frames come out.
+
+Durable commands go through two calls, so that nothing is acknowledged before it is stored:
+
+    plan(command) -> Plan      reads only, may refuse
+    (the shell stores plan.fact)
+    apply(plan) -> Result      changes memory, gives revision and epoch, cannot fail
+
+Between the two the shell holds back other commands for the same service (`key_of`). Everything else, the soft edges, is
+applied at once.
+"""
+
+from collections.abc import Callable
+
+from orion_registry.core import planning
+from orion_registry.core.authority import authorize, void_streams
+from orion_registry.core.commands import Command, Registered, Remove, Removed, Result, Updated
+from orion_registry.core.config import RegistryConfig
+from orion_registry.core.credentials import SecretMaker
+from orion_registry.core.entry import Entry, Pulse
+from orion_registry.core.facts import ReserveEpochs, Stored
+from orion_registry.core.fleet import Fleet, Publish
+from orion_registry.core.frames import LostReason
+from orion_registry.core.liveness import DEAD, RESTORED, START, Event
+from orion_registry.core.model import Actor, LivenessMode, Load, Now, RemovalReason, ServiceStatus, SessionRef
+from orion_registry.core.paging import Page, page_of
+from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
+from orion_registry.core.selector import Selector, check_selector
+from orion_registry.core.sessions import HeartbeatSession, mode_of
+from orion_registry.core.validation import check_load
+from orion_registry.core.watching import WatchBuffer
+from orion_registry.errors import FailedPrecondition, Reason
+
+REMOVAL_RETRY_S = 5.0
+"""When a removal is tried again that the store did not take."""
+
+_LOST = {RemovalReason.UNREGISTERED: LostReason.UNREGISTERED}
+
+
+class Registry:
+    """The registry's state and rules.
+
+    Args:
+        config: spans and sizes.
+        secrets: makes secrets for agents that bring none.
+        history_id: names this life; revisions of another life mean nothing here.
+        publish: takes every edge.
+    """
+
+    def __init__(self, config: RegistryConfig, secrets: SecretMaker, history_id: str, publish: Publish) -> None:
+        self.config = config
+        self.history_id = history_id
+        self._secrets = secrets
+        self._fleet = Fleet(config, publish)
+
+    # Start and end.
+
+    def restore(self, stored: Stored, now: Now) -> None:
+        """Takes in what the store held. Nothing is declared dead because the daemon was away."""
+        self._fleet.epochs.restore(stored.epochs_below)
+        for record in stored.records:
+            self._fleet.add(record, RESTORED[record.spec.liveness], now, restored=True)
+
+    def stop_judging(self) -> None:
+        """From now on the end of a stream says nothing: the daemon itself is about to end them."""
+        self._fleet.judging = False
+
+    # Reads.
+
+    @property
+    def revision(self) -> int:
+        """Revision of the latest edge."""
+        return self._fleet.revision
+
+    def __len__(self) -> int:
+        """Services registered."""
+        return len(self._fleet.catalog)
+
+    def get(self, service_id: str) -> Entry:
+        """One service, ready or not.
+
+        Raises:
+            NotFound: NO_SUCH_SERVICE.
+        """
+        return self._fleet.require(service_id)
+
+    def discover(self, selector: Selector, page_size: int = 0, page_token: str = "") -> Page:
+        """One page of the services that match, in the order of their registration.
+
+        Raises:
+            InvalidArgument: BAD_FIELD, BAD_PAGE_TOKEN.
+        """
+        view = self._fleet.views.get(selector)
+        return page_of(view, page_size, page_token, self.history_id)
+
+    def watch(self, selector: Selector, start_revision: int = 0, history_id: str = "") -> WatchBuffer:
+        """A watcher's buffer: a snapshot, or all since `start_revision` if the history reaches that far.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+        """
+        selector = check_selector(selector)
+        buffer = WatchBuffer(selector)
+        known = self._fleet.history.since(start_revision, self.revision) if history_id == self.history_id else None
+        if known is not None:
+            buffer.resume(known, start_revision)
+        else:
+            shown = [entry.snapshot for entry in self._fleet.catalog.matching(selector)]
+            members = [snapshot for snapshot in shown if selector.shows(snapshot)]
+            buffer.start(members, resync=start_revision != 0)
+        return buffer
+
+    # The durable lane.
+
+    @property
+    def epochs_wanted(self) -> ReserveEpochs | None:
+        """The reservation to store soon, so that epochs never run out; None if there are enough."""
+        below = self._fleet.epochs.wanted
+        return None if below is None else ReserveEpochs(below=below)
+
+    def epochs_reserved(self, fact: ReserveEpochs) -> None:
+        """The store holds this reservation."""
+        self._fleet.epochs.reserved(fact.below)
+
+    def plan(self, command: Command, actor: Actor, now: Now) -> Plan:
+        """What a command would store.
+
+        Raises:
+            RegistryError: the command is refused.
+        """
+        return planning.plan(self._fleet, self._secrets, command, actor, now)
+
+    def apply(self, plan: Plan, now: Now) -> Result:
+        """Makes a stored plan true."""
+        match plan:
+            case Settled():
+                return plan.result
+            case Registration():
+                return self._register(plan, now)
+            case Change():
+                entry = self._fleet.require(plan.record.service_id)
+                self._fleet.rewritten(entry, plan.record, now)
+                return Updated(entry=entry, revision=self.revision)
+            case Removal():
+                entry = self._fleet.require(plan.service_id)
+                void_streams(entry, _LOST.get(plan.reason, LostReason.REMOVED))
+                self._fleet.remove(entry, plan.reason)
+                return Removed(revision=self.revision)
+
+    def _register(self, plan: Registration, now: Now) -> Registered:
+        record = plan.record
+        entry = self._fleet.catalog.get(record.service_id)
+        created = entry is None
+        if entry is None:
+            entry = self._fleet.add(record, START[record.spec.liveness], now)
+        elif plan.anew or record.spec.liveness is not entry.spec.liveness:
+            self._claim_anew(entry, plan, now)
+        else:
+            self._fleet.rewritten(entry, record, now)
+            if entry.liveness.code in DEAD:  # whoever brings the secret is alive, and is about to say hello
+                self._fleet.happened(entry, Event.CLAIMED, now)
+        return Registered(entry=entry, secret=plan.secret, revision=self.revision, created=created)
+
+    def _claim_anew(self, entry: Entry, plan: Registration, now: Now) -> None:
+        """Another life of the agent, or another way to know of it: earlier sessions are void."""
+        void_streams(entry, LostReason.SUPERSEDED)
+        entry.used_epoch, entry.epoch = entry.epoch, self._fleet.epochs.take()
+        entry.load, entry.pulse = None, None
+        entry.self_report = ServiceStatus.UNSPECIFIED
+        self._fleet.happened(entry, Event.CLAIMED, now, record=plan.record)
+
+    # The soft lane.
+
+    def open_stream(self, actor: Actor, wake: Callable[[], None]) -> HeartbeatSession:
+        """A session for a heartbeat stream; `wake` is called when it has something to send."""
+        self._fleet.pace.opened()
+        return HeartbeatSession(self._fleet, actor, wake)
+
+    def close_stream(self, session: HeartbeatSession, now: Now) -> None:
+        """The stream is over."""
+        self._fleet.pace.closed()
+        session.close(now)
+
+    def report_status(self, ref: SessionRef, status: ServiceStatus, now: Now) -> Entry:
+        """Takes what a service says of itself. It never hides missing liveness.
+
+        Raises:
+            RegistryError: see `authority.authorize`.
+        """
+        entry = authorize(self._fleet, ref, now)
+        self._fleet.reported(entry, status, now)
+        return entry
+
+    def beat(self, ref: SessionRef, load: Load | None, self_status: ServiceStatus, now: Now) -> Entry:
+        """Takes a unary beat.
+
+        Raises:
+            InvalidArgument: a load figure beyond its limit.
+            FailedPrecondition: WRONG_MODE, the service has another liveness mode.
+            RegistryError: see `authority.authorize`.
+        """
+        if load is not None:
+            check_load("load", load)
+        entry = authorize(self._fleet, ref, now)
+        if entry.spec.liveness is not LivenessMode.TTL:
+            raise FailedPrecondition(Reason.WRONG_MODE, f"unary beats need LIVENESS_MODE_TTL, {mode_of(entry)}")
+        entry.pulse = Pulse(now.mono, now.wall)
+        entry.load = load or entry.load
+        if self_status is not ServiceStatus.UNSPECIFIED:
+            self._fleet.reported(entry, self_status, now)
+        self._fleet.happened(entry, Event.BEAT, now)
+        return entry
+
+    # Time.
+
+    def next_deadline(self) -> float | None:
+        """Monotonic seconds at which `advance` may have something to do; None = never."""
+        return self._fleet.deadlines.next()
+
+    def advance(self, now: Now) -> list[Remove]:
+        """Lets time pass: deadlines become edges; returns the removals that are due, for the durable lane."""
+        due = []
+        for entry in list(self._fleet.deadlines.due(now.mono)):
+            if entry.liveness.code in DEAD:
+                self._fleet.deadlines.set(entry, now.mono + REMOVAL_RETRY_S)
+                at = entry.snapshot.revision
+                due.append(Remove(service_id=entry.service_id, reason=RemovalReason.EXPIRED, at_revision=at))
+            else:
+                self._fleet.happened(entry, Event.DEADLINE, now)
+        return due

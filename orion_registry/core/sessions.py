@@ -1,0 +1,302 @@
+"""One heartbeat stream as a pure object: frames and an instant go in, frames come out. The shell only pumps it."""
+
+from collections import deque
+from collections.abc import Callable
+
+from orion_registry.core import limits
+from orion_registry.core.authority import authorize, use_epoch
+from orion_registry.core.entry import Entry, Pulse
+from orion_registry.core.fleet import Fleet
+from orion_registry.core.frames import (
+    Ack,
+    AgentFrame,
+    Attach,
+    Beat,
+    CommandAck,
+    Detach,
+    Drain,
+    GoAway,
+    Goodbye,
+    GoodbyeReason,
+    Hello,
+    Lost,
+    LostReason,
+    RegistryFrame,
+    ServiceBeat,
+    SessionRequest,
+    SessionResult,
+    Sessions,
+    Welcome,
+)
+from orion_registry.core.liveness import Event
+from orion_registry.core.model import Actor, LivenessMode, Now, ServiceStatus, SessionRef
+from orion_registry.core.validation import check_id, check_labels, check_load, check_number, check_text
+from orion_registry.errors import (
+    FailedPrecondition,
+    PermissionDenied,
+    Reason,
+    RegistryError,
+    ResourceExhausted,
+    bad_field,
+)
+
+ACK_EVERY = 10
+"""Beats between two acks that say nothing new."""
+
+EPOCHS_KEPT = 2_048
+"""Epochs left for registrations when hellos have used up the rest: more than can be in flight."""
+
+
+class HeartbeatSession:
+    """An agent's stream, from its first frame to its end.
+
+    Attributes:
+        actor: who opened it.
+        agent_id: who says hello; empty before.
+        services: the services it carries.
+        outbox: frames to send, oldest first. Bounded: the shell reads no further frame while it cannot send.
+        ended: the registry wants the stream to end once the outbox is sent, with `end`, or OK if that is None.
+        departure: what its end will mean for its services.
+        goodbye: what the agent said on leaving.
+    """
+
+    __slots__ = (
+        "_beats",
+        "_fleet",
+        "_nonce",
+        "_pulse",
+        "_told_s",
+        "_unused",
+        "_wake",
+        "actor",
+        "agent_id",
+        "departure",
+        "end",
+        "ended",
+        "goodbye",
+        "outbox",
+        "pending_commands",
+        "services",
+    )
+
+    def __init__(self, fleet: Fleet, actor: Actor, wake: Callable[[], None]) -> None:
+        self._fleet = fleet
+        self._wake = wake
+        self._pulse = Pulse(0.0, 0.0)
+        self._unused: dict[Entry, int] = {}
+        self._beats = 0
+        self._told_s = 0.0
+        self._nonce = 0
+        self.actor = actor
+        self.agent_id = ""
+        self.services: dict[str, Entry] = {}
+        self.outbox: deque[RegistryFrame] = deque()
+        self.pending_commands: set[int] = set()
+        self.end: RegistryError | None = None
+        self.ended = False
+        self.departure = Event.ENDED
+        self.goodbye: GoodbyeReason | None = None
+
+    # What the registry says.
+
+    def send(self, frame: RegistryFrame) -> None:
+        """Puts a frame into the outbox and wakes the shell."""
+        self.outbox.append(frame)
+        self._wake()
+
+    def finish(self, error: RegistryError | None) -> None:
+        """Ends the stream once the outbox is sent. The first reason stands."""
+        if not self.ended:
+            self.ended, self.end = True, error
+            self._wake()
+
+    def lose(self, entry: Entry, reason: LostReason) -> None:
+        """Takes a service off, and tells the agent why."""
+        del self.services[entry.service_id]
+        self._unused.pop(entry, None)
+        self.send(Lost(service_id=entry.service_id, reason=reason))
+
+    def drain(self, service_ids: tuple[str, ...], deadline_s: float | None) -> None:
+        """Asks the agent to take nothing new for these services; none = for all."""
+        self._nonce += 1
+        self.pending_commands.add(self._nonce)
+        self.send(Drain(nonce=self._nonce, service_ids=service_ids, deadline_s=deadline_s))
+
+    def go_away(self, frame: GoAway) -> None:
+        """Announces the end of the stream; its services get a grace instead of an alarm."""
+        self.departure = Event.MOVING
+        self.send(frame)
+
+    # What the agent says.
+
+    def receive(self, frame: AgentFrame, now: Now) -> None:
+        """Takes one frame. A frame that breaks the protocol or a limit ends the stream; nothing of it is applied.
+
+        After a goodbye the caller unregisters `services` if it was STOPPING, then calls `finish`.
+        """
+        if self.ended or self.goodbye is not None:
+            return
+        try:
+            self._dispatch(frame, now)
+        except RegistryError as error:
+            self.finish(error)
+
+    def _dispatch(self, frame: AgentFrame, now: Now) -> None:
+        if not self.agent_id and not isinstance(frame, Hello):
+            raise FailedPrecondition(Reason.WRONG_MODE, "the first frame must be hello")
+        match frame:
+            case Beat():
+                self._beat(frame, now)
+            case Hello():
+                self._hello(frame, now)
+            case Attach():
+                self._attach(frame.sessions, now)
+            case Detach():
+                self._detach(frame.service_ids, now)
+            case CommandAck():
+                self.pending_commands.discard(frame.nonce)
+            case Goodbye():
+                self._goodbye(frame, now)
+
+    def _beat(self, frame: Beat, now: Now) -> None:
+        """Takes a beat: a sign of life for all services, news of some, and now and then an ack."""
+        check_number("beat.seq", frame.seq, 0, 2**63 - 1)
+        _check_beats(frame.services)
+        self._pulse.mono, self._pulse.wall = now.mono, now.wall
+        if self._unused:
+            self._use_epochs(now)
+        for news in frame.services:
+            entry = self.services.get(news.service_id)
+            if entry is not None:  # else it was lost on the way, and the agent has been told
+                self._news(entry, news, now)
+        pace = self._fleet.pace
+        if self._beats % ACK_EVERY == 0 or self._told_s != pace.interval_s:
+            self._told_s = pace.interval_s
+            self.outbox.append(Ack(seq=frame.seq, interval_s=pace.interval_s, timeout_s=pace.timeout_s))
+        self._beats += 1
+
+    def _news(self, entry: Entry, news: ServiceBeat, now: Now) -> None:
+        if news.load is not None:
+            entry.load = news.load
+        if news.self_status is not ServiceStatus.UNSPECIFIED:
+            self._fleet.reported(entry, news.self_status, now)
+
+    def _use_epochs(self, now: Now) -> None:
+        """The first beat after a session result: from now on older sessions are stale."""
+        unused, self._unused = self._unused, {}
+        for entry, epoch in unused.items():
+            use_epoch(self._fleet, entry, epoch, now)
+
+    # How services come onto the stream and leave it.
+
+    def _hello(self, frame: Hello, now: Now) -> None:
+        if self.agent_id:
+            raise FailedPrecondition(Reason.WRONG_MODE, "hello: only the first frame may be one")
+        check_id("hello.agent_id", frame.agent_id)
+        check_text("hello.instance_id", frame.instance_id)
+        check_text("hello.sdk", frame.sdk)
+        check_labels("hello.features", frame.features)
+        _check_sessions(frame.sessions)
+        self.agent_id = frame.agent_id
+        self._told_s = self._fleet.pace.interval_s
+        self.outbox.append(Welcome(interval_s=self._told_s, timeout_s=self._fleet.pace.timeout_s))
+        self._attach(frame.sessions, now)
+
+    def _attach(self, requests: tuple[SessionRequest, ...], now: Now) -> None:
+        _check_sessions(requests)
+        self._pulse.mono, self._pulse.wall = now.mono, now.wall
+        self.outbox.append(Sessions(results=tuple(self._attach_one(request, now) for request in requests)))
+
+    def _attach_one(self, request: SessionRequest, now: Now) -> SessionResult:
+        service_id = request.ref.service_id
+        try:
+            entry = self._fleet.require(service_id)
+            seen = entry.snapshot
+            self._admit(entry, request.ref, now)
+        except RegistryError as error:
+            return SessionResult(service_id=service_id, error=error)
+        entry.epoch = self._fleet.epochs.take()
+        entry.streams[self] = entry.epoch
+        entry.pulse = self._pulse
+        self.services[service_id] = entry
+        self._unused[entry] = entry.epoch
+        if request.load is not None:
+            entry.load = request.load
+        self._fleet.reported(entry, request.self_status, now)  # first, so that it is never ready in between
+        self._fleet.happened(entry, Event.SESSION, now)
+        self._fleet.refresh(entry)
+        return SessionResult(
+            service_id=service_id,
+            epoch=entry.epoch,
+            previous_status=seen.status,
+            previous_reason=seen.reasons[0].code,
+        )
+
+    def _admit(self, entry: Entry, ref: SessionRef, now: Now) -> None:
+        """Raises the error that a session for the entry is refused with, if it is."""
+        if entry.spec.agent_id != self.agent_id:
+            message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {self.agent_id!r}"
+            raise PermissionDenied(Reason.NOT_OWNER, message)
+        authorize(self._fleet, ref, now, by=self)
+        if entry.spec.liveness is not LivenessMode.STREAM:
+            raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
+        if len(self.services) >= limits.SESSIONS and ref.service_id not in self.services:
+            raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS} services")
+        self._fleet.epochs.require(EPOCHS_KEPT)
+
+    def _detach(self, service_ids: tuple[str, ...], now: Now) -> None:
+        if len(service_ids) > limits.SESSIONS:
+            raise bad_field("detach.service_ids", f"at most {limits.SESSIONS} entries", len(service_ids))
+        for service_id in service_ids:
+            if service_id in self.services:
+                self._release(self.services[service_id], Event.DETACHED, now)
+
+    def _goodbye(self, frame: Goodbye, now: Now) -> None:
+        self.goodbye = frame.reason
+        if frame.reason is GoodbyeReason.STOPPING:
+            self.departure = Event.DETACHED  # it is being unregistered; until then it must not be selected
+            for entry in self.services.values():
+                if entry.streams[self] == entry.epoch:  # a newer session goes on
+                    self._fleet.reported(entry, ServiceStatus.STOPPING, now)
+        else:
+            self.departure = Event.MOVING
+            self.close(now)
+
+    def close(self, now: Now) -> None:
+        """The stream is over: its services get what `departure` means, unless another stream carries them too."""
+        for entry in list(self.services.values()):
+            self._release(entry, self.departure, now)
+
+    def _release(self, entry: Entry, event: Event, now: Now) -> None:
+        del self.services[entry.service_id]
+        del entry.streams[self]
+        self._unused.pop(entry, None)
+        if entry.streams:
+            entry.pulse = next(reversed(entry.streams))._pulse
+            return
+        entry.pulse = Pulse(self._pulse.mono, self._pulse.wall)
+        if not self._fleet.judging:
+            return
+        extra_s = self._fleet.config.go_away_s if event is Event.MOVING else 0.0
+        self._fleet.happened(entry, event, now, extra_s=extra_s)
+
+
+def mode_of(entry: Entry) -> str:
+    """The end of a message that says which liveness mode a service has."""
+    return f"{entry.service_id!r} has LIVENESS_MODE_{entry.spec.liveness.name}"
+
+
+def _check_sessions(requests: tuple[SessionRequest, ...]) -> None:
+    if len(requests) > limits.SESSIONS:
+        raise bad_field("sessions", f"at most {limits.SESSIONS} entries", len(requests))
+    for index, request in enumerate(requests):
+        if request.load is not None:
+            check_load(f"sessions[{index}].load", request.load)
+
+
+def _check_beats(beats: tuple[ServiceBeat, ...]) -> None:
+    if len(beats) > limits.SESSIONS:
+        raise bad_field("beat.services", f"at most {limits.SESSIONS} entries", len(beats))
+    for index, news in enumerate(beats):
+        if news.load is not None:
+            check_load(f"beat.services[{index}].load", news.load)

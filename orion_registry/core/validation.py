@@ -1,0 +1,115 @@
+"""Checks of what comes in: each returns the value, or raises `InvalidArgument` naming field, limit and what came."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orion_registry.core import limits
+from orion_registry.core.model import LivenessMode, Load, ServiceSpec
+from orion_registry.errors import Reason, Unimplemented, bad_field
+
+
+def check_id(field: str, value: str) -> str:
+    """A name: see `limits.ID`."""
+    if not limits.ID.fullmatch(value):
+        raise bad_field(field, limits.ID_RULE, value)
+    return value
+
+
+def check_text(field: str, value: str, most: int = limits.TEXT) -> str:
+    """A short printable text, possibly empty."""
+    if len(value) > most:
+        raise bad_field(field, f"at most {most} characters", value)
+    if not value.isprintable():
+        raise bad_field(field, "printable, without control characters", value)
+    return value
+
+
+def check_labels(field: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Capabilities or tags: returned without repeats, in their order."""
+    labels = tuple(dict.fromkeys(values))
+    if len(labels) > limits.LABELS:
+        raise bad_field(field, f"at most {limits.LABELS} entries", len(labels))
+    for index, label in enumerate(labels):
+        if not label or label != label.strip():
+            raise bad_field(f"{field}[{index}]", "non-empty, without spaces around it", label)
+        check_text(f"{field}[{index}]", label, limits.LABEL)
+    return labels
+
+
+def check_number(field: str, value: float, least: float, most: float) -> float:
+    """A number within bounds, both included. NaN is within none."""
+    if not least <= value <= most:
+        raise bad_field(field, f"{least:g} to {most:,.10g}", value)
+    return value
+
+
+def check_secret(field: str, secret: str) -> str:
+    """A secret of the agent's own making. Its value never enters a message."""
+    size = len(secret.encode("utf-8", "surrogatepass"))
+    if not limits.SECRET_MIN <= size <= limits.SECRET_MAX:
+        raise bad_field(field, f"{limits.SECRET_MIN} to {limits.SECRET_MAX} bytes", f"{size} bytes")
+    return secret
+
+
+def check_load(field: str, load: Load) -> Load:
+    """Load figures within their limits."""
+    check_number(f"{field}.in_flight", load.in_flight, 0, limits.COUNT)
+    check_number(f"{field}.queue_depth", load.queue_depth, 0, limits.COUNT)
+    check_number(f"{field}.utilization", load.utilization, 0, limits.UTILIZATION)
+    if len(load.named) > limits.NAMED_LOADS:
+        raise bad_field(f"{field}.named", f"at most {limits.NAMED_LOADS} entries", len(load.named))
+    for name, value in load.named.items():
+        check_text(f"{field}.named key", name)
+        if not math.isfinite(value):
+            raise bad_field(f"{field}.named[{name!r}]", "finite", value)
+    return load
+
+
+def check_spec(spec: ServiceSpec) -> ServiceSpec:
+    """Returns the spec with repeats in its labels dropped, if all of it is within limits and served by now.
+
+    An empty host stays empty: the registry fills it in. An empty service_id stays empty: see `keys`.
+
+    Raises:
+        InvalidArgument: BAD_FIELD, for the first field that breaks its limit.
+        Unimplemented: NOT_SUPPORTED_YET, for active checks and CHECK mode.
+    """
+    for field in ("namespace", "agent_id", "service_name", "service_type", "protocol"):
+        check_id(f"service.{field}", getattr(spec, field))
+    if spec.service_id:
+        check_id("service.service_id", spec.service_id)
+    _check_place(spec)
+    check_number("service.max_concurrency", spec.max_concurrency, 0, limits.COUNT)
+    if not 0 < spec.weight <= limits.WEIGHT:
+        raise bad_field("service.weight", f"above 0 and at most {limits.WEIGHT:,g}", spec.weight)
+    check_number("service.liveness_ttl", spec.liveness_ttl_s, limits.TTL_MIN_S, limits.TTL_MAX_S)
+    if spec.retention_s is not None:
+        check_number("service.retention", spec.retention_s, 0, limits.RETENTION_MAX_S)
+    _check_supported(spec)
+    return replace(
+        spec,
+        capabilities=check_labels("service.capabilities", spec.capabilities),
+        tags=check_labels("service.tags", spec.tags),
+    )
+
+
+def _check_place(spec: ServiceSpec) -> None:
+    check_text("service.host", spec.host, limits.HOST)
+    if any(character in spec.host for character in " /@?#") or spec.host.count(":") == 1:  # IPv6 has two or more
+        raise bad_field("service.host", "a host name or address, without scheme, port or path", spec.host)
+    check_number("service.port", spec.port, 0, limits.PORT)
+    check_text("service.version", spec.version)
+    check_text("service.zone", spec.zone)
+    check_text("service.health_check_url", spec.health_check_url, limits.URL)
+
+
+def _check_supported(spec: ServiceSpec) -> None:
+    unserved = {
+        "service.checks": spec.check_count > 0,
+        "service.health_check_url": spec.health_check_url != "",
+        "service.liveness LIVENESS_MODE_CHECK": spec.liveness is LivenessMode.CHECK,
+    }
+    for field, used in unserved.items():
+        if used:
+            raise Unimplemented(Reason.NOT_SUPPORTED_YET, f"{field}: active checks are not served by this version")
