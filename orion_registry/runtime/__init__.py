@@ -1,0 +1,1 @@
+"""The asyncio shell around the core: clock, entropy, the one writer, the ticker, the watch hub."""

@@ -1,0 +1,22 @@
+"""The only file that reads a clock."""
+
+import time
+from typing import Protocol
+
+from orion_registry.core.model import Now
+
+
+class Clock(Protocol):
+    """Tells the time. Tests bring their own."""
+
+    def now(self) -> Now:
+        """This instant."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks: the monotonic one decides, the wall clock labels."""
+
+    def now(self) -> Now:
+        """See `Clock.now`."""
+        return Now(mono=time.monotonic(), wall=time.time())

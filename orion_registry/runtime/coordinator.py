@@ -1,0 +1,247 @@
+"""The one writer of the registry's state: joins core, store, clock and streams in one event loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from orion_registry.core.commands import Command, Registered, Remove, Removed, Updated
+from orion_registry.core.config import RegistryConfig
+from orion_registry.core.entry import Entry
+from orion_registry.core.frames import (
+    AgentFrame,
+    Attach,
+    Beat,
+    GoAway,
+    GoAwayReason,
+    Goodbye,
+    GoodbyeReason,
+    Hello,
+)
+from orion_registry.core.history import Edge
+from orion_registry.core.model import Actor, Load, RemovalReason, ServiceStatus, SessionRef
+from orion_registry.core.registry import Registry
+from orion_registry.core.selector import Selector
+from orion_registry.core.sessions import HeartbeatSession
+from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.entropy import Entropy
+from orion_registry.runtime.journal import Journal
+from orion_registry.runtime.reaper import Reaper
+from orion_registry.runtime.ticker import Ticker
+from orion_registry.runtime.watch_hub import Watcher, WatchHub
+from orion_registry.runtime.writer import Writer, WriterConfig
+from orion_registry.store.base import Store
+
+log = logging.getLogger("orion_registry")
+
+REGISTRY_ACTOR = Actor(identity="registry")
+"""Who removes what has been dead for too long."""
+
+
+class Coordinator:
+    """Owns the registry. Everything else asks it.
+
+    Durable commands are awaited (`execute`); soft edges and reads are plain calls that take effect at once, so a slow
+    or full disk touches neither health nor discovery.
+
+    Attributes:
+        registry: for reads.
+        serving: between `start` and `stop`.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: RegistryConfig,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        writer: WriterConfig | None = None,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self.registry = Registry(config, entropy, entropy.history_id(), self._publish)
+        self.serving = False
+        self._hub = WatchHub(clock, lambda: self.registry.revision)
+        self._writer = Writer(self.registry, store, clock, writer or WriterConfig())
+        self._journal = Journal()
+        self._reaper = Reaper(self._remove)
+        self._ticker = Ticker(self.tick)
+        self._sessions: set[HeartbeatSession] = set()
+        self._reserving: asyncio.Task[None] | None = None
+
+    # Life.
+
+    async def start(self) -> None:
+        """Reads the store and begins to serve.
+
+        Raises:
+            StoreFailed: the store cannot be read.
+            Unavailable: STORE_DOWN, it cannot be written.
+        """
+        self.registry.restore(await self._store.load(), self._clock.now())
+        await self._reserve_epochs()
+        self._ticker.start()
+        self.serving = True
+        log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
+
+    async def stop(self) -> None:
+        """Stops serving: judges nobody any more, sends every agent away, ends every watch, closes the store."""
+        self.serving = False
+        self.registry.stop_judging()
+        await self._ticker.stop()
+        away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
+        for session in list(self._sessions):
+            session.go_away(away)
+            session.finish(_stopping())
+        self._hub.stop()
+        self._reaper.stop()
+        if unfinished := await self._writer.drain(timeout_s=1.0):
+            log.error("stopped with writes under way", extra={"writes": unfinished})
+        await self._store.close()
+
+    def tick(self) -> None:
+        """Lets time pass."""
+        self._reaper.add(self.registry.advance(self._clock.now()))
+        self._hub.tick()
+        self._journal.flush()
+        if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
+            self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
+
+    def require_serving(self) -> None:
+        """Raises `Unavailable` (NOT_SERVING) before `start` and after `stop`."""
+        if not self.serving:
+            raise _stopping()
+
+    # The durable lane.
+
+    async def execute(self, command: Command, actor: Actor) -> Registered | Updated | Removed:
+        """Runs a durable command; see `Writer.execute`.
+
+        Raises:
+            RegistryError: refused, not stored in time, or not serving.
+        """
+        self.require_serving()
+        return await self._writer.execute(command, actor)
+
+    async def _remove(self, command: Remove) -> None:
+        await self.execute(command, REGISTRY_ACTOR)
+
+    async def _reserve_epochs(self) -> None:
+        fact = self.registry.epochs_wanted
+        if fact is not None:
+            await self._writer.commit(fact)
+            self.registry.epochs_reserved(fact)
+
+    async def _reserve_quietly(self) -> None:
+        try:
+            await self._reserve_epochs()
+        except Unavailable as error:
+            log.warning("epochs not reserved, will try again", extra={"error": error.message})
+
+    # The soft lane.
+
+    def report_status(self, ref: SessionRef, status: ServiceStatus) -> Entry:
+        """Takes a self-report; see `Registry.report_status`."""
+        return self.registry.report_status(ref, status, self._clock.now())
+
+    def send_heartbeat(self, ref: SessionRef, load: Load | None, self_status: ServiceStatus) -> tuple[float, Entry]:
+        """Takes a unary beat; returns how many seconds it is good for, and the service. See `Registry.beat`."""
+        entry = self.registry.beat(ref, load, self_status, self._clock.now())
+        return entry.spec.liveness_ttl_s, entry
+
+    # Heartbeat streams.
+
+    def open_stream(self, actor: Actor, wake: Callable[[], None]) -> HeartbeatSession:
+        """A session for a new stream. `wake` is called when it has mail or is to end.
+
+        Raises:
+            Unavailable: NOT_SERVING.
+        """
+        self.require_serving()
+        session = self.registry.open_stream(actor, wake)
+        self._sessions.add(session)
+        return session
+
+    def beat(self, session: HeartbeatSession, frame: Beat) -> None:
+        """Takes a beat: the hot path of `receive`."""
+        session.receive(frame, self._clock.now())
+
+    async def receive(self, session: HeartbeatSession, frame: AgentFrame) -> None:
+        """Takes a frame; answers land in the session's outbox.
+
+        A hello or attach for a service that is being claimed or removed waits for that to be over.
+        """
+        if isinstance(frame, Hello | Attach) and not await self._settled(frame):
+            session.finish(
+                Unavailable(Reason.STORE_DOWN, "a change of its services is not stored yet", retry_after_s=1.0)
+            )
+            return
+        if session not in self._sessions:
+            return  # its stream ended while the frame waited
+        session.receive(frame, self._clock.now())
+        if isinstance(frame, Goodbye) and not session.ended:
+            await self._part(session)
+
+    def close_stream(self, session: HeartbeatSession) -> None:
+        """The stream is over, however it ended. Calling it again does nothing."""
+        if session in self._sessions:
+            self._sessions.discard(session)
+            self.registry.close_stream(session, self._clock.now())
+
+    def drain(self, service_id: str, deadline_s: float | None = None) -> int:
+        """Asks the agent of a service, on every stream that carries it, to take nothing new; returns how many streams.
+
+        Raises:
+            NotFound: NO_SUCH_SERVICE.
+        """
+        streams = list(self.registry.get(service_id).streams)
+        for session in streams:
+            session.drain((service_id,), deadline_s)
+        return len(streams)
+
+    async def _settled(self, frame: Hello | Attach) -> bool:
+        tasks = self._writer.under_way(request.ref.service_id for request in frame.sessions)
+        if not tasks:
+            return True
+        _, pending = await asyncio.wait(tasks, timeout=self._writer.timeout_s)
+        return not pending
+
+    async def _part(self, session: HeartbeatSession) -> None:
+        """After a goodbye: unregisters what is to go for good, then ends the stream."""
+        outcome: RegistryError | None = None
+        if session.goodbye is GoodbyeReason.STOPPING:
+            removals = [
+                self.execute(_farewell(service_id, entry.streams[session]), session.actor)
+                for service_id, entry in session.services.items()
+            ]
+            for result in await asyncio.gather(*removals, return_exceptions=True):
+                if isinstance(result, RegistryError):
+                    outcome = result
+                elif isinstance(result, BaseException):
+                    raise result
+        session.finish(outcome)
+
+    # Watches.
+
+    def watch(self, selector: Selector, start_revision: int, history_id: str, cut: Callable[[], None]) -> Watcher:
+        """A watcher; `cut` ends it if it takes nothing for 5 s. See `Registry.watch`.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+            Unavailable: NOT_SERVING.
+        """
+        self.require_serving()
+        return self._hub.open(self.registry.watch(selector, start_revision, history_id), cut)
+
+    def _publish(self, edge: Edge) -> None:
+        self._hub.publish(edge)
+        self._journal.note(edge)
+
+
+def _farewell(service_id: str, epoch: int) -> Remove:
+    return Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable(Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=1.0)

@@ -1,0 +1,118 @@
+"""The durable lane: plan, store, apply, one command after the other for each service, side by side for the rest."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orion_registry.core.commands import Command, Result
+from orion_registry.core.facts import Fact
+from orion_registry.core.model import Actor
+from orion_registry.core.planning import Settled, key_of
+from orion_registry.core.registry import Registry
+from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.runtime.clock import Clock
+from orion_registry.store.base import Store, StoreFailed
+
+log = logging.getLogger("orion_registry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterConfig:
+    """Bounds of the durable lane.
+
+    Attributes:
+        timeout_s: how long a caller waits for the store before it is told to try again.
+        queue: commands under way at most; more are refused at once.
+    """
+
+    timeout_s: float = 3.0
+    queue: int = 1_024
+
+
+class Writer:
+    """Runs durable commands. A command whose caller has gone or was told to wait still comes to its end.
+
+    While the store has not answered for `timeout_s`, new commands are refused at once, so nobody waits in vain.
+    """
+
+    def __init__(self, registry: Registry, store: Store, clock: Clock, config: WriterConfig) -> None:
+        self._registry = registry
+        self._store = store
+        self._clock = clock
+        self._config = config
+        self.timeout_s = config.timeout_s
+        self._last: dict[str, asyncio.Task[Result]] = {}
+        self._tasks: set[asyncio.Task[Result]] = set()
+        self._commits: dict[object, float] = {}
+
+    async def execute(self, command: Command, actor: Actor) -> Result:
+        """Runs one command and returns its answer once it is stored and applied.
+
+        Raises:
+            RegistryError: refused; STORE_DOWN with retry_after_s if the store does not answer in time. Then the
+                outcome is open: a retry with the same request_id is safe.
+        """
+        self._refuse_if_stuck()
+        key = key_of(command)
+        task = asyncio.get_running_loop().create_task(self._run(command, actor, self._last.get(key)))
+        self._last[key] = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._done(key, done))
+        await asyncio.wait({task}, timeout=self._config.timeout_s)
+        if not task.done():
+            raise self._stuck("the store has not answered yet; the outcome is open")
+        return task.result()
+
+    def under_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
+        """Commands under way for these services."""
+        return {self._last[key] for key in keys if key in self._last}
+
+    async def commit(self, fact: Fact) -> None:
+        """Stores one fact.
+
+        Raises:
+            Unavailable: STORE_DOWN, the store did not take it.
+        """
+        token = object()
+        self._commits[token] = self._clock.now().mono
+        try:
+            await self._store.commit([fact])
+        except StoreFailed as error:
+            log.error("store refused a write", extra={"error": str(error)})
+            raise self._stuck("the store took no write") from error
+        finally:
+            del self._commits[token]
+
+    async def drain(self, timeout_s: float) -> int:
+        """Waits for commands under way, and returns how many were not done in time."""
+        if not self._tasks:
+            return 0
+        _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
+        return len(pending)
+
+    async def _run(self, command: Command, actor: Actor, before: asyncio.Task[Result] | None) -> Result:
+        if before is not None:
+            await asyncio.wait({before})
+        plan = self._registry.plan(command, actor, self._clock.now())
+        if not isinstance(plan, Settled):
+            await self.commit(plan.fact)
+        return self._registry.apply(plan, self._clock.now())
+
+    def _done(self, key: str, task: asyncio.Task[Result]) -> None:
+        self._tasks.discard(task)
+        if self._last.get(key) is task:
+            del self._last[key]
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, RegistryError):
+            log.error("durable command failed", exc_info=error, extra={"service_id": key})
+
+    def _refuse_if_stuck(self) -> None:
+        oldest = next(iter(self._commits.values()), None)
+        if oldest is not None and self._clock.now().mono - oldest > self._config.timeout_s:
+            raise self._stuck("the store does not answer")
+        if len(self._tasks) >= self._config.queue:
+            raise self._stuck(f"{self._config.queue} writes are under way")
+
+    def _stuck(self, why: str) -> Unavailable:
+        return Unavailable(Reason.STORE_DOWN, why, retry_after_s=self._config.timeout_s)

@@ -1,0 +1,32 @@
+"""A store that forgets with its process: for trying things out, and for tests."""
+
+from collections.abc import Sequence
+
+from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.model import Record
+
+
+class MemoryStore:
+    """Keeps facts in dictionaries. It survives `close`, so that a test can restart a daemon on it."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self._epochs_below = 1
+
+    async def load(self) -> Stored:
+        """See `Store.load`."""
+        return Stored(records=tuple(self._records.values()), epochs_below=self._epochs_below)
+
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        """See `Store.commit`."""
+        for fact in facts:
+            match fact:
+                case Put():
+                    self._records[fact.record.service_id] = fact.record
+                case Delete():
+                    self._records.pop(fact.service_id, None)
+                case ReserveEpochs():
+                    self._epochs_below = max(self._epochs_below, fact.below)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
