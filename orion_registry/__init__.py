@@ -1,0 +1,55 @@
+"""Orion Registry: a coordination daemon for agents, and its client.
+
+    from orion_registry import RegistryClient, Selector, ServiceSpec
+
+Importing this package imports nothing else: a name is loaded when it is first used, so that an agent pays for the
+client alone and never for the server.
+"""
+
+# The house, from the ground up; a floor imports only lower ones (import-linter holds it):
+#   errors     one tree of errors, a closed list of reasons
+#   core/      what the registry decides; pure: no clock, no network, no threads
+#   wire/      protobuf <-> core, errors <-> status
+#   store/     where registrations are kept
+#   runtime/   the asyncio shell around the core: clock, entropy, coordinator, watch hub
+#   server/    gRPC: method table, wrapper, handlers, settings, the daemon
+#   client/    the SDK for agents and callers
+#   testing/   fakes to test against, a daemon in your process
+#   cli/       the command line
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orion_registry.client.client import RegistryClient
+    from orion_registry.core.model import Load, ServiceSpec, ServiceStatus
+    from orion_registry.core.selector import Selector
+    from orion_registry.errors import RegistryError
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["Load", "RegistryClient", "RegistryError", "Selector", "ServiceSpec", "ServiceStatus", "__version__"]
+
+_HOME = {
+    "Load": "orion_registry.core.model",
+    "RegistryClient": "orion_registry.client.client",
+    "RegistryError": "orion_registry.errors",
+    "Selector": "orion_registry.core.selector",
+    "ServiceSpec": "orion_registry.core.model",
+    "ServiceStatus": "orion_registry.core.model",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name on first use (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names, the unloaded ones too."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,148 @@
+"""The daemon: store, coordinator and gRPC server put together, started and stopped in order. Thin on purpose."""
+
+import asyncio
+import gc
+import logging
+import os
+from types import TracebackType
+
+import grpc.aio
+
+from orion_registry import __version__
+from orion_registry.core.config import RegistryConfig
+from orion_registry.errors import Unavailable
+from orion_registry.runtime.clock import Clock, SystemClock
+from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.runtime.entropy import Entropy, SystemEntropy
+from orion_registry.server.health import Health
+from orion_registry.server.listen import Listeners
+from orion_registry.server.methods import METHODS
+from orion_registry.server.options import server_options
+from orion_registry.server.reflection import Reflection
+from orion_registry.server.registry_service import RegistryService
+from orion_registry.server.settings import Settings
+from orion_registry.server.start_error import StartError
+from orion_registry.server.wrapper import build_handlers
+from orion_registry.store.base import Store, StoreFailed
+from orion_registry.store.memory import MemoryStore
+
+log = logging.getLogger("orion_registry")
+
+SERVICES = tuple(dict.fromkeys(method.service for method in METHODS))
+"""Full names of the gRPC services that the daemon serves."""
+
+
+class Daemon:
+    """One registry on the network. `start` once, `stop` once; or `async with`.
+
+    Attributes:
+        coordinator: for reads and tests.
+        addresses: where it listens, as a client writes it; set by `start`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        self.settings = settings
+        self.coordinator = Coordinator(
+            config=RegistryConfig(
+                retention_s=settings.retention_s,
+                beat_budget=settings.beat_budget,
+                history=settings.history_size,
+            ),
+            store=store or MemoryStore(),
+            clock=clock or SystemClock(),
+            entropy=entropy or SystemEntropy(),
+        )
+        self._health = Health(SERVICES)
+        self._reflection = Reflection(SERVICES)
+        self._listeners = Listeners()
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens."""
+        return self._listeners.addresses
+
+    @property
+    def address(self) -> str:
+        """The first address: what a client in the same machine connects to."""
+        return self.addresses[0]
+
+    async def start(self) -> None:
+        """Binds, answers NOT_SERVING while the registry starts, then serves.
+
+        Raises:
+            StartError: with what it was given it cannot start; nothing stays bound.
+        """
+        # No interceptors: one costs 20 to 50 us a call and none sees bytes that do not parse; see the wrapper.
+        server = grpc.aio.server(options=server_options(self.settings))
+        registry = RegistryService(self.coordinator)
+        handlers = {**registry.handlers, **self._health.handlers, **self._reflection.handlers}
+        server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
+        try:
+            await self._listeners.bind(server, self.settings.listen, insecure=self.settings.insecure_listen)
+            log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
+            if self.settings.insecure_listen:
+                log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self._where())
+            await server.start()
+            await self._start_coordinator()
+        except BaseException:
+            await server.stop(None)
+            self._listeners.close()
+            raise
+        self._server = server
+        self._health.set_serving(True)
+        log.info("ready", extra=self._where())
+
+    async def _start_coordinator(self) -> None:
+        try:
+            await self.coordinator.start()
+        except StoreFailed as error:
+            raise StartError(f"the store cannot be read: {error}") from error
+        except Unavailable as error:
+            raise StartError(f"the store cannot be written: {error.message}") from error
+
+    async def stop(self) -> None:
+        """Takes nothing new, sends every stream away and ends it, then stops. Calling it again does nothing.
+
+        gRPC's own stop with a grace closes the ports at once, lets streams live, and returns when the last has ended:
+        so it runs beside those who end them, and its grace is only for clients that do not read (measured: 0.3 s of
+        1.5 s used when the streams end by themselves; all of it otherwise).
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        log.info("stopping", extra=self._where())
+        self._health.set_serving(False)
+        # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
+        stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
+        await self.coordinator.stop()
+        self._health.close()
+        self._reflection.close()
+        await stopped
+        self._listeners.close()
+        log.info("stopped")
+
+    def _where(self) -> dict[str, object]:
+        return {"address": self.addresses[0] if self.addresses else "", "addresses": list(self.addresses)}
+
+    async def __aenter__(self) -> "Daemon":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+def settle_memory() -> None:
+    """Takes what lives for ever out of the garbage collector's sight; for a process that is nothing but a daemon."""
+    gc.collect()
+    gc.freeze()

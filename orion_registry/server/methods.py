@@ -1,0 +1,117 @@
+"""The method table: every RPC that the daemon serves, who may call it, what it costs, whether it is audited."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from orion_registry.core.model import Role
+from orion_registry_pb.v1 import heartbeat_pb2, registry_pb2
+
+REGISTRY_SERVICE = "orion.registry.v1.RegistryService"
+HEALTH_SERVICE = "grpc.health.v1.Health"
+REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
+REFLECTION_ALPHA_SERVICE = "grpc.reflection.v1alpha.ServerReflection"
+
+
+class Kind(Enum):
+    """How many messages go each way."""
+
+    UNARY = "unary"
+    SERVER_STREAM = "server stream"
+    BIDI = "bidi"
+
+
+class Cost(Enum):
+    """What a call costs the daemon; limits on rates will be set by class."""
+
+    READ = "read"
+    """Memory only, bounded by the answer's size."""
+    REPORT = "report"
+    """Memory only, but watchers may hear of it."""
+    WRITE = "write"
+    """Waits for the store."""
+    STREAM = "stream"
+    """Holds a stream open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One RPC.
+
+    Attributes:
+        service: full name of its service.
+        name: its own name.
+        kind: how many messages go each way.
+        request: class of the messages that come in.
+        roles: who may call; enforced once identities are configured.
+        cost: what a call costs.
+        audited: whether every call and denial goes into the audit chain.
+        always: whether it answers while the registry starts and stops.
+    """
+
+    service: str
+    name: str
+    kind: Kind
+    request: type[Message]
+    roles: frozenset[Role]
+    cost: Cost
+    audited: bool = False
+    always: bool = False
+
+    @property
+    def path(self) -> str:
+        """What HTTP/2 calls it: /service/name."""
+        return f"/{self.service}/{self.name}"
+
+
+_AGENTS = frozenset({Role.AGENT})
+_ALL = frozenset(Role)
+
+
+def _registry(
+    name: str,
+    request: type[Message],
+    roles: frozenset[Role],
+    cost: Cost,
+    kind: Kind = Kind.UNARY,
+    audited: bool = False,
+) -> Method:
+    return Method(
+        service=REGISTRY_SERVICE, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited
+    )
+
+
+def _always(service: str, name: str, request: type[Message], cost: Cost, kind: Kind) -> Method:
+    return Method(service=service, name=name, kind=kind, request=request, roles=_ALL, cost=cost, always=True)
+
+
+REGISTRY_METHODS = (
+    _registry("RegisterService", registry_pb2.RegisterServiceRequest, _AGENTS, Cost.WRITE, audited=True),
+    _registry("UnregisterService", registry_pb2.UnregisterServiceRequest, _AGENTS, Cost.WRITE, audited=True),
+    _registry("GetService", registry_pb2.GetServiceRequest, _ALL, Cost.READ),
+    _registry("UpdateService", registry_pb2.UpdateServiceRequest, _AGENTS, Cost.WRITE, audited=True),
+    _registry("UpdateServiceStatus", registry_pb2.UpdateServiceStatusRequest, _AGENTS, Cost.REPORT, audited=True),
+    _registry("DiscoverServices", registry_pb2.DiscoverServicesRequest, _ALL, Cost.READ),
+    _registry("WatchServices", registry_pb2.WatchServicesRequest, _ALL, Cost.STREAM, Kind.SERVER_STREAM),
+    _registry("Heartbeat", heartbeat_pb2.HeartbeatRequest, _AGENTS, Cost.STREAM, Kind.BIDI),
+    _registry("SendHeartbeat", registry_pb2.SendHeartbeatRequest, _AGENTS, Cost.REPORT),
+)
+
+_LIST_REQUEST: type[Message] = health_pb2.HealthListRequest  # type: ignore[attr-defined] # newer than its types
+
+HEALTH_METHODS = (
+    _always(HEALTH_SERVICE, "Check", health_pb2.HealthCheckRequest, Cost.READ, Kind.UNARY),
+    _always(HEALTH_SERVICE, "List", _LIST_REQUEST, Cost.READ, Kind.UNARY),
+    _always(HEALTH_SERVICE, "Watch", health_pb2.HealthCheckRequest, Cost.STREAM, Kind.SERVER_STREAM),
+)
+
+# grpcio-reflection ships v1alpha alone; v1 has the same messages on the wire (gRFC A15).
+REFLECTION_METHODS = tuple(
+    _always(service, "ServerReflectionInfo", reflection_pb2.ServerReflectionRequest, Cost.STREAM, Kind.BIDI)
+    for service in (REFLECTION_SERVICE, REFLECTION_ALPHA_SERVICE)
+)
+
+METHODS = (*REGISTRY_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)

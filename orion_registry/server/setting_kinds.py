@@ -1,0 +1,157 @@
+"""Kinds of settings: how a value is written, read, checked and shown. Every kind is its form, nothing else.
+
+A value arrives as text (flag, environment) or as what TOML made of it. `read` turns either into the Python value,
+`rule` says in words what `allows` checks, `show` writes the value as TOML that `read` takes back.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+_SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
+_SIZES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One form of value.
+
+    `read` raises ValueError or TypeError for what has not the form; `allows` judges what has.
+    """
+
+    metavar: str
+    rule: str
+    read: Callable[[object], Any]
+    allows: Callable[[Any], bool]
+    show: Callable[[Any], str]
+    many: bool = False
+    switch: bool = False
+
+
+def _as_text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError("not text")
+    return raw.strip()
+
+
+def _as_int(raw: object) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int | str):
+        raise TypeError("not a whole number")
+    if isinstance(raw, int):
+        return raw
+    if not re.fullmatch(r"-?\d{1,18}", raw.strip()):
+        raise ValueError("not a whole number")
+    return int(raw)
+
+
+def read_duration(raw: object) -> float:
+    """Seconds of a span such as "1.5s", "500ms", "2m", "1h"; "0" needs no unit."""
+    text = _as_text(raw)
+    if text == "0":
+        return 0.0
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise ValueError("not a span")
+    return float(match[1]) * _SPANS[match[2]]
+
+
+def show_duration(seconds: float) -> str:
+    """Text of a span that `read_duration` takes back."""
+    if seconds >= 86_400 and seconds % 3_600 == 0:
+        return f"{seconds / 3_600:.10g}h"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.10g}ms"
+    return f"{seconds:.10g}s"
+
+
+def read_size(raw: object) -> int:
+    """Bytes of a size such as 4096, "64KiB", "1MiB"."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    match = _SIZE.fullmatch(_as_text(raw))
+    if match is None:
+        raise ValueError("not a size")
+    return int(match[1]) * _SIZES[match[2] or ""]
+
+
+def show_size(size: int) -> str:
+    """Text of a size in the largest unit that divides it."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % _SIZES[unit] == 0:
+            return f"{size // _SIZES[unit]}{unit}"
+    return str(size)
+
+
+def _read_switch(raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    word = _as_text(raw).lower()
+    if word in {"true", "yes", "on", "1"}:
+        return True
+    if word in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("not a switch")
+
+
+def _read_list(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):  # the environment, or one address in the file
+        raw = raw.split(",")
+    if not isinstance(raw, list | tuple):
+        raise TypeError("not a list")
+    return tuple(_as_text(part) for part in raw)
+
+
+def quote(text: str) -> str:
+    """Text as a TOML basic string: JSON's escapes, and DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def duration(least: float, most: float) -> Kind:
+    """A span of `least` to `most` seconds."""
+    rule = f"a span of {show_duration(least)} to {show_duration(most)}, as in 1.5s, 500ms, 2m or 1h"
+    return Kind("SPAN", rule, read_duration, lambda s: _within(s, least, most), lambda s: quote(show_duration(s)))
+
+
+def size(least: int, most: int) -> Kind:
+    """A number of bytes."""
+    rule = f"a size of {show_size(least)} to {show_size(most)}, as in 4096, 64KiB or 1MiB"
+    return Kind("SIZE", rule, read_size, lambda n: _within(n, least, most), lambda n: quote(show_size(n)))
+
+
+def whole(least: int, most: int) -> Kind:
+    """A whole number."""
+    return Kind("N", f"a whole number of {least} to {most}", _as_int, lambda n: _within(n, least, most), str)
+
+
+def choice(*words: str) -> Kind:
+    """One of a few words."""
+    return Kind(f"[{'|'.join(words)}]", f"one of {', '.join(words)}", _as_text, lambda w: w in words, quote)
+
+
+def switch() -> Kind:
+    """On or off."""
+    return Kind("", "true or false", _read_switch, lambda b: isinstance(b, bool), lambda b: str(b).lower(), switch=True)
+
+
+def addresses(valid: Callable[[str], object]) -> Kind:
+    """One or more addresses; `valid` raises ValueError for text that is none."""
+
+    def allows(values: tuple[str, ...]) -> bool:
+        for text in values:
+            try:
+                valid(text)
+            except ValueError:
+                return False
+        return 0 < len(values) <= 16 and len(set(values)) == len(values)
+
+    rule = "1 to 16 different addresses HOST:PORT (port 0 to 65535) or unix:PATH (at most 107 bytes)"
+    return Kind("ADDRESS", rule, _read_list, allows, lambda v: f"[{', '.join(map(quote, v))}]", many=True)
+
+
+def _within(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and least <= value <= most

@@ -1,0 +1,235 @@
+"""The one wrapper around every RPC: bytes -> request -> Actor -> handler -> bytes, and errors -> statuses.
+
+Handlers are registered with identity (de)serialisers: with stock ones, bytes that are no protobuf are answered UNKNOWN
+and a traceback before any code of ours runs.
+"""
+
+from __future__ import annotations  # grpc.RpcMethodHandler is generic for type checkers alone
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from orion_registry.core.model import Actor
+from orion_registry.errors import InvalidArgument, PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.server.methods import Kind, Method
+from orion_registry.server.peer import peer_address
+from orion_registry.wire.status import DETAILS_KEY, status_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Gate = Callable[[], bool]
+"""Whether the registry serves; methods that are not `always` answer NOT_SERVING otherwise."""
+
+Handler = Callable[..., Any]
+"""By the method's kind; `request` is of the method's class, answers are serialised messages:
+
+UNARY          handler(request, actor) -> bytes or Awaitable[bytes]
+SERVER_STREAM  async handler(request, actor, stream) -> None
+BIDI           async handler(actor, stream) -> None
+
+All may raise RegistryError. Returning from a stream handler ends the stream with OK.
+"""
+Handlers = Mapping[str, Mapping[str, Handler]]
+"""Handlers by full service name, then by method name."""
+
+logger = logging.getLogger("orion_registry")
+
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+NOT_SERVING_RETRY_S = 0.5
+
+
+class Stream:
+    """What a stream handler reads from and writes to.
+
+    The waits of `read` and `write` are never to be cancelled by a timeout: that destroys the stream (and leaks).
+    """
+
+    __slots__ = ("_parse", "context")
+
+    def __init__(self, context: Context, parse: Callable[[bytes], Any]) -> None:
+        self.context = context
+        self._parse = parse
+
+    async def read(self) -> Any:
+        """The next request, None at the end.
+
+        Raises:
+            InvalidArgument: the bytes are not such a message.
+        """
+        data = await self.context.read()
+        return None if data is grpc.aio.EOF else parse_request(self._parse, data)
+
+    async def write(self, data: bytes) -> None:
+        """Sends one serialised message; returns once it is on its way."""
+        await self.context.write(data)
+
+
+def build_handlers(table: Iterable[Method], handlers: Handlers, gate: Gate) -> tuple[grpc.GenericRpcHandler, ...]:
+    """One generic handler that serves the table.
+
+    Raises:
+        ValueError: a method of the table has no handler, or a handler no method.
+    """
+    methods = {(method.service, method.name): method for method in table}
+    given = {(service, name): handler for service, named in handlers.items() for name, handler in named.items()}
+    if missing := sorted(methods.keys() - given.keys()):
+        raise ValueError(f"methods without a handler: {missing}")
+    if unknown := sorted(given.keys() - methods.keys()):
+        raise ValueError(f"handlers without a method: {unknown}")
+    return (_Router({method.path: _wrap(method, given[key], gate) for key, method in methods.items()}),)
+
+
+class _Router(grpc.GenericRpcHandler):
+    """Finds handlers by path."""
+
+    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of a path; None is answered UNIMPLEMENTED by gRPC."""
+        return self._handlers.get(handler_call_details.method)
+
+
+def parse_request(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    """Parses a message that came in.
+
+    Raises:
+        InvalidArgument: BAD_FIELD, the bytes are not such a message.
+    """
+    try:
+        return parse(data)
+    except DecodeError:
+        raise not_a_message(data) from None
+
+
+def not_a_message(data: bytes) -> InvalidArgument:
+    """The error for bytes that do not parse."""
+    message = f"the request's {len(data)} bytes are not a message of the type that this method takes"
+    return InvalidArgument(Reason.BAD_FIELD, message)
+
+
+def actor_of(context: Context) -> Actor:
+    """Who calls. Identities come with security; until then everybody has every role."""
+    return _actor_at(context.peer())
+
+
+@functools.lru_cache(maxsize=4_096)
+def _actor_at(peer: str) -> Actor:
+    return Actor(address=peer_address(peer))
+
+
+def _wrap(method: Method, handler: Handler, gate: Gate) -> grpc.RpcMethodHandler[bytes, bytes]:
+    match method.kind:
+        case Kind.UNARY:
+            return grpc.unary_unary_rpc_method_handler(_unary(method, handler, gate))
+        case Kind.SERVER_STREAM:
+            return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, gate))
+        case Kind.BIDI:
+            return grpc.stream_stream_rpc_method_handler(_bidi(method, handler, gate))
+
+
+def _admission(method: Method, gate: Gate) -> Callable[[Context], Actor]:
+    """What every call passes first: the gate, then the roles."""
+    always, roles = method.always, method.roles
+
+    def admit(context: Context) -> Actor:
+        if not always and not gate():
+            raise Unavailable(
+                Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=NOT_SERVING_RETRY_S
+            )
+        actor = actor_of(context)
+        if actor.roles.isdisjoint(roles):
+            wanted = ", ".join(sorted(roles))
+            raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
+        return actor
+
+    return admit
+
+
+def _unary(method: Method, handler: Handler, gate: Gate) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    admit, parse = _admission(method, gate), _parser(method)
+    is_async = inspect.iscoroutinefunction(handler)
+
+    async def call(data: bytes, context: Context) -> bytes:
+        try:
+            actor = admit(context)
+            request = parse_request(parse, data)
+            answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
+            return answer
+        except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
+            await _fail(method, context, error)
+
+    return call
+
+
+def _server_stream(method: Method, handler: Handler, gate: Gate) -> Callable[[bytes, Context], Awaitable[None]]:
+    admit, parse = _admission(method, gate), _parser(method)
+
+    async def call(data: bytes, context: Context) -> None:
+        try:
+            actor = admit(context)
+            request = parse_request(parse, data)
+            # Else the first write carries the metadata, and while it is blocked no status can be sent: gRPC's core
+            # refuses a second batch with metadata in it (TOO_MANY_OPERATIONS).
+            await context.send_initial_metadata(())
+            await handler(request, actor, Stream(context, parse))
+        except Exception as error:  # noqa: BLE001 - see _unary
+            await _fail(method, context, error)
+
+    return call
+
+
+def _bidi(method: Method, handler: Handler, gate: Gate) -> Callable[[Any, Context], Awaitable[None]]:
+    admit, parse = _admission(method, gate), _parser(method)
+
+    async def call(_messages: Any, context: Context) -> None:
+        try:
+            await handler(admit(context), Stream(context, parse))
+        except Exception as error:  # noqa: BLE001 - see _unary
+            await _fail(method, context, error)
+
+    return call
+
+
+def _parser(method: Method) -> Callable[[bytes], Message]:
+    parse: Callable[[bytes], Message] = method.request.FromString
+    return parse
+
+
+async def _fail(method: Method, context: Context, error: Exception) -> NoReturn:
+    """Ends a call with the status of its error."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, grpc.aio.BaseError):
+        # An operation failed because the peer is gone, or the server has stopped: nobody is left to be told, and
+        # any other end than this would be logged by grpc as an error of ours.
+        raise asyncio.CancelledError from error
+    if isinstance(error, RegistryError):
+        await abort(context, error)
+    logger.error("handler failed", extra={"rpc": method.path}, exc_info=error)
+    await _abort(context, grpc.StatusCode.INTERNAL, "internal error; the registry's log has the details", ())
+
+
+async def abort(context: Context, error: RegistryError) -> NoReturn:
+    """Ends a call with an error's status; always raises. May be called from a task beside the handler's."""
+    status = status_of(error)
+    await _abort(context, _CODES[status.code], status.message, ((DETAILS_KEY, status.details),))
+
+
+async def _abort(
+    context: Context, code: grpc.StatusCode, message: str, trailers: tuple[tuple[str, bytes], ...]
+) -> NoReturn:
+    try:
+        await context.abort(code, message, trailers)
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError as gone:
+        raise asyncio.CancelledError from gone
+    raise AssertionError  # abort always raises
