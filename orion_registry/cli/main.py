@@ -1,0 +1,38 @@
+"""The command line: one group, one file a command. Mistakes end in one line and exit code 2."""
+
+import os
+import sys
+
+# gRPC's C-core writes raw text to stderr, which would break the log's lines; it reads this when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import click
+
+from orion_registry import __version__
+from orion_registry.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="orion-registry", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Orion Registry: a coordination daemon for agents.
+
+    Agents register what they offer and keep a heartbeat stream; callers ask for a capability and get a live agent.
+    """
+
+
+cli.add_command(serve)
+
+
+def main() -> None:
+    """Entry point of `orion-registry` and `python -m orion_registry`."""
+    try:
+        code = cli.main(prog_name="orion-registry", standalone_mode=False)
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        hint = f" (see {where.command_path} --help)" if where is not None else ""
+        print(f"orion-registry: {error.format_message().rstrip('.')}{hint}", file=sys.stderr)
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
