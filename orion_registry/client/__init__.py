@@ -1,0 +1,7 @@
+"""The SDK: what agents and callers import. Nothing of the server comes along.
+
+    from orion_registry import RegistryClient, Selector, ServiceSpec
+
+Files: client (calls), session (an agent's supervised heartbeat stream), watch (a view that heals itself); under them
+the pure parts (backoff, pacing, holding, fold), and channel, calls, stream, failures around gRPC.
+"""

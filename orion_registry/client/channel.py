@@ -1,0 +1,103 @@
+"""The way to the registry: addresses, channel options, and which address serves now."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+import grpc
+import grpc.aio
+
+from orion_registry.client.failures import Unreachable
+from orion_registry.errors import bad_field
+from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
+
+if TYPE_CHECKING:  # it exists for type checkers only
+    from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceAsyncStub
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:6746"
+
+CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
+    # Notices a hung or cut-off registry in about 4 s. keepalive_timeout alone is ignored for 60 s: ping_timeout rules
+    # (grpc PR#34647).
+    ("grpc.keepalive_time_ms", 2_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # The supervisor paces attempts with full jitter; gRPC's own back-off (default: 1 s growing to 120 s) must not
+    # hide a registry that is back. min_reconnect_backoff is also how long one connection attempt may take.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Each client its own connection: one shared by all clients of a process would fall, and stall, for all.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def resolve_addresses(address: str | Sequence[str]) -> tuple[str, ...]:
+    """The addresses meant: as given, else ORION_ADDRESS (several separated by commas), else 127.0.0.1:6746.
+
+    Raises:
+        InvalidArgument: an address is neither HOST:PORT nor unix:PATH.
+    """
+    given: Sequence[str] = address.split(",") if isinstance(address, str) else address
+    if not any(given):
+        given = os.environ.get("ORION_ADDRESS", DEFAULT_ADDRESS).split(",")
+    addresses = tuple(one.strip() for one in given if one.strip())
+    for one in addresses:
+        host, _, port = one.rpartition(":")
+        if not one.startswith(("unix:", "unix-abstract:")) and not (host and port.isdigit() and int(port) <= 65_535):
+            raise bad_field("address", "HOST:PORT or unix:PATH", one)
+    return addresses
+
+
+class Connection:
+    """Holds at most one channel per address and says which one to use.
+
+    Calls go to one address until it proves unreachable, then to the next. Not for use across event loops.
+    """
+
+    def __init__(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
+        self._index = 0
+        self._open: dict[str, tuple[grpc.aio.Channel, RegistryServiceAsyncStub]] = {}
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        """The address that calls go to now."""
+        return self._addresses[self._index]
+
+    @property
+    def stub(self) -> "RegistryServiceAsyncStub":
+        """The stub for the address of now; connects when first used.
+
+        Raises:
+            Unreachable: the client is closed, or was not entered.
+        """
+        if self._closed:
+            raise Unreachable("the client is closed: use it inside `async with`", address=self.address)
+        opened = self._open.get(self.address)
+        if opened is None:
+            channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+            opened = self._open[self.address] = (channel, RegistryServiceStub(channel))
+        return opened[1]
+
+    def failed(self, address: str) -> None:
+        """Tells that an address could not be reached: the next call goes to the next one."""
+        if address == self.address:
+            self._index = (self._index + 1) % len(self._addresses)
+
+    async def close(self) -> None:
+        """Closes every channel; calls still open end cancelled. Idempotent."""
+        self._closed = True
+        while self._open:
+            _, (channel, _stub) = self._open.popitem()
+            await channel.close()
+
+    async def __aenter__(self) -> "Connection":
+        return self
+
+    async def __aexit__(self, *_: object) -> Literal[False]:
+        await self.close()
+        return False

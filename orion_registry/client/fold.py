@@ -1,0 +1,154 @@
+"""What a watcher knows: the fold of a watch's responses. Pure.
+
+A snapshot (after the start, or a RESYNC) is gathered aside and shown whole at its BOOKMARK, as the difference to what
+was shown before; cut short, it is forgotten. Changes of a resumed watch are shown as they come. So what is shown never
+goes back to an older state.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from orion_registry.core.model import RemovalReason
+from orion_registry.wire.service import Service
+
+
+class WatchKind(StrEnum):
+    """What happened."""
+
+    ADDED = "added"
+    """A service came into view."""
+    MODIFIED = "modified"
+    """A service in view changed."""
+    REMOVED = "removed"
+    """A service left the view; `service` is its last state known."""
+    SYNCED = "synced"
+    """Everything up to here has been shown: the view is whole. Comes after the first snapshot and each reconnect."""
+
+
+class Mark(StrEnum):
+    """What a watch response may say that is not about one service."""
+
+    BOOKMARK = "bookmark"
+    RESYNC = "resync"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEvent:
+    """One event of a watch.
+
+    service is None in SYNCED alone. removal says why it left; None in REMOVED means that it went unseen, while the
+    watch was away.
+    """
+
+    kind: WatchKind
+    service: Service | None = None
+    removal: RemovalReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchBatch:
+    """One response of the registry, in order."""
+
+    items: tuple[WatchEvent | Mark, ...]
+    revision: int
+    history_id: str
+
+
+class Fold:
+    """The view of one selector, and the position to resume it from."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, Service] = {}
+        self._gathered: dict[str, Service] | None = None
+        self._awaiting_mark = True
+        self._revision = 0
+        self._history_id = ""
+        self.services: Mapping[str, Service] = MappingProxyType(self._shown)
+
+    @property
+    def position(self) -> tuple[int, str]:
+        """Revision and history_id to resume from; (0, "") asks for a snapshot."""
+        return self._revision, self._history_id
+
+    def stream_started(self) -> None:
+        """A new stream was opened from `position`: a snapshot cut short is forgotten."""
+        self._gathered = {} if self._revision == 0 else None
+        self._awaiting_mark = True
+
+    def apply(self, batch: WatchBatch) -> list[WatchEvent]:
+        """Takes one response; returns what changed in the view."""
+        lags = batch.history_id == self._history_id and batch.revision < self._revision
+        if lags and self._gathered is None and Mark.RESYNC not in batch.items:
+            return []  # such as another member of a cluster, behind what was shown
+        shown: list[WatchEvent] = []
+        for item in batch.items:
+            shown.extend(self._apply_one(item))
+        if self._gathered is None:
+            self._revision, self._history_id = batch.revision, batch.history_id
+        return shown
+
+    def _apply_one(self, item: WatchEvent | Mark) -> Iterable[WatchEvent]:
+        if isinstance(item, WatchEvent):
+            return self._change(item)
+        if item is Mark.RESYNC:
+            self._gathered, self._awaiting_mark = {}, True
+            return ()
+        changes = self._show_gathered()
+        if self._awaiting_mark:
+            self._awaiting_mark = False
+            changes.append(WatchEvent(kind=WatchKind.SYNCED))
+        return changes
+
+    def _change(self, event: WatchEvent) -> Iterable[WatchEvent]:
+        service = event.service
+        if service is None:
+            return ()
+        if self._gathered is not None:
+            if event.kind is WatchKind.REMOVED:
+                self._gathered.pop(service.service_id, None)
+            else:
+                self._gathered[service.service_id] = service
+            return ()
+        if event.kind is WatchKind.REMOVED:
+            known = self._shown.pop(service.service_id, None)
+            return () if known is None else (event,)
+        return self._show(service)
+
+    def _show(self, service: Service) -> Iterable[WatchEvent]:
+        known = self._shown.get(service.service_id)
+        self._shown[service.service_id] = service
+        if known is None:
+            return (WatchEvent(kind=WatchKind.ADDED, service=service),)
+        return () if known == service else (WatchEvent(kind=WatchKind.MODIFIED, service=service),)
+
+    def _show_gathered(self) -> list[WatchEvent]:
+        """Makes the snapshot the view; returns the difference. What was not added again is gone."""
+        if self._gathered is None:
+            return []
+        gathered, self._gathered = self._gathered, None
+        changes = [
+            WatchEvent(kind=WatchKind.REMOVED, service=self._shown.pop(service_id))
+            for service_id in [known for known in self._shown if known not in gathered]
+        ]
+        for service in gathered.values():
+            changes.extend(self._show(service))
+        return changes
+
+
+def coalesce(pending: dict[str, WatchEvent], event: WatchEvent) -> None:
+    """Adds an event to those not yet taken, one per service, the last state: memory stays bounded by the view.
+
+    Nobody has been shown a pending event, so ADDED and REMOVED cancel out, and REMOVED and ADDED make MODIFIED.
+    """
+    key = "" if event.service is None else event.service.service_id
+    earlier = pending.pop(key, None)
+    kinds = (earlier.kind if earlier is not None else None, event.kind)
+    if kinds == (WatchKind.ADDED, WatchKind.REMOVED):
+        return
+    if kinds == (WatchKind.ADDED, WatchKind.MODIFIED):
+        event = WatchEvent(kind=WatchKind.ADDED, service=event.service)
+    elif kinds == (WatchKind.REMOVED, WatchKind.ADDED):
+        event = WatchEvent(kind=WatchKind.MODIFIED, service=event.service)
+    pending[key] = event
