@@ -1,0 +1,28 @@
+"""A registry daemon inside your test's event loop, on a free port."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.entropy import Entropy
+from orion_registry.server.daemon import Daemon
+from orion_registry.server.settings import Settings
+from orion_registry.store.base import Store
+
+
+@asynccontextmanager
+async def running_daemon(
+    *, store: Store | None = None, clock: Clock | None = None, entropy: Entropy | None = None, **overrides: Any
+) -> AsyncIterator[Daemon]:
+    """A daemon that is ready: connect to `daemon.address`.
+
+    Args:
+        store: in memory if not given.
+        clock: the machine's if not given.
+        entropy: the machine's if not given.
+        overrides: fields of `Settings`, such as retention_s=1.0; listen is a free port on 127.0.0.1 if not given.
+    """
+    settings = Settings(**{"listen": ("127.0.0.1:0",), **overrides})
+    async with Daemon(settings, store=store, clock=clock, entropy=entropy) as daemon:
+        yield daemon

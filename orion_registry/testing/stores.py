@@ -1,0 +1,65 @@
+"""Stores that misbehave on purpose: they prove that a bad disk touches writes alone."""
+
+import asyncio
+from collections.abc import Sequence
+
+from orion_registry.core.facts import Fact, Stored
+from orion_registry.store.base import Store, StoreFailed
+from orion_registry.store.memory import MemoryStore
+
+
+class SlowStore:
+    """Commits hang between `hang()` and `release()`, then go through."""
+
+    def __init__(self, inner: Store | None = None) -> None:
+        self._inner = inner or MemoryStore()
+        self._open = asyncio.Event()
+        self._open.set()
+        self.waiting = 0
+
+    def hang(self) -> None:
+        """From now on commits wait."""
+        self._open.clear()
+
+    def release(self) -> None:
+        """Lets all waiting commits through."""
+        self._open.set()
+
+    async def load(self) -> Stored:
+        """See `Store.load`."""
+        return await self._inner.load()
+
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        """See `Store.commit`; waits while hung."""
+        self.waiting += 1
+        try:
+            await self._open.wait()
+        finally:
+            self.waiting -= 1
+        await self._inner.commit(facts)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._inner.close()
+
+
+class FailingStore:
+    """Refuses every commit while `failing` is set."""
+
+    def __init__(self, inner: Store | None = None, *, failing: bool = False) -> None:
+        self._inner = inner or MemoryStore()
+        self.failing = failing
+
+    async def load(self) -> Stored:
+        """See `Store.load`."""
+        return await self._inner.load()
+
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        """See `Store.commit`; refuses while failing."""
+        if self.failing:
+            raise StoreFailed("the disk is full (asked to fail by a test)")
+        await self._inner.commit(facts)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._inner.close()
