@@ -50,7 +50,7 @@ _BOUNDS = (
     ("go_away_s", 0, 60),
     ("beat_budget", 1, 1_000_000),
     ("beats_missed", 2, 100),
-    ("epoch_block", 4_096, 2**40),
+    ("epoch_block", 16_384, 2**40),
     ("history", 1, 10_000_000),
     ("views", 1, 100_000),
 )

@@ -43,9 +43,9 @@ class Detach:
     service_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ServiceBeat:
-    """What a beat says of one service. task_age_s None means idle."""
+    """What a beat says of one service. task_age_s None means idle. Not frozen, see `Beat`."""
 
     service_id: str
     load: Load | None = None
@@ -55,9 +55,12 @@ class ServiceBeat:
     loop_lag_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Beat:
-    """A sign of life for every service of the stream, listed or not."""
+    """A sign of life for every service of the stream, listed or not.
+
+    Not frozen, though never changed: a frozen one takes three times as long to make, and most of all frames are beats.
+    """
 
     seq: int
     services: tuple[ServiceBeat, ...] = ()

@@ -1,4 +1,7 @@
-"""Plans of durable commands: what they would store. Only read here; nothing changes until a plan is applied."""
+"""Plans of durable commands: what they would store. Nothing of the command happens until its plan is applied.
+
+Only the epoch of its ref counts as used at once, as with every ref.
+"""
 
 import ipaddress
 from dataclasses import dataclass, field, replace

@@ -82,7 +82,8 @@ def check_selector(selector: Selector) -> Selector:
         if value := getattr(selector, name):
             check_id(f"selector.{name}", value)
     check_text("selector.zone", selector.zone)
-    labels: dict[str, Any] = {name: check_labels(f"selector.{name}", getattr(selector, name)) for name in _LABELS}
+    given = [name for name in _LABELS if getattr(selector, name)]
+    labels: dict[str, Any] = {name: check_labels(f"selector.{name}", getattr(selector, name)) for name in given}
     if len(selector.metadata) > limits.METADATA_KEYS:
         raise bad_field("selector.metadata", f"at most {limits.METADATA_KEYS} keys", len(selector.metadata))
     if ServiceStatus.UNSPECIFIED in selector.statuses:

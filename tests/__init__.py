@@ -1,0 +1,1 @@
+"""Tests, by room. Below floor 4 time is virtual: nothing sleeps."""

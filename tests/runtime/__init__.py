@@ -1,0 +1,1 @@
+"""Tests of orion_registry/runtime."""
