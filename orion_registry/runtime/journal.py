@@ -29,15 +29,24 @@ class Journal:
         for edge in edges[:LINES]:
             log.info("service changed", extra={"service_id": edge.service_id, **_told(edge), "revision": edge.revision})
         if len(edges) > LINES:
-            kinds = Counter(
-                " ".join(f"{name}={value}" for name, value in _told(edge).items()) for edge in edges[LINES:]
-            )
-            log.info("more services changed", extra={"edges": len(edges) - LINES, "by_kind": dict(kinds)})
+            kinds = {_kind(edge): edge for edge in edges[LINES:]}  # words only once for each: there may be thousands
+            counts = Counter(map(_kind, edges[LINES:]))
+            by_kind = {
+                " ".join(f"{name}={value}" for name, value in _told(edge).items()): counts[kind]
+                for kind, edge in kinds.items()
+            }
+            log.info("more services changed", extra={"edges": len(edges) - LINES, "by_kind": by_kind})
 
 
 def _status(edge: Edge, *, before: bool) -> ServiceStatus | None:
     snapshot = edge.before if before else edge.after
     return None if snapshot is None else snapshot.status
+
+
+def _kind(edge: Edge) -> tuple[object, ...]:
+    """What makes two edges the same in a sum."""
+    reason = edge.removal if edge.after is None else edge.after.reasons[0].code
+    return _status(edge, before=True), _status(edge, before=False), reason
 
 
 def _told(edge: Edge) -> dict[str, str]:

@@ -23,6 +23,10 @@ from orion_registry_pb.v1.heartbeat_pb2 import HeartbeatRequest
 LAST_WORDS_S = 1.0
 """How long an agent that does not read may hold up the end of its stream."""
 
+TIDY_UP_S = 0.1
+"""How long the call of an agent that is gone is kept. gRPC's work at a handler's end costs more than the news of it:
+where thousands go at once, watchers are told of all of them first (2,000 at once: the last one 2 to 3 times sooner)."""
+
 
 class HeartbeatStreams:
     """Serves Heartbeat calls."""
@@ -68,15 +72,19 @@ class _Pump:
 
     async def run(self) -> None:
         """Serves until the end, and raises what it ends with."""
+        gone = True
         try:
             self._reader = self._loop.create_task(self._read())
             error = await self._end
+            gone = error is None and not self._session.ended
         finally:
             self._closed = True
             if self._last_words is not None:
                 self._last_words.cancel()
             self._coordinator.close_stream(self._session)
             self._session.finish(None)  # a frame that is still waiting for the store must take no effect any more
+            if gone:  # nobody waits for a status
+                await asyncio.sleep(TIDY_UP_S)
         if error is not None:
             raise error
 

@@ -120,7 +120,7 @@ def actor_of(context: Context) -> Actor:
     return _actor_at(context.peer())
 
 
-@functools.lru_cache(maxsize=4_096)
+@functools.lru_cache(maxsize=256)
 def _actor_at(peer: str) -> Actor:
     return Actor(address=peer_address(peer))
 

@@ -43,7 +43,7 @@ def decode_agent_frame(message: pb.HeartbeatRequest) -> AgentFrame:
 
 def _service_beats(beats: Any) -> tuple[ServiceBeat, ...]:
     _check_count("beat.services", beats)
-    return tuple(_service_beat(beat) for beat in beats)
+    return tuple([_service_beat(beat) for beat in beats])
 
 
 def _service_beat(beat: pb.ServiceBeat) -> ServiceBeat:

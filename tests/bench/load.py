@@ -1,0 +1,105 @@
+"""The load: a client process that does what it is told on stdin, one JSON object a line, and answers each with another.
+
+{"do": "unary", "address", "path", "request": hex, "concurrency", "seconds"}      -> {"calls", "seconds"}
+{"do": "open", "address", "path", "first": [hex, ...], "beat": hex or ""}          -> {"streams"}
+{"do": "write", "address", "message": hex, "rate", "seconds"}                     -> {"messages", "seconds"}
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import grpc.aio
+
+OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.http2.bdp_probe", 0))
+OPENED_AT_ONCE = 50
+
+
+class Load:
+    """Connections and streams, kept between commands."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._streams: dict[str, list[Any]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def unary(self, order: dict[str, Any]) -> dict[str, float]:
+        """Calls as fast as `concurrency` callers on one connection can."""
+        channel = self._channels.get(order["address"])
+        if channel is None:
+            channel = self._channels[order["address"]] = grpc.aio.insecure_channel(order["address"], options=OPTIONS)
+        method: Any = channel.unary_unary(order["path"])
+        request, calls = bytes.fromhex(order["request"]), 0
+        began = time.perf_counter()
+        until = began + order["seconds"]
+
+        async def caller() -> None:
+            nonlocal calls
+            while time.perf_counter() < until:
+                await method(request)
+                calls += 1
+
+        await asyncio.gather(*(caller() for _ in range(order["concurrency"])))
+        return {"calls": calls, "seconds": time.perf_counter() - began}
+
+    async def open(self, order: dict[str, Any]) -> dict[str, float]:
+        """Opens a connection with one stream for each first message, 50 at a time; `beat` follows every second."""
+        streams = self._streams.setdefault(order["address"], [])
+        first = [bytes.fromhex(data) for data in order["first"]]
+        for start in range(0, len(first), OPENED_AT_ONCE):
+            opened = (self._open(order, data) for data in first[start : start + OPENED_AT_ONCE])
+            streams += await asyncio.gather(*opened)
+        return {"streams": len(streams)}
+
+    async def _open(self, order: dict[str, Any], first: bytes) -> Any:
+        channel = grpc.aio.insecure_channel(order["address"], options=OPTIONS)
+        method: Any = channel.stream_stream(order["path"])
+        call = method()
+        self._channels[f"{order['address']} {len(self._channels)}"] = channel
+        await call.write(first)
+        self._tasks.append(asyncio.create_task(_read(call)))
+        if order["beat"]:
+            self._tasks.append(asyncio.create_task(_beat(call, bytes.fromhex(order["beat"]))))
+        return call
+
+    async def write(self, order: dict[str, Any]) -> dict[str, float]:
+        """Writes one message after the other on all streams in turn, evenly spread in time."""
+        streams, data = self._streams[order["address"]], bytes.fromhex(order["message"])
+        began, sent, wanted = time.perf_counter(), 0, order["rate"] * order["seconds"]
+        while sent < wanted:
+            due = min(wanted, (time.perf_counter() - began) * order["rate"])
+            while sent < due:
+                await streams[sent % len(streams)].write(data)
+                sent += 1
+            await asyncio.sleep(0.001)
+        return {"messages": sent, "seconds": time.perf_counter() - began}
+
+
+async def _read(call: Any) -> None:
+    """Takes what comes back."""
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def _beat(call: Any, data: bytes) -> None:
+    """Keeps a stream alive."""
+    while True:
+        await asyncio.sleep(1.0)
+        await call.write(data)
+
+
+async def main() -> None:
+    """Works off stdin until it closes."""
+    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    load = Load()
+    while line := await reader.readline():
+        order = json.loads(line)
+        print(json.dumps(await getattr(load, order["do"])(order)), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

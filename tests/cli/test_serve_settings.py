@@ -1,0 +1,202 @@
+"""Settings: one table, three ways in, one line for every mistake."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from orion_registry.cli.settings_table import BEGIN, END, insert
+from orion_registry.server.settings import TABLE, Settings, most_connections
+from orion_registry.server.settings_sources import load, print_config
+from orion_registry.server.start_error import SettingError, StartError
+from tests.cli.process import run_serve
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    file = tmp_path / "orion.toml"
+    file.write_text('retention = "1m"\nbeat_budget = 7\nhistory_size = 9\n')
+    environ = {"ORION_RETENTION": "2m", "ORION_BEAT_BUDGET": "8", "ORION_LOG_LEVEL": ""}
+    loaded = load({"retention": "3m"}, environ, str(file))
+    settings = loaded.settings
+    assert (settings.retention_s, settings.beat_budget, settings.history_size) == (180.0, 8, 9)
+    assert settings.log_level == "info", "an empty variable counts as not set"
+    assert [loaded.origins[name] for name in ("retention", "beat_budget", "history_size", "log_level")] == [
+        "flag --retention",
+        "environment ORION_BEAT_BUDGET",
+        f"file {file}",
+        "default",
+    ]
+
+
+def test_listen_by_repeated_flag_comma_list_and_toml_list(tmp_path: Path) -> None:
+    file = tmp_path / "orion.toml"
+    file.write_text('listen = ["127.0.0.1:1", "unix:/tmp/x"]\n')
+    assert load({"listen": ("127.0.0.1:1", "[::1]:2")}, {}).settings.listen == ("127.0.0.1:1", "[::1]:2")
+    assert load({}, {"ORION_LISTEN": "127.0.0.1:1, unix:/a"}).settings.listen == ("127.0.0.1:1", "unix:/a")
+    assert load({}, {}, str(file)).settings.listen == ("127.0.0.1:1", "unix:/tmp/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1.5s", 1.5), ("500ms", 0.5), ("2m", 120.0), ("1h", 3600.0), ("0", 0.0), ("0s", 0.0)]
+)
+def test_spans(text: str, seconds: float) -> None:
+    assert load({"retention": text}, {}).settings.retention_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("65536", 65536), ("64KiB", 65536), ("2MiB", 2 * 1024**2), ("2 MiB", 2**21)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert load({"max_message_size": text}, {}).settings.max_message_size == size
+
+
+BAD = [
+    ("retention", "60"),
+    ("retention", "-1s"),
+    ("retention", "1e3s"),
+    ("retention", "721h"),
+    ("retention", "x" * 300),
+    ("beat_budget", "0"),
+    ("beat_budget", "1.5"),
+    ("beat_budget", "9" * 40),
+    ("max_message_size", "1MB"),
+    ("max_message_size", "1"),
+    ("log_level", "loud"),
+    ("insecure_listen", "perhaps"),
+    ("listen", "127.0.0.1"),
+    ("listen", "127.0.0.1:70000"),
+    ("listen", "unix:"),
+    ("listen", "unix:/" + "x" * 200),
+    ("listen", ",".join(["127.0.0.1:1"] * 2)),
+    ("listen", "http://127.0.0.1:1"),
+    ("listen", "[::zz]:1"),
+    ("keepalive_time", "1ms"),
+    ("max_connections", "1000001"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_a_bad_value_names_setting_rule_value_and_origin(name: str, text: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        load({}, {"ORION_" + name.upper(): text})
+    line = str(caught.value)
+    assert line.startswith(f"{name}: must be ")
+    assert line.endswith(f"from environment ORION_{name.upper()}")
+    assert "…" in line if len(text) > 100 else text.split(",", 1)[0] in line
+    assert "\n" not in line
+    assert len(line) < 400
+
+
+def test_wrong_toml_types_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "orion.toml"
+    for line in (
+        "retention = 60",
+        "beat_budget = true",
+        "listen = 5",
+        "listen = [5]",
+        "insecure_listen = 1",
+        "log_level = []",
+    ):
+        file.write_text(line + "\n")
+        with pytest.raises(SettingError) as caught:
+            load({}, {}, str(file))
+        assert str(caught.value).endswith(f"from file {file}")
+
+
+def test_more_connections_than_open_files_are_refused() -> None:
+    with pytest.raises(SettingError, match="the limit of open files is"):
+        Settings(max_connections=min(1_000_000, most_connections() + 1))
+    assert Settings().max_connections == most_connections()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("retentoin = '1s'", "did you mean retention?"),
+        ("max-connections = 5", "did you mean max_connections?"),
+        ("zzz = 1", "known are listen, "),
+        ("[server]\nlisten = []", "unknown setting 'server'"),
+        ("retention =", "is not valid TOML"),
+        ("\xff", "is not valid TOML"),
+    ],
+)
+def test_a_bad_file_says_what_is_wrong(tmp_path: Path, content: str, expected: str) -> None:
+    file = tmp_path / "orion.toml"
+    file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(StartError) as caught:
+        load({}, {}, str(file))
+    assert expected in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_print_config_is_toml_that_gives_the_same_settings(tmp_path: Path) -> None:
+    odd = load(
+        {"listen": ('unix:/tmp/a"b\\c d',), "retention": "500ms", "max_message_size": "65537", "insecure_listen": "on"},
+        {},
+    )
+    file = tmp_path / 'o"\n.toml'
+    file.write_text(print_config(odd))
+    again = load({}, {}, str(file))
+    assert again.settings == odd.settings
+    assert set(tomllib.loads(print_config(again))) == {row.name for row in TABLE}
+
+
+def test_print_config_exits_0_and_tells_origins() -> None:
+    result = run_serve("--print-config", "--retention", "90s", ORION_BEAT_BUDGET="5")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert 'retention = "90s"  # flag --retention\n' in result.stdout
+    assert "beat_budget = 5  # environment ORION_BEAT_BUDGET\n" in result.stdout
+    assert 'listen = ["127.0.0.1:6746"]  # default\n' in result.stdout
+
+
+def test_every_setting_is_a_flag_with_its_default_in_help() -> None:
+    result = run_serve("--help")
+    text = " ".join(result.stdout.split())
+    assert result.returncode == 0
+    for row in TABLE:
+        assert row.flag in text
+        assert f"[default: {row.default_text}]" in text
+    assert "Examples:" in text
+
+
+def test_documentation_is_the_table() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    assert BEGIN in page
+    assert END in page
+    assert insert(page) == page, "run: python -m orion_registry.cli.settings_table docs/configuration.md"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--retention", "x"), "retention: must be a span"),
+        (("--config", "/nowhere/orion.toml"), "cannot read the configuration file /nowhere/orion.toml: no such file"),
+        (("--config", "/"), "cannot read the configuration file /: is a directory"),
+        (("--listen", "0.0.0.0:0"), "listen: must be on loopback or a Unix socket unless insecure_listen is set"),
+        (("--listen", "no.such.host.invalid:1"), "the host no.such.host.invalid of no.such.host.invalid:1 is unknown"),
+        (("--listen", "192.0.2.1:0", "--insecure-listen"), "192.0.2.1 is not an address of this machine"),
+        (("--listen", "unix:/nowhere/x.sock"), "cannot listen on unix:/nowhere/x.sock"),
+        (("--no-such-flag",), "No such option"),
+        (("surplus",), "unexpected extra argument"),
+        (("--retention",), "requires an argument"),
+    ],
+)
+def test_what_cannot_start_says_so_in_one_line_and_exits_2(arguments: tuple[str, ...], expected: str) -> None:
+    result = run_serve(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_refused_listen_says_where_it_came_from() -> None:
+    result = run_serve(ORION_LISTEN="0.0.0.0:0")
+    assert json.loads(result.stderr)["message"].endswith("got '0.0.0.0:0' from environment ORION_LISTEN")
+
+
+def test_plaintext_beyond_loopback_by_name() -> None:
+    assert load({"insecure_listen": True, "listen": ("0.0.0.0:0",)}, {}).settings.insecure_listen

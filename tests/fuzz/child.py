@@ -1,0 +1,96 @@
+"""The daemon process as the fuzzer holds it: its address, its stats, and every line that it writes to stderr."""
+
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""What one thread frees is not kept for it alone: less scatter in the memory that is compared. A leak shows as well."""
+KEPT = 200
+"""Suspicious lines kept for the report."""
+
+
+class Child:
+    """Starts `tests.fuzz.daemon`, reads its stderr line by line, and ends it."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.lines = 0
+        self.levels: Counter[str] = Counter()
+        self.suspicious: list[str] = []
+        self._process: asyncio.subprocess.Process | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Child":
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.fuzz.daemon",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            cwd=ROOT, env=os.environ | ONE_ARENA, limit=16 * 1024 * 1024,
+        )  # fmt: skip
+        self._listener = asyncio.create_task(self._listen())
+        self.address = str((await self._answer())["address"])
+        return self
+
+    async def stats(self) -> dict[str, int]:
+        """What the daemon holds now."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"stats\n")
+        stats: dict[str, int] = await self._answer()
+        return stats
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is still there."""
+        return self._process is not None and self._process.returncode is None
+
+    async def _answer(self) -> Any:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), timeout=60)
+        if not line:
+            raise RuntimeError(f"the daemon has died; its last words: {self.suspicious[-5:]}")
+        return json.loads(line)
+
+    async def _listen(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while line := await self._process.stderr.readline():
+            self._judge(line.decode("utf-8", "replace").rstrip("\n"))
+
+    def _judge(self, line: str) -> None:
+        """Counts a line; keeps it if it is no JSON object, carries a traceback, or tells of a fault of the daemon."""
+        self.lines += 1
+        try:
+            record = json.loads(line)
+            level = str(record["level"])
+        except (ValueError, KeyError, TypeError):
+            level = "not JSON"
+            record = {}
+        self.levels[level] += 1
+        if (level not in {"debug", "info"} or "exc_info" in record or "Traceback" in line) and len(
+            self.suspicious
+        ) < KEPT:
+            self.suspicious.append(line)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert self._listener is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), timeout=20)
+        except TimeoutError:
+            self.suspicious.append("the daemon did not end within 20 s")
+            process.kill()
+            await process.wait()
+        await self._listener

@@ -1,0 +1,62 @@
+"""The daemon under test: a process of its own that also tells, asked over stdin, what it holds.
+
+    stats\\n -> {"tasks": 4, "rss": 61014016, "blocks": 310022, "services": 0, "streams": 0, "watchers": 0}
+
+Settings differ from the defaults where a default would keep the past alive: no removal, a short history.
+"""
+
+import asyncio
+import ctypes
+import gc
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command line does, before grpc is imported
+
+from orion_registry.cli import logs
+from orion_registry.server.daemon import Daemon
+from orion_registry.server.settings import Settings
+
+HISTORY = 500
+"""Edges kept: few, so that the ring is as full at the baseline as at the end."""
+
+
+def memory_bytes() -> int:
+    """Resident memory after all that can be given back has been given back."""
+    for _ in range(3):
+        gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def stats(daemon: Daemon) -> dict[str, int]:
+    """What the process holds now."""
+    coordinator = daemon.coordinator
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "rss": memory_bytes(),
+        "blocks": sys.getallocatedblocks(),
+        "services": len(coordinator.registry),
+        "streams": len(coordinator._sessions),
+        "watchers": len(coordinator._hub),
+    }
+
+
+async def serve() -> None:
+    """Serves until stdin closes."""
+    loop = asyncio.get_running_loop()
+    logs.watch_loop(loop)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    settings = Settings(listen=("127.0.0.1:0",), retention_s=0.0, history_size=HISTORY, log_format="json")
+    async with Daemon(settings) as daemon:
+        print(json.dumps({"address": daemon.address}), flush=True)
+        while await reader.readline():
+            print(json.dumps(stats(daemon)), flush=True)
+
+
+if __name__ == "__main__":
+    logs.configure("info", "json")
+    asyncio.run(serve())

@@ -1,0 +1,229 @@
+"""A whole run: warm up, take the baseline, fuzz, compare with the twin, tidy up, compare with the baseline."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from orion_registry.core.config import RegistryConfig
+from orion_registry.server.methods import METHODS
+from tests.fuzz.child import Child
+from tests.fuzz.coverage import Coverage
+from tests.fuzz.daemon import HISTORY
+from tests.fuzz.schema import Rpc, learn
+from tests.fuzz.streams import HEARTBEAT, HeartbeatScript
+from tests.fuzz.tally import Tally
+from tests.fuzz.twin import Spec, Twin, spec_of
+from tests.fuzz.worker import OPTIONS, Campaign, Worker, method_of
+
+WORKERS = 12
+VIEWS = RegistryConfig().views
+WARM_UP = 0.5
+"""Messages before the baseline, as a share: enough to fill caches, views and the history."""
+FULL = 100_000
+FIELD_SETS = 100
+"""How often each field is to be set in a full run; less in proportion for a shorter one."""
+OK_SHARE, MUTATED_SHARE = 0.20, 0.50
+BACK_WITHIN = 0.05
+
+
+@dataclass(slots=True)
+class Report:
+    """All that a run found."""
+
+    seed: int
+    messages: int
+    tally: Tally
+    coverage: Coverage
+    seconds: float = 0.0
+    baseline: dict[str, int] = field(default_factory=dict)
+    after: dict[str, int] = field(default_factory=dict)
+    services: int = 0
+    unsure: int = 0
+    twin_faults: list[str] = field(default_factory=list)
+    stderr_lines: int = 0
+    stderr_levels: Counter[str] = field(default_factory=Counter)
+    suspicious: list[str] = field(default_factory=list)
+    unknown_rpcs: list[str] = field(default_factory=list)
+
+
+async def fuzz(messages: int, seed: int) -> Report:
+    """Runs it all against a daemon of its own."""
+    async with Child() as child:
+        rpcs = await _rpcs_of(child.address)
+        twin = Twin()
+        warm_up = Tally(rpcs, round(messages * WARM_UP))
+        await _campaign(child.address, rpcs, warm_up, twin, Coverage(rpcs), seed + 1)
+        await _unregister_all(child.address, rpcs, twin)
+        report = Report(seed, messages, Tally(rpcs, messages), Coverage(rpcs))
+        report.unknown_rpcs = sorted({rpc.path for rpc in rpcs} ^ {method.path for method in METHODS})
+        await _level(child.address, rpcs)
+        report.baseline = await _settled_stats(child)
+        began = time.monotonic()
+        twin = Twin()
+        await _campaign(child.address, rpcs, report.tally, twin, report.coverage, seed)
+        report.seconds = time.monotonic() - began
+        await _compare(child, rpcs, twin, report)
+        await _unregister_all(child.address, rpcs, twin)
+        await _level(child.address, rpcs)
+        report.after = await _settled_stats(child)
+    for fault in warm_up.faults:
+        report.tally.fault(fault)
+    report.stderr_lines, report.stderr_levels, report.suspicious = child.lines, child.levels, child.suspicious
+    return report
+
+
+async def _rpcs_of(address: str) -> tuple[Rpc, ...]:
+    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        return await learn(channel)
+
+
+async def _campaign(
+    address: str, rpcs: tuple[Rpc, ...], tally: Tally, twin: Twin, coverage: Coverage, seed: int
+) -> None:
+    """Sends as many messages as the tally wants, by several workers."""
+    by_method = {rpc.method: rpc for rpc in rpcs}
+    campaign = Campaign(address=address, rpcs=by_method, tally=tally, twin=twin, coverage=coverage)
+    workers = [Worker(campaign, f"w{index}-{seed}", seed * 1_000 + index) for index in range(WORKERS)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(_work(worker, rpcs))
+    finally:
+        for worker in workers:
+            await worker.close()
+
+
+async def _work(worker: Worker, rpcs: tuple[Rpc, ...]) -> None:
+    by_method = dict(worker.campaign.rpcs)
+    # An RPC with many fields gets more messages; each gets some.
+    rows, weights = worker.campaign.tally.rows, {rpc.path: 8.0 + len(rpc.fields) for rpc in rpcs}
+    while not worker.campaign.tally.finished:
+        rpc = min(worker.rng.sample(rpcs, 3), key=lambda rpc: rows[rpc.name].messages / weights[rpc.path])
+        if rpc.method == HEARTBEAT:
+            await HeartbeatScript(worker, by_method).run()
+        elif rpc.client_streams:
+            await _converse(worker, rpc)
+        elif rpc.server_streams:
+            await worker.open_watch(rpc, *worker.make(rpc))
+        else:
+            await worker.call(rpc, *worker.make(rpc))
+        await worker.shed()
+        if worker.rng.random() < 0.002:
+            await worker.end_watches()
+            await worker.reconnect()
+
+
+async def _converse(worker: Worker, rpc: Rpc) -> None:
+    """A bidi stream of questions, each answered by one message; ended by a half-close or a cancel."""
+    call = worker.method(rpc)(timeout=60)
+    frames: list[bytes] = []
+    try:
+        for _ in range(worker.rng.randrange(1, 12)):
+            message, data = worker.make(rpc)
+            frames.append(data)
+            await call.write(data)
+            answer = await call.read()
+            if answer is grpc.aio.EOF:
+                worker.fault(rpc, "ended instead of an answer", frames)
+                break
+            if message is None:
+                worker.fault(rpc, "answered bytes that are no message", frames)
+            if not rpc.response.FromString(answer).HasField("error_response"):
+                worker.campaign.tally.ok(rpc)
+        if worker.rng.random() < 0.7:
+            await call.done_writing()
+            worker.campaign.tally.code(rpc, await call.code())
+            return
+    except grpc.aio.AioRpcError as error:
+        worker.end(rpc, error, frames)
+        return
+    except asyncio.InvalidStateError:
+        worker.campaign.tally.code(rpc, await call.code())
+        return
+    call.cancel()
+    worker.campaign.tally.code(rpc, grpc.StatusCode.CANCELLED)
+
+
+# Afterwards.
+
+
+async def _catalog(address: str, rpcs: tuple[Rpc, ...], twin: Twin) -> dict[str, Any]:
+    """Every service that DiscoverServices lists, page by page, in all namespaces that ever held one."""
+    rpc = next(rpc for rpc in rpcs if rpc.method == "DiscoverServices")
+    found: dict[str, Any] = {}
+    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        for namespace in sorted(twin.namespaces):
+            request = rpc.request(page_size=1_000)
+            request.selector.namespace, request.selector.include_not_ready = namespace, True
+            while True:
+                answer = await method_of(channel, rpc)(request.SerializeToString(), timeout=30)
+                response = rpc.response.FromString(answer)
+                found.update((service.service_id, service) for service in response.services)
+                request.page_token = response.next_page_token
+                if not request.page_token:
+                    break
+    return found
+
+
+async def _compare(child: Child, rpcs: tuple[Rpc, ...], twin: Twin, report: Report) -> None:
+    found = await _catalog(child.address, rpcs, twin)
+    specs: dict[str, Spec] = {service_id: spec_of(service) for service_id, service in found.items()}
+    report.services, report.unsure = len(found), len(twin.unsure)
+    report.twin_faults = twin.compare(specs)
+    held = (await child.stats())["services"]
+    if held != len(found):
+        report.twin_faults.append(f"the daemon holds {held} services, its pages list {len(found)}")
+
+
+async def _unregister_all(address: str, rpcs: tuple[Rpc, ...], twin: Twin) -> None:
+    """Takes everything out again, with the rights that the twin knows."""
+    rpc = next(rpc for rpc in rpcs if rpc.method == "UnregisterService")
+    known = twin.services | twin.unsure
+    catalog = await _catalog(address, rpcs, twin)
+    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        for service_id, service in catalog.items():
+            request = rpc.request()
+            request.ref.service_id, request.ref.epoch = service_id, service.epoch
+            request.ref.secret = known[service_id].secret if service_id in known else ""
+            try:
+                await method_of(channel, rpc)(request.SerializeToString(), timeout=30)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:  # then the last check tells that it is still there
+                    print(f"not unregistered: {service_id}: {error.code().name} {error.details()}")
+
+
+async def _level(address: str, rpcs: tuple[Rpc, ...]) -> None:
+    """Fills what the daemon remembers on purpose, its history and its views, with small things: the same each time."""
+    by_method = {rpc.method: rpc for rpc in rpcs}
+    register, unregister = by_method["RegisterService"], by_method["UnregisterService"]
+    discover = by_method["DiscoverServices"]
+    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        for number in range(max(HISTORY, VIEWS)):
+            request = register.request(secret=f"{number:032}")
+            request.service.agent_id, request.service.service_name = f"level-{number}", "level"
+            answer = await method_of(channel, register)(request.SerializeToString())
+            service = register.response.FromString(answer).service
+            farewell = unregister.request()
+            farewell.ref.service_id, farewell.ref.epoch = service.service_id, service.epoch
+            farewell.ref.secret = request.secret
+            await method_of(channel, unregister)(farewell.SerializeToString())
+            question = discover.request()
+            question.selector.zone = f"level-{number}"
+            await method_of(channel, discover)(question.SerializeToString())
+
+
+async def _settled_stats(child: Child) -> dict[str, int]:
+    """Stats once they no longer fall: the ends of calls and connections take a moment."""
+    stats = await child.stats()
+    for _ in range(40):
+        await asyncio.sleep(0.25)
+        last, stats = stats, await child.stats()
+        quiet = stats["streams"] == stats["watchers"] == 0
+        if quiet and stats["tasks"] >= last["tasks"] and stats["rss"] >= last["rss"]:
+            break
+    return stats

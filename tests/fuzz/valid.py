@@ -1,0 +1,195 @@
+"""Messages that the registry should answer OK, about services that their maker holds."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fuzz.schema import Rpc
+
+_FILES = ("orion_registry_pb/v1/service.proto", "google/protobuf/struct.proto", "grpc/health/v1/health.proto")
+_SYMBOLS = ("orion.registry.v1.RegistryService", "orion.registry.v1.ServiceInfo", "grpc.health.v1.Health.Check",
+            "grpc.reflection.v1.ServerReflection", "google.protobuf.Duration")  # fmt: skip
+_SERVED = ("", "orion.registry.v1.RegistryService", "grpc.health.v1.Health")
+_MASK = ("service_type", "host", "port", "protocol", "capabilities", "metadata", "tags", "version", "zone", "weight",
+         "max_concurrency", "liveness_ttl", "retention")  # fmt: skip
+_STREAM, _TTL, _STATIC = 1, 2, 4
+_DAY_S = 86_400
+
+
+@dataclass(slots=True)
+class Held:
+    """A service that a worker registered, and the right to act for it."""
+
+    service_id: str
+    agent_id: str
+    namespace: str
+    service_name: str
+    secret: str
+    epoch: int
+    mode: int
+
+
+class Valid:
+    """Makes valid messages. `held` is the worker's own list of services, kept by the worker."""
+
+    def __init__(self, rng: random.Random, name: str, held: list[Held]) -> None:
+        self._rng = rng
+        self._name = name
+        self._held = held
+        self._count = 0
+        self.tokens: list[tuple[Any, str]] = []  # selector and token of pages that go on
+        self.resumable: list[tuple[str, int]] = []  # history_id and revision of answers
+
+    def message(self, rpc: Rpc) -> Any | None:
+        """A valid request; None if none is known for this RPC, or none is possible now."""
+        maker = getattr(self, f"_{rpc.method}", None)
+        message = rpc.request()
+        return message if maker is not None and maker(message) is not False else None
+
+    def fill_service(self, service: Any, agent_id: str = "", mode: int = 0) -> None:
+        """A service of this worker's, with all sorts of fields."""
+        rng = self._rng
+        self._count += 1
+        service.agent_id = agent_id or f"{self._name}-a{self._count}"
+        service.service_name = rng.choice(("planner", "coder", f"s{self._count}"))
+        service.liveness = mode or rng.choice((_STREAM, _TTL, _STATIC, _STATIC))
+        if rng.random() < 0.3:
+            service.service_id = f"{self._name}:{self._count}"
+        if rng.random() < 0.4:
+            service.namespace = f"{self._name}-n{rng.randrange(3)}"
+        self.fill_mutable(service)
+
+    def fill_mutable(self, service: Any) -> None:
+        """Those fields that an update may change."""
+        rng = self._rng
+        service.port = rng.randrange(65_536)
+        service.capabilities.extend(f"cap-{rng.randrange(9)}" for _ in range(rng.randrange(4)))
+        service.tags.extend(f"tag-{rng.randrange(9)}" for _ in range(rng.randrange(4)))
+        if rng.random() < 0.5:
+            service.metadata.update(
+                {"model": f"m{rng.randrange(9)}", "n": rng.random(), "deep": {"list": [1, None, True]}}
+            )
+        if rng.random() < 0.5:
+            service.host, service.zone, service.version = "127.0.0.1", f"z{rng.randrange(3)}", "2.0"
+            service.protocol, service.service_type = "grpc", "tool"
+        if rng.random() < 0.5:
+            service.weight, service.max_concurrency = rng.choice((0.5, 1.0, 1_000.0)), rng.randrange(1_000_001)
+        if rng.random() < 0.3:
+            service.retention.seconds = rng.choice((0, _DAY_S, 30 * _DAY_S))
+        if rng.random() < 0.3:
+            service.liveness_ttl.seconds = rng.choice((1, 30, _DAY_S))
+
+    def fill_ref(self, ref: Any, held: Held) -> None:
+        """The right to act for a service."""
+        ref.service_id, ref.epoch, ref.secret = held.service_id, held.epoch, held.secret
+
+    def fill_load(self, load: Any) -> None:
+        """Some load figures."""
+        load.in_flight, load.queue_depth = self._rng.randrange(100), self._rng.randrange(100)
+        load.utilization = self._rng.random()
+        if self._rng.random() < 0.2:
+            load.named["tokens_per_second"] = 1e3 * self._rng.random()
+
+    def new_secret(self) -> str:
+        """A secret as an SDK would bring it."""
+        return f"{self._rng.getrandbits(256):064x}"
+
+    # One method for each RPC, by its name; False = not possible now.
+
+    def _RegisterService(self, request: Any) -> bool:
+        rng = self._rng
+        if self._held and rng.random() < 0.3:  # a claim of what is there, with its secret
+            held = rng.choice(self._held)
+            request.service.service_id, request.service.namespace = held.service_id, held.namespace
+            request.service.agent_id, request.service.service_name = held.agent_id, held.service_name
+            request.service.liveness, request.secret = held.mode, held.secret
+            self.fill_mutable(request.service)
+            return True
+        self.fill_service(request.service)
+        if rng.random() < 0.7:
+            request.secret = self.new_secret()
+        if rng.random() < 0.5:
+            request.request_id = f"r{rng.getrandbits(32):x}"
+        request.takeover = rng.random() < 0.1
+        return True
+
+    def _UnregisterService(self, request: Any) -> bool:
+        if len(self._held) < 20:
+            return False
+        self.fill_ref(request.ref, self._held[self._rng.randrange(len(self._held))])
+        return True
+
+    def _GetService(self, request: Any) -> bool:
+        if self._held:
+            request.service_id = self._rng.choice(self._held).service_id
+        return bool(self._held)
+
+    def _UpdateService(self, request: Any) -> bool:
+        if not self._held:
+            return False
+        self.fill_ref(request.ref, self._rng.choice(self._held))
+        self.fill_mutable(request.service)
+        request.update_mask.paths.extend(self._rng.sample(_MASK, self._rng.randrange(1, 6)))
+        return True
+
+    def _UpdateServiceStatus(self, request: Any) -> bool:
+        if self._held:
+            self.fill_ref(request.ref, self._rng.choice(self._held))
+            request.status = self._rng.randrange(6)
+        return bool(self._held)
+
+    def _SendHeartbeat(self, request: Any) -> bool:
+        beating = [held for held in self._held if held.mode == _TTL]
+        if beating:
+            self.fill_ref(request.ref, self._rng.choice(beating))
+            request.self_status = self._rng.randrange(6)
+            if self._rng.random() < 0.7:
+                self.fill_load(request.load)
+        return bool(beating)
+
+    def _DiscoverServices(self, request: Any) -> None:
+        if self.tokens and self._rng.random() < 0.4:
+            selector, token = self.tokens.pop()
+            request.selector.CopyFrom(selector)
+            request.page_token = token
+        else:
+            self._fill_selector(request.selector)
+        request.page_size = self._rng.choice((0, 1, 3, 100))
+
+    def _WatchServices(self, request: Any) -> None:
+        self._fill_selector(request.selector)
+        if self.resumable and self._rng.random() < 0.4:
+            request.history_id, request.start_revision = self._rng.choice(self.resumable)
+
+    def _fill_selector(self, selector: Any) -> None:
+        rng = self._rng
+        if rng.random() < 0.3:
+            selector.namespace = f"{self._name}-n{rng.randrange(3)}"
+        if rng.random() < 0.4:
+            selector.capabilities.append(f"cap-{rng.randrange(9)}")
+        if rng.random() < 0.3:
+            getattr(selector, rng.choice(("tags", "tags_any", "tags_none"))).append(f"tag-{rng.randrange(9)}")
+        if rng.random() < 0.2:
+            selector.metadata.update({"model": f"m{rng.randrange(9)}"})
+        if rng.random() < 0.2:
+            selector.statuses.append(rng.randrange(1, 6))
+        selector.include_not_ready = rng.random() < 0.5
+
+    def _Check(self, request: Any) -> None:
+        request.service = self._rng.choice(_SERVED)
+
+    _Watch = _Check
+
+    def _List(self, _request: Any) -> None:
+        return
+
+    def _ServerReflectionInfo(self, request: Any) -> None:
+        match self._rng.randrange(4):
+            case 0:
+                request.list_services = "*"
+            case 1:
+                request.file_by_filename = self._rng.choice(_FILES)
+            case 2:
+                request.file_containing_symbol = self._rng.choice(_SYMBOLS)
+            case 3:
+                request.all_extension_numbers_of_type = "google.protobuf.FieldOptions"
