@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orion_registry.core.model import Record
+from orion_registry.core.timeline import StatusEdge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,11 @@ Fact = Put | Delete | ReserveEpochs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What a store holds: the sum of its facts. epochs_below is 1 where nothing was ever reserved."""
+    """What a store holds: the sum of its facts. epochs_below is 1 where nothing was ever reserved.
+
+    edges are the changes of status that could be kept, those of one service in their order; some may be missing.
+    """
 
     records: tuple[Record, ...] = ()
     epochs_below: int = 1
+    edges: tuple[StatusEdge, ...] = ()

@@ -4,10 +4,25 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from orion_registry.core.facts import Fact, Stored
+from orion_registry.core.timeline import StatusEdge
 
 
 class StoreFailed(Exception):
-    """The store did not take a batch: nothing of it is stored. The message says why, for operators."""
+    """The store did not take a batch: nothing of it is stored. Or it cannot be opened. The message says why."""
+
+
+class StoreDamaged(StoreFailed):
+    """What is stored cannot be trusted, so it is not opened, and nothing in it was changed.
+
+    Attributes:
+        path: the file that is damaged.
+        what: what is wrong with it.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path} is damaged: {what}")
+        self.path = path
+        self.what = what
 
 
 class Store(Protocol):
@@ -18,6 +33,7 @@ class Store(Protocol):
 
         Raises:
             StoreFailed: it cannot be read.
+            StoreDamaged: what is there cannot be trusted.
         """
         ...
 
@@ -29,6 +45,13 @@ class Store(Protocol):
 
         Raises:
             StoreFailed: nothing of the batch is stored.
+        """
+        ...
+
+    def note(self, edges: Sequence[StatusEdge]) -> None:
+        """Takes changes of status, to be stored when it costs no commit anything. Returns at once and never fails.
+
+        Best effort: a crash or a bad disk loses some. The last `TIMELINE` of each stored service are kept.
         """
         ...
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
 from orion_registry.core.model import Record
+from orion_registry.core.timeline import StatusEdge, Timeline
 
 
 class MemoryStore:
@@ -11,11 +12,16 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
+        self._timelines: dict[str, Timeline] = {}
         self._epochs_below = 1
 
     async def load(self) -> Stored:
         """See `Store.load`."""
-        return Stored(records=tuple(self._records.values()), epochs_below=self._epochs_below)
+        return Stored(
+            records=tuple(self._records.values()),
+            epochs_below=self._epochs_below,
+            edges=tuple(edge for timeline in self._timelines.values() for edge in timeline),
+        )
 
     async def commit(self, facts: Sequence[Fact]) -> None:
         """See `Store.commit`."""
@@ -25,8 +31,15 @@ class MemoryStore:
                     self._records[fact.record.service_id] = fact.record
                 case Delete():
                     self._records.pop(fact.service_id, None)
+                    self._timelines.pop(fact.service_id, None)
                 case ReserveEpochs():
                     self._epochs_below = max(self._epochs_below, fact.below)
+
+    def note(self, edges: Sequence[StatusEdge]) -> None:
+        """See `Store.note`."""
+        for edge in edges:
+            if edge.service_id in self._records:
+                self._timelines.setdefault(edge.service_id, Timeline()).add(edge)
 
     async def close(self) -> None:
         """See `Store.close`."""

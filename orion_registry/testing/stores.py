@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from orion_registry.core.facts import Fact, Stored
+from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.base import Store, StoreFailed
 from orion_registry.store.memory import MemoryStore
 
@@ -38,6 +39,10 @@ class SlowStore:
             self.waiting -= 1
         await self._inner.commit(facts)
 
+    def note(self, edges: Sequence[StatusEdge]) -> None:
+        """See `Store.note`."""
+        self._inner.note(edges)
+
     async def close(self) -> None:
         """See `Store.close`."""
         await self._inner.close()
@@ -59,6 +64,10 @@ class FailingStore:
         if self.failing:
             raise StoreFailed("the disk is full (asked to fail by a test)")
         await self._inner.commit(facts)
+
+    def note(self, edges: Sequence[StatusEdge]) -> None:
+        """See `Store.note`."""
+        self._inner.note(edges)
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -1,0 +1,76 @@
+"""Records and edges as JSON: what stands in a row, and in a snapshot's line. Strict in reading: damage must show."""
+
+import json
+import zlib
+from dataclasses import fields
+from typing import Any
+
+from orion_registry.core.metadata import canonical_metadata
+from orion_registry.core.model import LivenessMode, Record, ServiceSpec, ServiceStatus, StatusReasonCode
+from orion_registry.core.timeline import StatusEdge
+from orion_registry.errors import RegistryError
+
+_SPEC = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
+_RECORD = tuple(field.name for field in fields(Record) if field.name != "spec")
+_LISTS = ("capabilities", "tags")
+
+
+def record_to_json(record: Record) -> str:
+    """A record as one line of JSON, keys sorted."""
+    plain: dict[str, Any] = {name: getattr(record, name) for name in _RECORD}
+    plain["spec"] = {name: getattr(record.spec, name) for name in _SPEC}
+    return _line(plain)
+
+
+def record_from_json(text: str) -> Record:
+    """The record of such a line.
+
+    Fields that this version does not know are an error; those that an older version did not write get their default.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        plain = json.loads(text)
+        spec = plain.pop("spec")
+        spec["liveness"] = LivenessMode(spec["liveness"])
+        spec.update({name: tuple(spec[name]) for name in _LISTS})
+        metadata_json, scalars = canonical_metadata(json.loads(spec["metadata_json"]))
+        spec.update(metadata_json=metadata_json, metadata_scalars=scalars)
+        return Record(spec=ServiceSpec(**spec), **plain)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RegistryError) as error:
+        raise ValueError(f"not a record of a service ({error})") from error
+
+
+def edge_to_json(edge: StatusEdge) -> str:
+    """A change of status as one line of JSON, without the service's id."""
+    return _line([edge.wall, edge.status, edge.codes])
+
+
+def edge_from_json(service_id: str, text: str) -> StatusEdge:
+    """The change of such a line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        wall, status, codes = json.loads(text)
+        reasons = tuple(StatusReasonCode(code) for code in codes)
+        return StatusEdge(service_id=service_id, wall=float(wall), status=ServiceStatus(status), codes=reasons)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"not a change of status ({error})") from error
+
+
+def checksum(key: str, text: str) -> int:
+    """CRC-32 of a row: finds flipped bits, which SQLite does not look for inside values."""
+    return zlib.crc32(f"{key}\n{text}".encode())
+
+
+def _line(plain: object) -> str:
+    """JSON that people can read; text that UTF-8 cannot say (a lone surrogate) is escaped."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return text

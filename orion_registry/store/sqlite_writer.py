@@ -1,0 +1,212 @@
+"""The one connection that writes: transactions for batches, and what becomes of them on a full disk."""
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.timeline import TIMELINE, StatusEdge
+from orion_registry.store.base import StoreDamaged, StoreFailed
+from orion_registry.store.data_dir import DataDirectory
+from orion_registry.store.reserve import RESERVE_BYTES
+from orion_registry.store.rows import checksum, edge_to_json, record_to_json
+from orion_registry.store.sqlite_file import open_database, read_all
+from orion_registry.store.sqlite_state import State, write_state
+
+log = logging.getLogger("orion_registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fact, ready to be written: `text` is what stands in the row."""
+
+    fact: Fact
+    text: str = ""
+
+    @classmethod
+    def of(cls, fact: Fact) -> "Row":
+        """Writes the fact out."""
+        return cls(fact, record_to_json(fact.record) if isinstance(fact, Put) else "")
+
+
+Batch = Sequence[Row]
+
+
+class SqliteWriter:
+    """Commits batches. Used by one thread at a time.
+
+    Attributes:
+        alarm: why ordinary writes are refused at present; empty while they are not.
+        lean: whether the disk was full and the reserve is in use: only facts that free room, or that keep the registry
+            going, are taken then.
+        lost_edges: changes of status that the disk did not take.
+    """
+
+    def __init__(self, directory: DataDirectory, connection: sqlite3.Connection, state: State) -> None:
+        self._directory = directory
+        self._connection = connection
+        self._state = state
+        self._witness_fails = False
+        self.alarm = ""
+        self.lean = False
+        self.lost_edges = 0
+
+    @classmethod
+    def open(cls, path: Path, reserve_bytes: int = RESERVE_BYTES) -> tuple["SqliteWriter", Stored]:
+        """Opens a data directory and reads everything. See `open_database` for what it raises."""
+        directory = DataDirectory(path, reserve_bytes)
+        try:
+            try:
+                connection, state = open_database(directory)
+            except StoreFailed as error:  # for want of room, perhaps: even reading needs some
+                if isinstance(error, StoreDamaged) or not directory.reserve.release():
+                    raise
+                connection, state = open_database(directory)
+            try:
+                stored = read_all(connection, directory.database, state)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            directory.close()
+            raise
+        writer = cls(directory, connection, state)
+        writer.recover(lean=True)
+        return writer, stored
+
+    def recover(self, *, lean: bool | None = None) -> None:
+        """Sets the reserve aside again if it was used and there is room; then all goes on as before."""
+        was = self.lean if lean is None else lean
+        self.lean = was and not self._directory.reserve.keep()
+        if self.lean and not self.alarm:
+            self._sound("the disk has no room for the store's reserve")
+
+    def commit(self, batches: Sequence[Batch], edges: Sequence[StatusEdge]) -> list[StoreFailed | None]:
+        """Commits batches together, and changes of status with them if that works; returns what became of each batch.
+
+        On a full disk essential batches go on with the reserve, the others fail.
+        """
+        self.recover()
+        if not self.lean:
+            error = self._try(batches, edges)
+            if error is not None and edges:
+                self.lost_edges += len(edges)
+                error = self._try(batches, ()) if batches else None
+            if error is None:
+                if batches:
+                    self._calm()
+                return [None] * len(batches)
+            self._sound(str(error))
+            if not _is_full(error):
+                return [StoreFailed(str(error))] * len(batches)
+        else:
+            self.lost_edges += len(edges)
+        return self._commit_essential(batches)
+
+    def close(self) -> None:
+        """Checkpoints, closes, unlocks."""
+        try:
+            self._connection.close()
+        finally:
+            self._directory.close()
+
+    def _commit_essential(self, batches: Sequence[Batch]) -> list[StoreFailed | None]:
+        essential = [batch for batch in batches if _is_essential(batch)]
+        error: sqlite3.Error | None = None
+        if essential:
+            self._directory.reserve.release()
+            self.lean = True
+            error = self._try(essential, ())
+        failed = StoreFailed(self.alarm)
+        return [failed if error is not None or not _is_essential(batch) else None for batch in batches]
+
+    def _try(self, batches: Sequence[Batch], edges: Sequence[StatusEdge]) -> sqlite3.Error | None:
+        """One transaction for all: it is synced when this returns None."""
+        state = self._state
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for batch in batches:
+                for row in batch:
+                    state = self._write(row, state)
+            if batches:
+                state = replace(state, commits=state.commits + 1)
+                write_state(self._connection, state)
+            self._write_edges(edges)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            return error
+        if batches:
+            self._state = state
+            self._bear_witness()
+        return None
+
+    def _undo(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            log.warning("the store could not roll back", extra={"error": str(error)})
+
+    def _bear_witness(self) -> None:
+        try:
+            self._directory.witness.write(self._state.store_id, self._state.commits)
+            self._witness_fails = False
+        except OSError as error:  # the commit is durable all the same
+            if not self._witness_fails:
+                log.warning("the store's witness is not written", extra={"error": str(error)})
+            self._witness_fails = True
+
+    def _write(self, row: Row, state: State) -> State:
+        run, fact = self._connection.execute, row.fact
+        if isinstance(fact, ReserveEpochs):
+            return replace(state, epochs_below=max(state.epochs_below, fact.below))
+        service_id = fact.record.service_id if isinstance(fact, Put) else fact.service_id
+        for (crc,) in run("SELECT crc FROM services WHERE service_id = ?", (service_id,)).fetchall():
+            state = replace(state, rows=state.rows - 1, crc_sum=state.crc_sum - crc)
+        if isinstance(fact, Delete):
+            run("DELETE FROM services WHERE service_id = ?", (service_id,))
+            run("DELETE FROM edges WHERE service_id = ?", (service_id,))
+            return state
+        crc = checksum(service_id, row.text)
+        run("REPLACE INTO services VALUES (?, ?, ?)", (service_id, row.text, crc))
+        return replace(state, rows=state.rows + 1, crc_sum=state.crc_sum + crc)
+
+    def _write_edges(self, edges: Iterable[StatusEdge]) -> None:
+        run, touched = self._connection.execute, set()
+        for edge in edges:
+            service_id, text = edge.service_id, edge_to_json(edge)
+            run(
+                "INSERT INTO edges (service_id, edge, crc) "
+                "SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM services WHERE service_id = ?1)",
+                (service_id, text, checksum(service_id, text)),
+            )
+            touched.add(service_id)
+        for service_id in touched:
+            run(
+                "DELETE FROM edges WHERE service_id = ?1 AND number <= "
+                "(SELECT number FROM edges WHERE service_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+                (service_id, TIMELINE),
+            )
+
+    def _sound(self, why: str) -> None:
+        if self.alarm != why:
+            log.error("the store refuses ordinary writes", extra={"error": why, "directory": str(self._directory.path)})
+        self.alarm = why
+
+    def _calm(self) -> None:
+        if self.alarm:
+            log.info("the store takes writes again", extra={"directory": str(self._directory.path)})
+        self.alarm = ""
+
+
+def _is_essential(batch: Batch) -> bool:
+    """Whether it may use the reserve: it frees room, or keeps the registry going."""
+    return all(isinstance(row.fact, Delete | ReserveEpochs) for row in batch)
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """Out of room. A quota that is used up is an ordinary write error to SQLite."""
+    return getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
