@@ -20,6 +20,9 @@ from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.rows import checksum, edge_from_json, record_from_json
 from orion_registry.store.sqlite_state import State, read_state, write_state
 
+CONNECTION: type[sqlite3.Connection] = sqlite3.Connection
+"""What opens the file; tests put a slow or failing one here."""
+
 _OF_THE_SYSTEM = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -46,6 +49,7 @@ def open_database(directory: DataDirectory) -> tuple[sqlite3.Connection, State]:
         _refuse_if_lost(directory)
         _create(directory)
     _examine(directory)
+    _refuse_if_read_only(directory.database)
     with _explained(directory.database):
         connection = _connect(directory.database, "rw")
         try:
@@ -78,8 +82,16 @@ def _refuse_if_lost(directory: DataDirectory) -> None:
         raise StoreDamaged(str(path), "it is missing, and its witness is damaged")
     if testimony is not None and testimony.commits:
         raise StoreDamaged(str(path), f"it is missing, though {testimony.commits} commits to it were acknowledged")
-    if _beside(path, "-wal").exists():
+    if (log := _beside(path, "-wal")).exists() and log.stat().st_size:
         raise StoreDamaged(str(path), "it is missing, but its log is there")
+
+
+def _refuse_if_read_only(path: Path) -> None:
+    """SQLite would open it for reading, and fail later."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise StoreFailed(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 def _create(directory: DataDirectory) -> None:
@@ -184,7 +196,12 @@ def _edges(connection: sqlite3.Connection) -> Iterator[StatusEdge]:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=1.0,
+        factory=CONNECTION,
     )
 
 

@@ -1,5 +1,6 @@
 """The one connection that writes: transactions for batches, and what becomes of them on a full disk."""
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -98,6 +99,9 @@ class SqliteWriter:
                 if batches:
                     self._calm()
                 return [None] * len(batches)
+            if not isinstance(error, sqlite3.OperationalError):  # not the disk: a fact that SQLite cannot say
+                alone = len(batches) == 1
+                return [StoreFailed(str(error))] if alone else [self.commit([batch], ())[0] for batch in batches]
             self._sound(str(error))
             if not _is_full(error):
                 return [StoreFailed(str(error))] * len(batches)
@@ -114,15 +118,21 @@ class SqliteWriter:
 
     def _commit_essential(self, batches: Sequence[Batch]) -> list[StoreFailed | None]:
         essential = [batch for batch in batches if _is_essential(batch)]
-        error: sqlite3.Error | None = None
+        error: Exception | None = None
         if essential:
-            self._directory.reserve.release()
-            self.lean = True
+            self._go_lean()
             error = self._try(essential, ())
         failed = StoreFailed(self.alarm)
         return [failed if error is not None or not _is_essential(batch) else None for batch in batches]
 
-    def _try(self, batches: Sequence[Batch], edges: Sequence[StatusEdge]) -> sqlite3.Error | None:
+    def _go_lean(self) -> None:
+        """Opens the reserve, and empties the log into the database first: then it is written anew from its start."""
+        self.lean = True
+        if self._directory.reserve.release():
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _try(self, batches: Sequence[Batch], edges: Sequence[StatusEdge]) -> Exception | None:
         """One transaction for all: it is synced when this returns None."""
         state = self._state
         try:
@@ -135,7 +145,7 @@ class SqliteWriter:
                 write_state(self._connection, state)
             self._write_edges(edges)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, ValueError, TypeError) as error:
             self._undo()
             return error
         if batches:
@@ -207,6 +217,6 @@ def _is_essential(batch: Batch) -> bool:
     return all(isinstance(row.fact, Delete | ReserveEpochs) for row in batch)
 
 
-def _is_full(error: sqlite3.Error) -> bool:
+def _is_full(error: Exception) -> bool:
     """Out of room. A quota that is used up is an ordinary write error to SQLite."""
     return getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
