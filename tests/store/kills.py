@@ -111,7 +111,7 @@ async def kill_one(path: Path, ledger: Ledger, writes: int, rng: random.Random) 
             ledger.take(line.decode())
             if ledger.writes >= goal and process.returncode is None:
                 goal = sys.maxsize
-                process.send_signal(signal.SIGKILL)
+                os.kill(process.pid, signal.SIGKILL)
     store = store_in(path)
     try:
         return ledger.faults(await store.load())  # which also checks integrity, checksums and their sum
