@@ -60,14 +60,19 @@ class Fleet:
 
     # Coming and going.
 
-    def add(self, record: Record, state: StatusReasonCode, now: Now, *, restored: bool = False) -> Entry:
-        """Adds a service in the given liveness state. It gets a new epoch unless it is read back from the store."""
+    def add(
+        self, record: Record, state: StatusReasonCode, now: Now, *, restored: bool = False, extra_s: float = 0.0
+    ) -> Entry:
+        """Adds a service in the given liveness state; `extra_s` is added to the time that it is allowed there.
+
+        It gets a new epoch unless it is read back from the store.
+        """
         alive = StatusReason(code=state, since_wall=now.wall)
         epoch = record.used_epoch if restored else self.epochs.take()
         self.revision += 1
         entry = Entry(self.catalog.next_ordinal(), _snapshot(record, (alive,), epoch, self.revision), alive)
         entry.epoch, entry.used_epoch = epoch, record.used_epoch
-        self._allow(entry, now, 0.0)
+        self._allow(entry, now, extra_s)
         self.catalog.insert(entry)
         self._announce(entry, Edge(self.revision, entry.service_id, None, entry.snapshot))
         return entry

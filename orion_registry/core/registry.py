@@ -37,6 +37,11 @@ REMOVAL_RETRY_S = 5.0
 _LOST = {RemovalReason.UNREGISTERED: LostReason.UNREGISTERED}
 
 
+def restore_extra_s(services: int, config: RegistryConfig) -> float:
+    """Seconds above not_seen_s that restored services may take: all come back at once, and are let in one by one."""
+    return max(0.0, services / config.admission_rate + 5.0 - config.not_seen_s)
+
+
 class Registry:
     """The registry's state and rules.
 
@@ -58,8 +63,9 @@ class Registry:
     def restore(self, stored: Stored, now: Now) -> None:
         """Takes in what the store held. Nothing is declared dead because the daemon was away."""
         self._fleet.epochs.restore(stored.epochs_below)
-        for record in stored.records:
-            self._fleet.add(record, RESTORED[record.spec.liveness], now, restored=True)
+        extra_s = restore_extra_s(len(stored.records), self.config)
+        for record in sorted(stored.records, key=lambda record: (record.registered_wall, record.service_id)):
+            self._fleet.add(record, RESTORED[record.spec.liveness], now, restored=True, extra_s=extra_s)
 
     def stop_judging(self) -> None:
         """From now on the end of a stream says nothing: the daemon itself is about to end them."""

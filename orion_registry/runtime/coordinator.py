@@ -23,6 +23,7 @@ from orion_registry.core.registry import Registry
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.entropy import Entropy
 from orion_registry.runtime.journal import Journal
@@ -47,6 +48,7 @@ class Coordinator:
     Attributes:
         registry: for reads.
         serving: between `start` and `stop`.
+        alarms: what is wrong with the registry itself.
     """
 
     def __init__(
@@ -63,7 +65,8 @@ class Coordinator:
         self.registry = Registry(config, entropy, entropy.history_id(), self._publish)
         self.serving = False
         self._hub = WatchHub(clock, lambda: self.registry.revision)
-        self._writer = Writer(self.registry, store, clock, writer or WriterConfig())
+        self.alarms = Alarms(clock)
+        self._writer = Writer(self.registry, store, clock, writer or WriterConfig(), self.alarms)
         self._journal = Journal()
         self._reaper = Reaper(self._remove)
         self._ticker = Ticker(self.tick)

@@ -11,8 +11,12 @@ from orion_registry.core.model import Actor
 from orion_registry.core.planning import Settled, key_of
 from orion_registry.core.registry import Registry
 from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.clock import Clock
 from orion_registry.store.base import Store, StoreFailed
+
+STORE_DOWN = "STORE_DOWN"
+"""Alarm: the store takes no writes. Health, discovery and watches go on."""
 
 log = logging.getLogger("orion_registry")
 
@@ -36,10 +40,13 @@ class Writer:
     While the store has not answered for `timeout_s`, new commands are refused at once, so nobody waits in vain.
     """
 
-    def __init__(self, registry: Registry, store: Store, clock: Clock, config: WriterConfig) -> None:
+    def __init__(
+        self, registry: Registry, store: Store, clock: Clock, config: WriterConfig, alarms: Alarms
+    ) -> None:
         self._registry = registry
         self._store = store
         self._clock = clock
+        self._alarms = alarms
         self._config = config
         self.timeout_s = config.timeout_s
         self._last: dict[str, asyncio.Task[Result]] = {}
@@ -78,8 +85,9 @@ class Writer:
         self._commits[token] = self._clock.now().mono
         try:
             await self._store.commit([fact])
+            self._alarms.clear(STORE_DOWN)
         except StoreFailed as error:
-            log.error("store refused a write", extra={"error": str(error)})
+            self._alarms.sound(STORE_DOWN, str(error))
             raise self._stuck("the store took no write") from error
         finally:
             del self._commits[token]
@@ -110,6 +118,7 @@ class Writer:
     def _refuse_if_stuck(self) -> None:
         oldest = next(iter(self._commits.values()), None)
         if oldest is not None and self._clock.now().mono - oldest > self._config.timeout_s:
+            self._alarms.sound(STORE_DOWN, f"the store has not answered for {self._config.timeout_s:g} s")
             raise self._stuck("the store does not answer")
         if len(self._tasks) >= self._config.queue:
             raise self._stuck(f"{self._config.queue} writes are under way")

@@ -17,14 +17,14 @@ from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
+from orion_registry.server.place import store_of
 from orion_registry.server.options import server_options
 from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import build_handlers
-from orion_registry.store.base import Store, StoreFailed
-from orion_registry.store.memory import MemoryStore
+from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 log = logging.getLogger("orion_registry")
 
@@ -36,7 +36,7 @@ class Daemon:
     """One registry on the network. `start` once, `stop` once; or `async with`.
 
     Attributes:
-        coordinator: for reads and tests.
+        coordinator: for reads and tests; set by `start`.
         addresses: where it listens, as a client writes it; set by `start`.
     """
 
@@ -49,16 +49,10 @@ class Daemon:
         entropy: Entropy | None = None,
     ) -> None:
         self.settings = settings
-        self.coordinator = Coordinator(
-            config=RegistryConfig(
-                retention_s=settings.retention_s,
-                beat_budget=settings.beat_budget,
-                history=settings.history_size,
-            ),
-            store=store or MemoryStore(),
-            clock=clock or SystemClock(),
-            entropy=entropy or SystemEntropy(),
-        )
+        self.coordinator: Coordinator
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
         self._health = Health(SERVICES)
         self._reflection = Reflection(SERVICES)
         self._listeners = Listeners()
@@ -82,11 +76,12 @@ class Daemon:
         """
         # No interceptors: one costs 20 to 50 us a call and none sees bytes that do not parse; see the wrapper.
         server = grpc.aio.server(options=server_options(self.settings))
-        registry = RegistryService(self.coordinator)
-        handlers = {**registry.handlers, **self._health.handlers, **self._reflection.handlers}
-        server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
         try:
             await self._listeners.bind(server, self.settings.listen, insecure=self.settings.insecure_listen)
+            self.coordinator = self._make_coordinator()
+            registry = RegistryService(self.coordinator)
+            handlers = {**registry.handlers, **self._health.handlers, **self._reflection.handlers}
+            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             if self.settings.insecure_listen:
                 log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self._where())
@@ -100,11 +95,25 @@ class Daemon:
         self._health.set_serving(True)
         log.info("ready", extra=self._where())
 
+    def _make_coordinator(self) -> Coordinator:
+        settings = self.settings
+        return Coordinator(
+            config=RegistryConfig(
+                retention_s=settings.retention_s, beat_budget=settings.beat_budget, history=settings.history_size
+            ),
+            store=self._store or store_of(settings, self.address),
+            clock=self._clock,
+            entropy=self._entropy,
+        )
+
     async def _start_coordinator(self) -> None:
         try:
             await self.coordinator.start()
+        except StoreDamaged as error:
+            way_out = "restore a snapshot with `orion-registry snapshot restore FILE --data-dir DIR`"
+            raise StartError(f"{error}; {way_out}, or move the directory away to begin empty") from error
         except StoreFailed as error:
-            raise StartError(f"the store cannot be read: {error}") from error
+            raise StartError(str(error)) from error
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
 

@@ -133,6 +133,11 @@ def choice(*words: str) -> Kind:
     return Kind(f"[{'|'.join(words)}]", f"one of {', '.join(words)}", _as_text, lambda w: w in words, quote)
 
 
+def path() -> Kind:
+    """A path in the file system; empty = the default place."""
+    return Kind("DIR", "a path of at most 4,096 characters", _as_text, lambda p: len(p) <= 4096 and "\0" not in p, quote)
+
+
 def switch() -> Kind:
     """On or off."""
     return Kind("", "true or false", _read_switch, lambda b: isinstance(b, bool), lambda b: str(b).lower(), switch=True)

@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from orion_registry.server.address import parse_address
-from orion_registry.server.setting_kinds import Kind, addresses, choice, duration, size, switch, whole
+from orion_registry.server.setting_kinds import Kind, addresses, choice, duration, path, size, switch, whole
 from orion_registry.server.start_error import SettingError
 
 DESCRIPTORS_KEPT = 256
@@ -76,6 +76,21 @@ class Settings:
         group="Where it listens",
         meaning="Allow addresses that other machines can reach, in plaintext and without identities.",
         trade_off="Whoever reaches the port may register, read and remove; only for a network that you trust.",
+    )
+    data_dir: str = _setting(
+        path(),
+        "",
+        group="Store",
+        default_text="~/.local/state/orion-registry/PORT, or under $XDG_STATE_HOME",
+        meaning="Directory that registrations are kept in, one for each daemon; it is made if it is not there.",
+        trade_off="Every write waits for this disk to sync. Only its owner may read it; secrets are kept as hashes.",
+    )
+    ephemeral: bool = _setting(
+        switch(),
+        False,
+        group="Store",
+        meaning="Keep registrations in memory only: the registry forgets them when it stops.",
+        trade_off="Nothing to look after and no disk to wait for; agents have to register again after a restart.",
     )
     retention_s: float = _setting(
         duration(0.0, 30 * 86_400.0),

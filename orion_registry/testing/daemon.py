@@ -9,6 +9,7 @@ from orion_registry.runtime.entropy import Entropy
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 from orion_registry.store.base import Store
+from orion_registry.store.memory import MemoryStore
 
 
 @asynccontextmanager
@@ -24,5 +25,5 @@ async def running_daemon(
         overrides: fields of `Settings`, such as retention_s=1.0; listen is a free port on 127.0.0.1 if not given.
     """
     settings = Settings(**{"listen": ("127.0.0.1:0",), **overrides})
-    async with Daemon(settings, store=store, clock=clock, entropy=entropy) as daemon:
+    async with Daemon(settings, store=store or MemoryStore(), clock=clock, entropy=entropy) as daemon:
         yield daemon

@@ -1,0 +1,41 @@
+"""What is wrong with the registry itself, now: raised and cleared by whoever notices, logged once each way."""
+
+import logging
+from dataclasses import dataclass
+
+from orion_registry.runtime.clock import Clock
+
+log = logging.getLogger("orion_registry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One thing that is wrong: its name, what was seen, and since when (wall clock, a label)."""
+
+    name: str
+    message: str
+    since_wall: float
+
+
+class Alarms:
+    """The alarms that hold now, by name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[str, Alarm] = {}
+
+    @property
+    def held(self) -> tuple[Alarm, ...]:
+        """All that hold, the oldest first."""
+        return tuple(self._held.values())
+
+    def sound(self, name: str, message: str) -> None:
+        """Raises an alarm; one that holds already stays as it is."""
+        if name not in self._held:
+            self._held[name] = Alarm(name=name, message=message, since_wall=self._clock.now().wall)
+            log.error("alarm", extra={"alarm": name, "error": message})
+
+    def clear(self, name: str) -> None:
+        """Clears an alarm, if it holds."""
+        if self._held.pop(name, None) is not None:
+            log.info("alarm cleared", extra={"alarm": name})
