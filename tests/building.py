@@ -4,6 +4,8 @@ from typing import Any, TypeVar
 
 from orion_registry.core.commands import (
     Command,
+    Import,
+    Imported,
     Register,
     Registered,
     Remove,
@@ -15,7 +17,7 @@ from orion_registry.core.commands import (
 )
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
-from orion_registry.core.facts import Stored
+from orion_registry.core.facts import Put, Stored
 from orion_registry.core.frames import Attach, Beat, Hello, RegistryFrame, ServiceBeat, SessionRequest, Sessions
 from orion_registry.core.history import Edge
 from orion_registry.core.model import (
@@ -132,6 +134,9 @@ class World:
                     del self.stored[command.ref.service_id]
                 case Remove():
                     del self.stored[command.service_id]
+                case Import():
+                    puts = [fact for fact in plan.facts if isinstance(fact, Put)]
+                    self.stored.update((put.record.service_id, put.record) for put in puts)
         return self.registry.apply(plan, self.now)
 
     def register(
@@ -163,6 +168,11 @@ class World:
     def remove(self, service_id: str, reason: RemovalReason = RemovalReason.REMOVED, **bounds: int) -> Removed:
         result = self.run(Remove(service_id=service_id, reason=reason, **bounds))
         assert isinstance(result, Removed)
+        return result
+
+    def take_in(self, stored: Stored) -> Imported:
+        result = self.run(Import(stored=stored))
+        assert isinstance(result, Imported)
         return result
 
     # Streams.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from orion_registry.core.entry import Entry
+from orion_registry.core.facts import Stored
 from orion_registry.core.model import RemovalReason, ServiceSpec, SessionRef
 
 
@@ -48,7 +49,17 @@ class Remove:
     at_epoch: int = 0
 
 
-Command = Register | Update | Unregister | Remove
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """Adds the services of another registry, or of this one in an earlier life, that are not registered now.
+
+    stored: as an `importing.Intake` collected it, so it is checked.
+    """
+
+    stored: Stored
+
+
+Command = Register | Update | Unregister | Remove | Import
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,4 +87,13 @@ class Removed:
     revision: int
 
 
-Result = Registered | Updated | Removed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """Answers Import: how many services were added, and how many stay as they are because they are registered."""
+
+    added: int
+    kept: int
+    revision: int
+
+
+Result = Registered | Updated | Removed | Imported

@@ -35,6 +35,19 @@ class EpochCounter:
         """The store holds this bound now. A smaller one than known changes nothing."""
         self._below = max(self._below, below)
 
+    @property
+    def below(self) -> int:
+        """The stored bound: every epoch that was ever given is below it."""
+        return self._below
+
+    def beyond(self, epoch: int) -> int | None:
+        """Upper bound to store before `skip` to this epoch; None if that one was passed already."""
+        return None if epoch <= self._next else max(self._below, epoch + self._block)
+
+    def skip(self, epoch: int) -> None:
+        """Goes on with this epoch, unless it was passed already. The bound for it is stored: see `beyond`."""
+        self._next = max(self._next, epoch)
+
     def require(self, keep: int) -> None:
         """Raises `Unavailable` unless more than `keep` epochs are left."""
         if self.left <= keep:

@@ -37,6 +37,12 @@ SECRET_MIN: Final = 32
 SECRET_MAX: Final = 256
 """Bytes of a secret in UTF-8."""
 
+HASH: Final = re.compile(r"[0-9a-f]{64}")
+COUNTER: Final = 2**53
+"""Largest epoch or generation in a snapshot: beyond it text tools, which count in doubles, are wrong."""
+WALL_MAX_S: Final = 253_402_300_799.0
+"""31 December 9999: the last second that a Timestamp can say."""
+
 SESSIONS: Final = 1000
 """Services in one frame, and on one heartbeat stream."""
 

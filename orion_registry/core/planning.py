@@ -8,11 +8,22 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from orion_registry.core.authority import authorize
-from orion_registry.core.commands import Command, Register, Registered, Remove, Removed, Unregister, Update
+from orion_registry.core.commands import (
+    Command,
+    Import,
+    Imported,
+    Register,
+    Registered,
+    Remove,
+    Removed,
+    Unregister,
+    Update,
+)
 from orion_registry.core.credentials import SecretMaker, hash_secret, payload_hash, secret_matches
 from orion_registry.core.entry import Entry
 from orion_registry.core.facts import Delete, Fact, Put
 from orion_registry.core.fleet import Fleet
+from orion_registry.core.importing import Adoption, adoption
 from orion_registry.core.keys import natural_key, service_id_of
 from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
 from orion_registry.core.updating import merged
@@ -42,9 +53,9 @@ class Registration:
     anew: bool
 
     @property
-    def fact(self) -> Fact:
+    def facts(self) -> tuple[Fact, ...]:
         """What the store is to keep."""
-        return Put(record=self.record)
+        return (Put(record=self.record),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +65,9 @@ class Change:
     record: Record
 
     @property
-    def fact(self) -> Fact:
+    def facts(self) -> tuple[Fact, ...]:
         """What the store is to keep."""
-        return Put(record=self.record)
+        return (Put(record=self.record),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,23 +78,26 @@ class Removal:
     reason: RemovalReason
 
     @property
-    def fact(self) -> Fact:
+    def facts(self) -> tuple[Fact, ...]:
         """What the store is to forget."""
-        return Delete(service_id=self.service_id)
+        return (Delete(service_id=self.service_id),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """Nothing is to be stored: this is the answer."""
 
-    result: Registered | Removed
+    result: Registered | Removed | Imported
 
 
-Plan = Registration | Change | Removal | Settled
+Plan = Registration | Change | Removal | Adoption | Settled
 
 
-def key_of(command: Command) -> str:
-    """The service that a command concerns; commands of one service run one after the other."""
+def key_of(command: Command) -> str | None:
+    """The service that a command concerns; commands of one service run one after the other.
+
+    None: all of them; it runs alone.
+    """
     match command:
         case Register():
             return service_id_of(command.spec)
@@ -91,6 +105,8 @@ def key_of(command: Command) -> str:
             return command.ref.service_id
         case Remove():
             return command.service_id
+        case Import():
+            return None
 
 
 def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now: Now) -> Plan:
@@ -109,6 +125,8 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
             return Removal(service_id=command.ref.service_id, reason=RemovalReason.UNREGISTERED)
         case Remove():
             return _plan_remove(fleet, command)
+        case Import():
+            return _plan_import(fleet, command)
 
 
 # Registering.
@@ -235,3 +253,13 @@ def _plan_remove(fleet: Fleet, command: Remove) -> Plan:
     ):
         return Settled(result=Removed(revision=0))
     return Removal(service_id=command.service_id, reason=command.reason)
+
+
+# Importing.
+
+
+def _plan_import(fleet: Fleet, command: Import) -> Plan:
+    found = adoption(fleet, command.stored)
+    if not found.facts:
+        return Settled(result=Imported(added=0, kept=found.kept, revision=fleet.revision))
+    return found

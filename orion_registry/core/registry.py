@@ -3,26 +3,37 @@
 Durable commands go through two calls, so that nothing is acknowledged before it is stored:
 
     plan(command) -> Plan      reads only, may refuse
-    (the shell stores plan.fact)
+    (the shell stores plan.facts)
     apply(plan) -> Result      changes memory, gives revision and epoch, cannot fail
 
-Between the two the shell holds back other commands for the same service (`key_of`). Everything else, the soft edges, is
-applied at once.
+Between the two the shell holds back other commands for the same service, or all others (`key_of`). Everything else, the
+soft edges, is applied at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from orion_registry.core import planning
 from orion_registry.core.authority import authorize, void_streams
-from orion_registry.core.commands import Command, Registered, Remove, Removed, Result, Updated
+from orion_registry.core.commands import Command, Imported, Registered, Remove, Removed, Result, Updated
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.facts import ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet, Publish
 from orion_registry.core.frames import LostReason
+from orion_registry.core.importing import Adoption
 from orion_registry.core.liveness import DEAD, RESTORED, START, Event
-from orion_registry.core.model import Actor, LivenessMode, Load, Now, RemovalReason, ServiceStatus, SessionRef
+from orion_registry.core.model import (
+    Actor,
+    LivenessMode,
+    Load,
+    Now,
+    Record,
+    RemovalReason,
+    ServiceStatus,
+    SessionRef,
+)
 from orion_registry.core.paging import Page, page_of
 from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
 from orion_registry.core.selector import Selector, check_selector
@@ -63,8 +74,11 @@ class Registry:
     def restore(self, stored: Stored, now: Now) -> None:
         """Takes in what the store held. Nothing is declared dead because the daemon was away."""
         self._fleet.epochs.restore(stored.epochs_below)
-        extra_s = restore_extra_s(len(stored.records), self.config)
-        for record in sorted(stored.records, key=lambda record: (record.registered_wall, record.service_id)):
+        self._bring_back(stored.records, now)
+
+    def _bring_back(self, records: Collection[Record], now: Now) -> None:
+        extra_s = restore_extra_s(len(records), self.config)
+        for record in sorted(records, key=lambda record: (record.registered_wall, record.service_id)):
             self._fleet.add(record, RESTORED[record.spec.liveness], now, restored=True, extra_s=extra_s)
 
     def stop_judging(self) -> None:
@@ -81,6 +95,22 @@ class Registry:
     def __len__(self) -> int:
         """Services registered."""
         return len(self._fleet.catalog)
+
+    def __contains__(self, service_id: str) -> bool:
+        """Whether a service is registered."""
+        return self._fleet.catalog.get(service_id) is not None
+
+    def stored(self) -> Stored:
+        """All that is stored, as another registry, or a later life, can take it in.
+
+        Epochs count as used as far as their holders have used them by now, so that who is stale here is stale there.
+        """
+        records = (
+            replace(record, used_epoch=entry.used_epoch) if record.used_epoch < entry.used_epoch else record
+            for entry in self._fleet.catalog
+            for record in (entry.snapshot.record,)
+        )
+        return Stored(records=tuple(records), epochs_below=self._fleet.epochs.below)
 
     def get(self, service_id: str) -> Entry:
         """One service, ready or not.
@@ -152,6 +182,15 @@ class Registry:
                 void_streams(entry, _LOST.get(plan.reason, LostReason.REMOVED))
                 self._fleet.remove(entry, plan.reason)
                 return Removed(revision=self.revision)
+            case Adoption():
+                return self._adopt(plan, now)
+
+    def _adopt(self, plan: Adoption, now: Now) -> Imported:
+        if plan.epochs_below is not None:
+            self._fleet.epochs.reserved(plan.epochs_below)
+            self._fleet.epochs.skip(plan.first_epoch)
+        self._bring_back(plan.records, now)
+        return Imported(added=len(plan.records), kept=plan.kept, revision=self.revision)
 
     def _register(self, plan: Registration, now: Now) -> Registered:
         record = plan.record

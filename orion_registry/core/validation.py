@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orion_registry.core import limits
-from orion_registry.core.model import LivenessMode, Load, ServiceSpec
-from orion_registry.errors import Reason, Unimplemented, bad_field
+from orion_registry.core.model import LivenessMode, Load, Record, ServiceSpec
+from orion_registry.errors import InvalidArgument, Reason, Unimplemented, bad_field
 
 
 def check_id(field: str, value: str) -> str:
@@ -95,6 +95,28 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
         capabilities=check_labels("service.capabilities", spec.capabilities),
         tags=check_labels("service.tags", spec.tags),
     )
+
+
+def check_record(record: Record) -> Record:
+    """Returns a stored record, its labels without repeats, if this registry could have written it.
+
+    Raises:
+        InvalidArgument: BAD_FIELD, for the first field that breaks its limit, or that this version does not serve.
+    """
+    check_id("service.service_id", record.service_id)
+    try:
+        spec = check_spec(record.spec)
+    except Unimplemented as error:
+        raise InvalidArgument(Reason.BAD_FIELD, error.message) from None
+    for field in ("secret_hash", "payload_hash"):
+        if not limits.HASH.fullmatch(getattr(record, field)):
+            raise bad_field(field, "SHA-256 as 64 hex digits", getattr(record, field))
+    check_text("identity", record.identity, limits.URL)
+    check_text("request_id", record.request_id)
+    check_number("generation", record.generation, 1, limits.COUNTER)
+    check_number("used_epoch", record.used_epoch, 0, limits.COUNTER)
+    check_number("registered_wall", record.registered_wall, 0, limits.WALL_MAX_S)
+    return record if spec == record.spec else replace(record, spec=spec)
 
 
 def _check_place(spec: ServiceSpec) -> None:

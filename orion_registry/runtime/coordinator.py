@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from orion_registry.core.commands import Command, Registered, Remove, Removed, Updated
+from orion_registry.core.commands import Command, Import, Imported, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
+from orion_registry.core.facts import Stored
 from orion_registry.core.frames import (
     AgentFrame,
     Attach,
@@ -34,6 +35,9 @@ from orion_registry.runtime.writer import Writer, WriterConfig
 from orion_registry.store.base import Store
 
 log = logging.getLogger("orion_registry")
+
+IMPORT_TIMEOUT_S = 60.0
+"""How long an import may wait for the store: it writes up to 64 MiB in one go."""
 
 REGISTRY_ACTOR = Actor(identity="registry")
 """Who removes what has been dead for too long."""
@@ -118,7 +122,7 @@ class Coordinator:
 
     # The durable lane.
 
-    async def execute(self, command: Command, actor: Actor) -> Registered | Updated | Removed:
+    async def execute(self, command: Command, actor: Actor) -> Result:
         """Runs a durable command; see `Writer.execute`.
 
         Raises:
@@ -127,13 +131,30 @@ class Coordinator:
         self.require_serving()
         return await self._writer.execute(command, actor)
 
+    async def import_stored(self, stored: Stored, actor: Actor) -> Imported:
+        """Adds the services of a snapshot that are not registered, all or nothing; see `core.importing`.
+
+        Raises:
+            RegistryError: refused, not stored in time, or not serving.
+        """
+        self.require_serving()
+        result = await self._writer.execute(Import(stored=stored), actor, IMPORT_TIMEOUT_S)
+        assert isinstance(result, Imported)
+        log.info("snapshot imported", extra={"added": result.added, "kept": result.kept, "revision": result.revision})
+        return result
+
+    def export_stored(self) -> tuple[Stored, float]:
+        """Everything acknowledged by now, and when by the wall clock."""
+        self.require_serving()
+        return self.registry.stored(), self._clock.now().wall
+
     async def _remove(self, command: Remove) -> None:
         await self.execute(command, REGISTRY_ACTOR)
 
     async def _reserve_epochs(self) -> None:
         fact = self.registry.epochs_wanted
         if fact is not None:
-            await self._writer.commit(fact)
+            await self._writer.commit([fact])
             self.registry.epochs_reserved(fact)
 
     async def _reserve_quietly(self) -> None:

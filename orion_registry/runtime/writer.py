@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orion_registry.core.commands import Command, Result
@@ -50,11 +50,15 @@ class Writer:
         self._config = config
         self.timeout_s = config.timeout_s
         self._last: dict[str, asyncio.Task[Result]] = {}
+        self._alone: asyncio.Task[Result] | None = None
         self._tasks: set[asyncio.Task[Result]] = set()
         self._commits: dict[object, float] = {}
 
-    async def execute(self, command: Command, actor: Actor) -> Result:
+    async def execute(self, command: Command, actor: Actor, timeout_s: float | None = None) -> Result:
         """Runs one command and returns its answer once it is stored and applied.
+
+        A command that concerns all services waits for those before it, and those after it wait for it. timeout_s:
+        how long it may take if not the usual `WriterConfig.timeout_s`.
 
         Raises:
             RegistryError: refused; STORE_DOWN with retry_after_s if the store does not answer in time. Then the
@@ -62,21 +66,30 @@ class Writer:
         """
         self._refuse_if_stuck()
         key = key_of(command)
-        task = asyncio.get_running_loop().create_task(self._run(command, actor, self._last.get(key)))
-        self._last[key] = task
+        task = asyncio.get_running_loop().create_task(self._run(command, actor, self._before(key)))
+        if key is None:
+            self._alone = task
+        else:
+            self._last[key] = task
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(key, done))
-        await asyncio.wait({task}, timeout=self._config.timeout_s)
+        await asyncio.wait({task}, timeout=self._config.timeout_s if timeout_s is None else timeout_s)
         if not task.done():
             raise self._stuck("the store has not answered yet; the outcome is open")
         return task.result()
 
     def under_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
-        """Commands under way for these services."""
-        return {self._last[key] for key in keys if key in self._last}
+        """Commands under way that these services must wait for."""
+        found = set()
+        for key in keys:
+            if key in self._last:
+                found.add(self._last[key])
+            elif self._alone is not None and key not in self._registry:
+                found.add(self._alone)  # it may be about to add this one; those that are there need not wait
+        return found
 
-    async def commit(self, fact: Fact) -> None:
-        """Stores one fact.
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        """Stores facts, all or nothing.
 
         Raises:
             Unavailable: STORE_DOWN, the store did not take it.
@@ -84,7 +97,7 @@ class Writer:
         token = object()
         self._commits[token] = self._clock.now().mono
         try:
-            await self._store.commit([fact])
+            await self._store.commit(facts)
             self._alarms.clear(STORE_DOWN)
         except StoreFailed as error:
             self._alarms.sound(STORE_DOWN, str(error))
@@ -99,21 +112,29 @@ class Writer:
         _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
         return len(pending)
 
-    async def _run(self, command: Command, actor: Actor, before: asyncio.Task[Result] | None) -> Result:
-        if before is not None:
-            await asyncio.wait({before})
+    def _before(self, key: str | None) -> set[asyncio.Task[Result]]:
+        """What a command has to wait for."""
+        if key is None:
+            return set(self._tasks)
+        return {task for task in (self._last.get(key), self._alone) if task is not None}
+
+    async def _run(self, command: Command, actor: Actor, before: set[asyncio.Task[Result]]) -> Result:
+        if before:
+            await asyncio.wait(before)
         plan = self._registry.plan(command, actor, self._clock.now())
         if not isinstance(plan, Settled):
-            await self.commit(plan.fact)
+            await self.commit(plan.facts)
         return self._registry.apply(plan, self._clock.now())
 
-    def _done(self, key: str, task: asyncio.Task[Result]) -> None:
+    def _done(self, key: str | None, task: asyncio.Task[Result]) -> None:
         self._tasks.discard(task)
-        if self._last.get(key) is task:
+        if self._alone is task:
+            self._alone = None
+        if key is not None and self._last.get(key) is task:
             del self._last[key]
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, RegistryError):
-            log.error("durable command failed", exc_info=error, extra={"service_id": key})
+            log.error("durable command failed", exc_info=error, extra={"service_id": key or "*"})
 
     def _refuse_if_stuck(self) -> None:
         oldest = next(iter(self._commits.values()), None)

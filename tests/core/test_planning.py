@@ -65,7 +65,7 @@ def test_planning_changes_nothing() -> None:
     world = World()
     plan = world.registry.plan(Register(spec=make_spec(), secret=SECRET), LOCAL, world.now)
     assert isinstance(plan, Registration)
-    assert plan.fact == Put(record=plan.record)
+    assert plan.facts == (Put(record=plan.record),)
     assert (len(world.registry), world.registry.revision, world.edges) == (0, 1, [])
 
 
@@ -272,7 +272,7 @@ def test_an_update_stores_what_it_names() -> None:
         Update(ref=ref_of(entry), spec=make_spec(port=2, zone="b"), paths=("port",)), LOCAL, world.now
     )
     assert isinstance(plan, Change)
-    assert plan.fact == Put(record=plan.record)
+    assert plan.facts == (Put(record=plan.record),)
     assert (plan.record.spec.port, plan.record.spec.zone, plan.record.generation) == (2, "a", 2)
     assert plan.record.used_epoch == entry.epoch
     assert entry.spec.port == 1
@@ -313,7 +313,7 @@ def test_removals() -> None:
     entry = world.add()
     plan = world.registry.plan(Unregister(ref=ref_of(entry)), LOCAL, world.now)
     assert isinstance(plan, Removal)
-    assert (plan.reason, plan.fact) == (RemovalReason.UNREGISTERED, Delete(service_id=entry.service_id))
+    assert (plan.reason, plan.facts) == (RemovalReason.UNREGISTERED, (Delete(service_id=entry.service_id),))
     with pytest.raises(NotFound):
         world.remove("nobody")
     assert world.remove(entry.service_id).revision == world.registry.revision
