@@ -10,6 +10,7 @@ import click
 
 from orion_registry import __version__
 from orion_registry.cli.serve import serve
+from orion_registry.cli.snapshot import snapshot
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -22,6 +23,7 @@ def cli() -> None:
 
 
 cli.add_command(serve)
+cli.add_command(snapshot)
 
 
 def main() -> None:

@@ -75,13 +75,21 @@ class Connection:
         Raises:
             Unreachable: the client is closed, or was not entered.
         """
+        return self._opened()[1]
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel under `stub`, for other services of the registry."""
+        return self._opened()[0]
+
+    def _opened(self) -> "tuple[grpc.aio.Channel, RegistryServiceAsyncStub]":
         if self._closed:
             raise Unreachable("the client is closed: use it inside `async with`", address=self.address)
         opened = self._open.get(self.address)
         if opened is None:
             channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
             opened = self._open[self.address] = (channel, RegistryServiceStub(channel))
-        return opened[1]
+        return opened
 
     def failed(self, address: str) -> None:
         """Tells that an address could not be reached: the next call goes to the next one."""

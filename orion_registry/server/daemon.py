@@ -14,6 +14,7 @@ from orion_registry.errors import Unavailable
 from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
+from orion_registry.server.admin_service import AdminService
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
@@ -80,7 +81,8 @@ class Daemon:
             await self._listeners.bind(server, self.settings.listen, insecure=self.settings.insecure_listen)
             self.coordinator = self._make_coordinator()
             registry = RegistryService(self.coordinator)
-            handlers = {**registry.handlers, **self._health.handlers, **self._reflection.handlers}
+            admin = AdminService(self.coordinator)
+            handlers = {**registry.handlers, **admin.handlers, **self._health.handlers, **self._reflection.handlers}
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             if self.settings.insecure_listen:

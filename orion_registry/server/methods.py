@@ -8,9 +8,10 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from orion_registry.core.model import Role
-from orion_registry_pb.v1 import heartbeat_pb2, registry_pb2
+from orion_registry_pb.v1 import admin_pb2, heartbeat_pb2, registry_pb2
 
 REGISTRY_SERVICE = "orion.registry.v1.RegistryService"
+ADMIN_SERVICE = "orion.registry.v1.AdminService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
 REFLECTION_ALPHA_SERVICE = "grpc.reflection.v1alpha.ServerReflection"
@@ -21,6 +22,7 @@ class Kind(Enum):
 
     UNARY = "unary"
     SERVER_STREAM = "server stream"
+    CLIENT_STREAM = "client stream"
     BIDI = "bidi"
 
 
@@ -68,6 +70,7 @@ class Method:
 
 
 _AGENTS = frozenset({Role.AGENT})
+_OPERATORS = frozenset({Role.OPERATOR})
 _ALL = frozenset(Role)
 
 
@@ -81,6 +84,12 @@ def _registry(
 ) -> Method:
     return Method(
         service=REGISTRY_SERVICE, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited
+    )
+
+
+def _admin(name: str, request: type[Message], cost: Cost, kind: Kind) -> Method:
+    return Method(
+        service=ADMIN_SERVICE, name=name, kind=kind, request=request, roles=_OPERATORS, cost=cost, audited=True
     )
 
 
@@ -100,6 +109,11 @@ REGISTRY_METHODS = (
     _registry("SendHeartbeat", registry_pb2.SendHeartbeatRequest, _AGENTS, Cost.REPORT),
 )
 
+ADMIN_METHODS = (
+    _admin("ExportSnapshot", admin_pb2.ExportSnapshotRequest, Cost.STREAM, Kind.SERVER_STREAM),
+    _admin("ImportSnapshot", admin_pb2.ImportSnapshotRequest, Cost.WRITE, Kind.CLIENT_STREAM),
+)
+
 _LIST_REQUEST: type[Message] = health_pb2.HealthListRequest  # type: ignore[attr-defined] # newer than its types
 
 HEALTH_METHODS = (
@@ -114,4 +128,4 @@ REFLECTION_METHODS = tuple(
     for service in (REFLECTION_SERVICE, REFLECTION_ALPHA_SERVICE)
 )
 
-METHODS = (*REGISTRY_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)
+METHODS = (*REGISTRY_METHODS, *ADMIN_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)

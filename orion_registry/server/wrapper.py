@@ -32,6 +32,7 @@ Handler = Callable[..., Any]
 
 UNARY          handler(request, actor) -> bytes or Awaitable[bytes]
 SERVER_STREAM  async handler(request, actor, stream) -> None
+CLIENT_STREAM  async handler(actor, stream) -> bytes; the stream is for reading alone
 BIDI           async handler(actor, stream) -> None
 
 All may raise RegistryError. Returning from a stream handler ends the stream with OK.
@@ -131,6 +132,8 @@ def _wrap(method: Method, handler: Handler, gate: Gate) -> grpc.RpcMethodHandler
             return grpc.unary_unary_rpc_method_handler(_unary(method, handler, gate))
         case Kind.SERVER_STREAM:
             return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, gate))
+        case Kind.CLIENT_STREAM:
+            return grpc.stream_unary_rpc_method_handler(_client_stream(method, handler, gate))
         case Kind.BIDI:
             return grpc.stream_stream_rpc_method_handler(_bidi(method, handler, gate))
 
@@ -180,6 +183,19 @@ def _server_stream(method: Method, handler: Handler, gate: Gate) -> Callable[[by
             # refuses a second batch with metadata in it (TOO_MANY_OPERATIONS).
             await context.send_initial_metadata(())
             await handler(request, actor, Stream(context, parse))
+        except Exception as error:  # noqa: BLE001 - see _unary
+            await _fail(method, context, error)
+
+    return call
+
+
+def _client_stream(method: Method, handler: Handler, gate: Gate) -> Callable[[Any, Context], Awaitable[bytes]]:
+    admit, parse = _admission(method, gate), _parser(method)
+
+    async def call(_messages: Any, context: Context) -> bytes:
+        try:
+            answer: bytes = await handler(admit(context), Stream(context, parse))
+            return answer
         except Exception as error:  # noqa: BLE001 - see _unary
             await _fail(method, context, error)
 

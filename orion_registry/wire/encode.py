@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from orion_registry.core import limits
-from orion_registry.core.commands import Registered, Removed, Updated
+from orion_registry.core.commands import Imported, Registered, Removed, Updated
 from orion_registry.core.entry import Encoded
 from orion_registry.core.model import Load, ServiceStatus, Snapshot
 from orion_registry.wire.packing import blob, number, varint
@@ -179,6 +179,11 @@ def encode_registered(result: Registered) -> bytes:
 def encode_removed(result: Removed) -> bytes:
     """An UnregisterServiceResponse."""
     return number(1, result.revision)
+
+
+def encode_imported(result: Imported) -> bytes:
+    """An ImportSnapshotResponse."""
+    return number(1, result.added) + number(2, result.kept) + number(3, result.revision)
 
 
 def encode_updated(result: Updated) -> bytes:

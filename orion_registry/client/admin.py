@@ -1,0 +1,127 @@
+"""For operators: a registry's snapshot, out and in.
+
+async with AdminClient("127.0.0.1:6746") as admin:
+    async for piece in admin.export_snapshot():
+        file.write(piece)
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import grpc.aio
+
+from orion_registry.client.channel import Connection, resolve_addresses
+from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.errors import RegistryError, bad_field
+from orion_registry_pb.v1 import admin_pb2 as pb
+from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceStub
+
+if TYPE_CHECKING:  # it exists for type checkers only
+    from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceAsyncStub
+
+DEFAULT_TIMEOUT_S = 120.0
+PIECE_BYTES: Final = 60 * 1024
+"""Of an import, in one message: it fits into the smallest max_message_size that a daemon may have, 64 KiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """What an import did: services added, services kept because they are registered, revision after it."""
+
+    added: int
+    kept: int
+    revision: int
+
+
+class AdminClient:
+    """A connection for operators. Belongs to one event loop; use it inside `async with`.
+
+    Calls raise `orion_registry.errors.RegistryError` or a subclass; `client.failures.Unreachable` when no registry
+    answered. `timeout_s` bounds each call as a whole.
+    """
+
+    def __init__(self, address: str | Sequence[str] = "", *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Args: address: HOST:PORT or unix:PATH, or several; empty: ORION_ADDRESS, else 127.0.0.1:6746."""
+        if timeout_s <= 0.0:
+            raise bad_field("timeout_s", "above 0 seconds", timeout_s)
+        self._timeout_s = timeout_s
+        self._connection = Connection(resolve_addresses(address))
+
+    async def __aenter__(self) -> "AdminClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> Literal[False]:
+        await self.close()
+        return False
+
+    async def close(self) -> None:
+        """Closes the connection. Idempotent."""
+        await self._connection.close()
+
+    @property
+    def address(self) -> str:
+        """The address that calls go to now."""
+        return self._connection.address
+
+    async def export_snapshot(self) -> AsyncIterator[bytes]:
+        """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts."""
+        address = self.address
+        call = self._stub.ExportSnapshot(pb.ExportSnapshotRequest(), timeout=self._timeout_s)
+        try:
+            while isinstance(response := await call.read(), pb.ExportSnapshotResponse):
+                yield response.chunk
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            raise self._error(failure, address) from None
+        finally:
+            call.cancel()
+
+    async def import_snapshot(self, pieces: AsyncIterable[bytes]) -> Import:
+        """Adds the services of a snapshot file that are not registered; all or nothing. Doing it again is safe.
+
+        Raises:
+            InvalidArgument: the file is damaged, cut off, or of a newer version; the message names the line.
+            AlreadyExists: a service_id is another agent's there.
+            ResourceExhausted: TOO_LARGE, or another import is under way.
+        """
+        address = self.address
+        call: Any = self._stub.ImportSnapshot(timeout=self._timeout_s)
+        try:
+            await _send(call, pieces)
+            answer: pb.ImportSnapshotResponse = await call
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            raise self._error(failure, address) from None
+        finally:
+            call.cancel()
+        return Import(added=answer.added, kept=answer.kept, revision=answer.revision)
+
+    @property
+    def _stub(self) -> "AdminServiceAsyncStub":
+        stub: AdminServiceAsyncStub = AdminServiceStub(self._connection.channel)
+        return stub
+
+    def _error(self, failure: BaseException, address: str) -> RegistryError:
+        """The typed error of a failed call; lets a cancellation from outside through."""
+        if not isinstance(failure, grpc.aio.AioRpcError):
+            if cancelled_from_outside():
+                raise failure
+            return Unreachable(f"the call to {address} was cut off", address=address)
+        error = registry_error(failure, address)
+        if isinstance(error, Unreachable):
+            self._connection.failed(address)
+        return error
+
+
+async def _send(call: Any, pieces: AsyncIterable[bytes]) -> None:
+    """Writes all, unless the registry has answered before it had read everything."""
+    async for piece in pieces:
+        for start in range(0, len(piece), PIECE_BYTES):
+            if call.done():
+                return
+            try:
+                await call.write(pb.ImportSnapshotRequest(chunk=piece[start : start + PIECE_BYTES]))
+            except asyncio.InvalidStateError:
+                return  # it ended between the two
+    if not call.done():
+        await call.done_writing()
