@@ -1,11 +1,14 @@
 """AdminService: what operators do. Handlers decode, make one call to the coordinator, and encode."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc.aio
 
+from orion_registry.core.commands import Imported
 from orion_registry.core.model import Actor
-from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.errors import Reason, RegistryError, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.methods import ADMIN_SERVICE
 from orion_registry.server.wrapper import Handlers, Stream, abort
@@ -16,6 +19,9 @@ from orion_registry_pb.v1 import admin_pb2 as pb
 IDLE_S = 10.0
 """How long an import may send nothing before it is cut: while it lasts no other one may begin."""
 BUSY_RETRY_S = 2.0
+DRAIN_S = 2.0
+"""How long a refused import is read to its end, for nothing: C-core loses the status of a call that ends while its
+client writes (grpc#36066), and the client is told INTERNAL instead of what is wrong with its file."""
 
 
 class AdminService:
@@ -39,37 +45,54 @@ class AdminService:
             await stream.write(pb.ExportSnapshotResponse(chunk=chunk).SerializeToString())
 
     async def import_snapshot(self, actor: Actor, stream: Stream) -> bytes:
-        """ImportSnapshot: one at a time, because each may hold a whole file in memory."""
+        """ImportSnapshot."""
+        try:
+            return encode_imported(await self._import(actor, stream))
+        except RegistryError as error:
+            with self._cut_after(DRAIN_S, stream, error):
+                while await stream.context.read() is not grpc.aio.EOF:
+                    pass
+            raise
+
+    async def _import(self, actor: Actor, stream: Stream) -> Imported:
+        """One at a time, because each may hold a whole file in memory."""
         if self._importing:
             message = "another snapshot is being imported"
             raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S)
         self._importing = True
         try:
             reader = SnapshotReader()
-            while (request := await self._read(stream)) is not None:
+            while (request := await self._next(stream)) is not None:
                 reader.feed(request.chunk)
-            result = await self._coordinator.import_stored(reader.finish(), actor)
+            return await self._coordinator.import_stored(reader.finish(), actor)
         finally:
             self._importing = False
-        return encode_imported(result)
 
-    async def _read(self, stream: Stream) -> pb.ImportSnapshotRequest | None:
-        """The next request. If it is late the call is ended beside the read: to cancel that destroys the stream."""
-        timer = asyncio.get_running_loop().call_later(self._idle_s, self._cut, stream)
-        try:
+    async def _next(self, stream: Stream) -> pb.ImportSnapshotRequest | None:
+        message = f"the import was cut: nothing came for {self._idle_s:g} s; nothing was imported"
+        late = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S)
+        with self._cut_after(self._idle_s, stream, late):
             request: pb.ImportSnapshotRequest | None = await stream.read()
-            return request
+        return request
+
+    @contextmanager
+    def _cut_after(self, delay_s: float, stream: Stream, error: RegistryError) -> Iterator[None]:
+        """Around reads: when they take too long the call is ended beside them, for to cancel them destroys the stream."""
+
+        def cut() -> None:
+            task = asyncio.get_running_loop().create_task(_abort(stream, error))
+            self._cuts.add(task)
+            task.add_done_callback(self._cuts.discard)
+
+        timer = asyncio.get_running_loop().call_later(delay_s, cut)
+        try:
+            yield
         finally:
             timer.cancel()
 
-    def _cut(self, stream: Stream) -> None:
-        task = asyncio.get_running_loop().create_task(self._abort(stream))
-        self._cuts.add(task)
-        task.add_done_callback(self._cuts.discard)
 
-    async def _abort(self, stream: Stream) -> None:
-        message = f"the import was cut: nothing came for {self._idle_s:g} s; nothing was imported"
-        try:
-            await abort(stream.context, ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S))
-        except (grpc.aio.AbortError, asyncio.CancelledError):
-            return  # that is how `abort` returns
+async def _abort(stream: Stream, error: RegistryError) -> None:
+    try:
+        await abort(stream.context, error)
+    except (grpc.aio.AbortError, asyncio.CancelledError):
+        return  # that is how `abort` returns

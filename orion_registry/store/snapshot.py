@@ -137,8 +137,9 @@ class SnapshotReader:
             InvalidArgument: BAD_FIELD, it is cut off.
         """
         if not self._ended or self._intake is None:
-            what = "it is empty" if self.size == 0 else "it is cut off: there is no end line"
-            self._refuse(what, self._number + (1 if self._rest or self.size == 0 else 0))
+            if self.header is not None:
+                self._refuse("it is cut off: there is no end line", self._number + bool(self._rest))
+            self._refuse("it is empty" if self.size == 0 else "not a snapshot of a registry, or it is cut off", 1)
         return self._intake.stored()
 
     def _take(self, line: bytes) -> None:
