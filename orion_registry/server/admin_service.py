@@ -77,7 +77,7 @@ class AdminService:
 
     @contextmanager
     def _cut_after(self, delay_s: float, stream: Stream, error: RegistryError) -> Iterator[None]:
-        """Around reads: when they take too long the call is ended beside them, for to cancel them destroys the stream."""
+        """Around reads that may take too long: the call is ended beside them, for to cancel one destroys the stream."""
 
         def cut() -> None:
             task = asyncio.get_running_loop().create_task(_abort(stream, error))

@@ -287,7 +287,7 @@ def test_c_core_is_silent_unless_the_user_set_it(given: dict[str, str], seen: st
 def test_version_and_group_help() -> None:
     for arguments, expected in (
         (["--version"], "orion-registry 0."),
-        (["--help"], "serve  Start the registry daemon."),
+        (["--help"], "serve     Start the registry daemon.\n  snapshot  Save a registry to one file, bring it back"),
     ):
         result = subprocess.run(
             [sys.executable, "-m", "orion_registry", *arguments], capture_output=True, text=True, check=True
