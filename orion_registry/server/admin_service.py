@@ -19,9 +19,9 @@ from orion_registry_pb.v1 import admin_pb2 as pb
 IDLE_S = 10.0
 """How long an import may send nothing before it is cut: while it lasts no other one may begin."""
 BUSY_RETRY_S = 2.0
-DRAIN_S = 2.0
-"""How long a refused import is read to its end, for nothing: C-core loses the status of a call that ends while its
-client writes (grpc#36066), and the client is told INTERNAL instead of what is wrong with its file."""
+DRAIN_S, PAUSE_S = 2.0, 0.1
+"""How long a refused import is read on, for nothing, and how long a pause ends that: C-core loses the status of a call
+that ends while its client writes (grpc#36066); the client is told INTERNAL instead of what is wrong with its file."""
 
 
 class AdminService:
@@ -49,9 +49,7 @@ class AdminService:
         try:
             return encode_imported(await self._import(actor, stream))
         except RegistryError as error:
-            with self._cut_after(DRAIN_S, stream, error):
-                while await stream.context.read() is not grpc.aio.EOF:
-                    pass
+            await self._drain(stream, error)
             raise
 
     async def _import(self, actor: Actor, stream: Stream) -> Imported:
@@ -67,6 +65,14 @@ class AdminService:
             return await self._coordinator.import_stored(reader.finish(), actor)
         finally:
             self._importing = False
+
+    async def _drain(self, stream: Stream, error: RegistryError) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DRAIN_S
+        while loop.time() < end:
+            with self._cut_after(PAUSE_S, stream, error):
+                if await stream.context.read() is grpc.aio.EOF:
+                    return
 
     async def _next(self, stream: Stream) -> pb.ImportSnapshotRequest | None:
         message = f"the import was cut: nothing came for {self._idle_s:g} s; nothing was imported"

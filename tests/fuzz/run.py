@@ -106,6 +106,8 @@ async def _work(worker: Worker, rpcs: tuple[Rpc, ...]) -> None:
         rpc = min(worker.rng.sample(rpcs, 3), key=lambda rpc: rows[rpc.name].messages / weights[rpc.path])
         if rpc.method == HEARTBEAT:
             await HeartbeatScript(worker, by_method).run()
+        elif rpc.client_streams and not rpc.server_streams:
+            await _upload(worker, rpc)
         elif rpc.client_streams:
             await _converse(worker, rpc)
         elif rpc.server_streams:
@@ -116,6 +118,29 @@ async def _work(worker: Worker, rpcs: tuple[Rpc, ...]) -> None:
         if worker.rng.random() < 0.002:
             await worker.end_watches()
             await worker.reconnect()
+
+
+async def _upload(worker: Worker, rpc: Rpc) -> None:
+    """A client stream: messages, then a half-close and one answer; or a cancel."""
+    call = worker.method(rpc)(timeout=60)
+    frames: list[bytes] = []
+    try:
+        for _ in range(worker.rng.randrange(1, 4)):
+            _, data = worker.make(rpc)
+            frames.append(data)
+            await call.write(data)
+        if worker.rng.random() < 0.9:
+            await call.done_writing()
+            if (answer := await call.read()) is not grpc.aio.EOF:
+                rpc.response.FromString(answer)
+                worker.campaign.tally.ok(rpc)
+            worker.campaign.tally.code(rpc, await call.code())
+            return
+    except grpc.aio.AioRpcError as error:
+        worker.end(rpc, error, frames)
+        return
+    call.cancel()
+    worker.campaign.tally.code(rpc, grpc.StatusCode.CANCELLED)
 
 
 async def _converse(worker: Worker, rpc: Rpc) -> None:

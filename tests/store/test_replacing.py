@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ async def test_interrupted_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", counted(Path.rename))
         patch.setattr(Path, "replace", counted(Path.replace))
-        patch.setattr(replacing.shutil, "copy2", counted(replacing.shutil.copy2))
-        patch.setattr(replacing.shutil, "rmtree", lambda *_, **__: None)  # nor does it tidy up
+        patch.setattr(shutil, "copy2", counted(shutil.copy2))
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # nor does it tidy up
         try:
             await replace_database(path, stored("new"), WALL)
         except Killed:
