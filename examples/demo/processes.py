@@ -114,7 +114,8 @@ class Nursery:
 
     async def start_daemon(self, port: int) -> Child:
         """Starts the registry; it may not answer yet."""
-        return await self.start("daemon", "-m", "orion_registry", "serve", "--listen", f"127.0.0.1:{port}")
+        listen = f"127.0.0.1:{port}"
+        return await self.start("daemon", "-m", "orion_registry", "serve", "--ephemeral", "--listen", listen)
 
     async def stop_all(self) -> None:
         """Stops all at once, the daemon last."""

@@ -29,13 +29,10 @@ class Alarms:
         """All that hold, the oldest first."""
         return tuple(self._held.values())
 
-    def sound(self, name: str, message: str) -> None:
-        """Raises an alarm; one that holds already stays as it is."""
-        if name not in self._held:
-            self._held[name] = Alarm(name=name, message=message, since_wall=self._clock.now().wall)
-            log.error("alarm", extra={"alarm": name, "error": message})
-
-    def clear(self, name: str) -> None:
-        """Clears an alarm, if it holds."""
-        if self._held.pop(name, None) is not None:
+    def keep(self, name: str, trouble: str) -> None:
+        """Makes an alarm hold while there is trouble, and clears it when `trouble` is empty."""
+        if trouble and name not in self._held:
+            self._held[name] = Alarm(name=name, message=trouble, since_wall=self._clock.now().wall)
+            log.error("alarm", extra={"alarm": name, "error": trouble})
+        elif not trouble and self._held.pop(name, None) is not None:
             log.info("alarm cleared", extra={"alarm": name})

@@ -30,6 +30,7 @@ from orion_registry.runtime.entropy import Entropy
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.reaper import Reaper
 from orion_registry.runtime.ticker import Ticker
+from orion_registry.runtime.timelines import Timelines
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
 from orion_registry.runtime.writer import Writer, WriterConfig
 from orion_registry.store.base import Store
@@ -38,6 +39,12 @@ log = logging.getLogger("orion_registry")
 
 IMPORT_TIMEOUT_S = 60.0
 """How long an import may wait for the store: it writes up to 64 MiB in one go."""
+
+STORE_DOWN = "STORE_DOWN"
+"""Alarm: the store takes no ordinary writes. Health, discovery and watches go on."""
+
+CLOSE_S = 1.0
+"""How long a store that hangs may hold up the end of the daemon. What was acknowledged is stored already."""
 
 REGISTRY_ACTOR = Actor(identity="registry")
 """Who removes what has been dead for too long."""
@@ -53,6 +60,7 @@ class Coordinator:
         registry: for reads.
         serving: between `start` and `stop`.
         alarms: what is wrong with the registry itself.
+        timelines: what became of each service of late.
     """
 
     def __init__(
@@ -70,8 +78,9 @@ class Coordinator:
         self.serving = False
         self._hub = WatchHub(clock, lambda: self.registry.revision)
         self.alarms = Alarms(clock)
-        self._writer = Writer(self.registry, store, clock, writer or WriterConfig(), self.alarms)
+        self._writer = Writer(self.registry, store, clock, writer or WriterConfig())
         self._journal = Journal()
+        self.timelines = Timelines(store, clock)
         self._reaper = Reaper(self._remove)
         self._ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
@@ -86,7 +95,9 @@ class Coordinator:
             StoreFailed: the store cannot be read.
             Unavailable: STORE_DOWN, it cannot be written.
         """
-        self.registry.restore(await self._store.load(), self._clock.now())
+        stored = await self._store.load()
+        self.timelines.restore(stored.edges)
+        self.registry.restore(stored, self._clock.now())
         await self._reserve_epochs()
         self._ticker.start()
         self.serving = True
@@ -105,13 +116,20 @@ class Coordinator:
         self._reaper.stop()
         if unfinished := await self._writer.drain(timeout_s=1.0):
             log.error("stopped with writes under way", extra={"writes": unfinished})
-        await self._store.close()
+        self.timelines.flush()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._store.close()
+        except TimeoutError:
+            log.error("the store did not close in time", extra={"seconds": CLOSE_S})
 
     def tick(self) -> None:
         """Lets time pass."""
         self._reaper.add(self.registry.advance(self._clock.now()))
         self._hub.tick()
         self._journal.flush()
+        self.timelines.flush()
+        self.alarms.keep(STORE_DOWN, self._store.alarm or self._writer.trouble)
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
 
@@ -261,6 +279,7 @@ class Coordinator:
     def _publish(self, edge: Edge) -> None:
         self._hub.publish(edge)
         self._journal.note(edge)
+        self.timelines.note(edge)
 
 
 def _farewell(service_id: str, epoch: int) -> Remove:

@@ -11,12 +11,8 @@ from orion_registry.core.model import Actor
 from orion_registry.core.planning import Settled, key_of
 from orion_registry.core.registry import Registry
 from orion_registry.errors import Reason, RegistryError, Unavailable
-from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.clock import Clock
 from orion_registry.store.base import Store, StoreFailed
-
-STORE_DOWN = "STORE_DOWN"
-"""Alarm: the store takes no writes. Health, discovery and watches go on."""
 
 log = logging.getLogger("orion_registry")
 
@@ -40,13 +36,10 @@ class Writer:
     While the store has not answered for `timeout_s`, new commands are refused at once, so nobody waits in vain.
     """
 
-    def __init__(
-        self, registry: Registry, store: Store, clock: Clock, config: WriterConfig, alarms: Alarms
-    ) -> None:
+    def __init__(self, registry: Registry, store: Store, clock: Clock, config: WriterConfig) -> None:
         self._registry = registry
         self._store = store
         self._clock = clock
-        self._alarms = alarms
         self._config = config
         self.timeout_s = config.timeout_s
         self._last: dict[str, asyncio.Task[Result]] = {}
@@ -78,6 +71,13 @@ class Writer:
             raise self._stuck("the store has not answered yet; the outcome is open")
         return task.result()
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the store as far as can be seen here; empty while it answers."""
+        oldest = next(iter(self._commits.values()), None)
+        stuck = oldest is not None and self._clock.now().mono - oldest > self._config.timeout_s
+        return f"the store has not answered for {self._config.timeout_s:g} s" if stuck else ""
+
     def under_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
         """Commands under way that these services must wait for."""
         found = set()
@@ -98,9 +98,8 @@ class Writer:
         self._commits[token] = self._clock.now().mono
         try:
             await self._store.commit(facts)
-            self._alarms.clear(STORE_DOWN)
         except StoreFailed as error:
-            self._alarms.sound(STORE_DOWN, str(error))
+            log.warning("the store took no write", extra={"error": str(error)})
             raise self._stuck("the store took no write") from error
         finally:
             del self._commits[token]
@@ -137,10 +136,8 @@ class Writer:
             log.error("durable command failed", exc_info=error, extra={"service_id": key or "*"})
 
     def _refuse_if_stuck(self) -> None:
-        oldest = next(iter(self._commits.values()), None)
-        if oldest is not None and self._clock.now().mono - oldest > self._config.timeout_s:
-            self._alarms.sound(STORE_DOWN, f"the store has not answered for {self._config.timeout_s:g} s")
-            raise self._stuck("the store does not answer")
+        if self.trouble:
+            raise self._stuck(self.trouble)
         if len(self._tasks) >= self._config.queue:
             raise self._stuck(f"{self._config.queue} writes are under way")
 

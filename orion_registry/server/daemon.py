@@ -18,8 +18,8 @@ from orion_registry.server.admin_service import AdminService
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
-from orion_registry.server.place import store_of
 from orion_registry.server.options import server_options
+from orion_registry.server.place import store_of
 from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.settings import Settings

@@ -135,7 +135,12 @@ def choice(*words: str) -> Kind:
 
 def path() -> Kind:
     """A path in the file system; empty = the default place."""
-    return Kind("DIR", "a path of at most 4,096 characters", _as_text, lambda p: len(p) <= 4096 and "\0" not in p, quote)
+    most = 4_096  # PATH_MAX of Linux
+
+    def allows(text: str) -> bool:
+        return len(text) <= most and "\0" not in text
+
+    return Kind("DIR", f"a path of at most {most} characters", _as_text, allows, quote)
 
 
 def switch() -> Kind:

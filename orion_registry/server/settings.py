@@ -81,8 +81,11 @@ class Settings:
         path(),
         "",
         group="Store",
-        default_text="~/.local/state/orion-registry/PORT, or under $XDG_STATE_HOME",
-        meaning="Directory that registrations are kept in, one for each daemon; it is made if it is not there.",
+        default_text="the user's state directory, one for each port",
+        meaning=(
+            "Directory that registrations are kept in; made if it is not there. Not set: "
+            "$XDG_STATE_HOME/orion-registry/PORT, where $XDG_STATE_HOME is ~/.local/state unless set."
+        ),
         trade_off="Every write waits for this disk to sync. Only its owner may read it; secrets are kept as hashes.",
     )
     ephemeral: bool = _setting(

@@ -28,6 +28,11 @@ class StoreDamaged(StoreFailed):
 class Store(Protocol):
     """Keeps facts. Batches may be committed side by side; no two that are under way concern the same service."""
 
+    @property
+    def alarm(self) -> str:
+        """Why ordinary writes are refused at present; empty while they are not."""
+        ...
+
     async def load(self) -> Stored:
         """All that is stored. Called once, before any commit.
 

@@ -8,6 +8,8 @@ from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.base import Store, StoreFailed
 from orion_registry.store.memory import MemoryStore
 
+FULL = "the disk is full (asked to fail by a test)"
+
 
 class SlowStore:
     """Commits hang between `hang()` and `release()`, then go through."""
@@ -25,6 +27,11 @@ class SlowStore:
     def release(self) -> None:
         """Lets all waiting commits through."""
         self._open.set()
+
+    @property
+    def alarm(self) -> str:
+        """See `Store.alarm`."""
+        return self._inner.alarm
 
     async def load(self) -> Stored:
         """See `Store.load`."""
@@ -55,6 +62,11 @@ class FailingStore:
         self._inner = inner or MemoryStore()
         self.failing = failing
 
+    @property
+    def alarm(self) -> str:
+        """See `Store.alarm`."""
+        return FULL if self.failing else self._inner.alarm
+
     async def load(self) -> Stored:
         """See `Store.load`."""
         return await self._inner.load()
@@ -62,7 +74,7 @@ class FailingStore:
     async def commit(self, facts: Sequence[Fact]) -> None:
         """See `Store.commit`; refuses while failing."""
         if self.failing:
-            raise StoreFailed("the disk is full (asked to fail by a test)")
+            raise StoreFailed(FULL)
         await self._inner.commit(facts)
 
     def note(self, edges: Sequence[StatusEdge]) -> None:

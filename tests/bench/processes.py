@@ -77,7 +77,16 @@ def bare() -> Server:
 def registry() -> Server:
     """The daemon, as users start it; quiet, so that its log needs no reader."""
     return Server(
-        "-m", "orion_registry", "serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--beat-budget", "1000000"
+        "-m",
+        "orion_registry",
+        "serve",
+        "--ephemeral",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--beat-budget",
+        "1000000",
     )
 
 

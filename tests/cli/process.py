@@ -83,7 +83,8 @@ def daemon_process(
 ) -> Iterator[DaemonProcess]:
     """A daemon process, ready unless said otherwise; killed at the end."""
     flags = [part for address in listen for part in ("--listen", address)]
-    daemon = DaemonProcess([*flags, *arguments], clean_environment(**environment))
+    place = () if "--data-dir" in arguments else ("--ephemeral",)
+    daemon = DaemonProcess([*flags, *place, *arguments], clean_environment(**environment))
     try:
         if ready:
             daemon.wait_ready()

@@ -122,11 +122,11 @@ def test_doing_it_again_changes_nothing() -> None:
 
 
 def test_epochs_go_on_above_all_that_the_other_may_have_given() -> None:
-    world = World(epoch_block=4_096)
+    world = World(epoch_block=16_384)
     first = world.add("a").epoch
     plan = world.registry.plan(Import(stored=Stored(epochs_below=1_000_000)), LOCAL, world.now)
     assert isinstance(plan, Adoption)
-    assert plan.facts == (ReserveEpochs(below=1_000_000 + SINCE_EXPORT + 4_096),)
+    assert plan.facts == (ReserveEpochs(below=1_000_000 + SINCE_EXPORT + 16_384),)
     world.registry.apply(plan, world.now)
     assert first < 1_000_000 + SINCE_EXPORT <= world.add("b").epoch < world.registry.stored().epochs_below
     assert world.registry.epochs_wanted is None

@@ -27,7 +27,7 @@ AT_ONCE_S = 0.5
 
 async def start(nursery: Nursery, listen: str, *options: str) -> Child:
     """Starts a daemon as people do; it may refuse."""
-    arguments = ("-m", "orion_registry", "serve", "--listen", listen, "--log-format", "json", *options)
+    arguments = ("-m", "orion_registry", "serve", "--ephemeral", "--listen", listen, "--log-format", "json", *options)
     return await nursery.start(f"daemon-{len(nursery.children)}", *arguments)
 
 

@@ -50,7 +50,9 @@ async def serve() -> None:
     logs.watch_loop(loop)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    settings = Settings(listen=("127.0.0.1:0",), retention_s=0.0, history_size=HISTORY, log_format="json")
+    settings = Settings(
+        listen=("127.0.0.1:0",), retention_s=0.0, history_size=HISTORY, log_format="json", ephemeral=True
+    )
     async with Daemon(settings) as daemon:
         print(json.dumps({"address": daemon.address}), flush=True)
         while await reader.readline():

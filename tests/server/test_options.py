@@ -86,7 +86,7 @@ async def test_no_interceptors_and_these_options(monkeypatch: pytest.MonkeyPatch
 async def test_a_second_daemon_cannot_share_the_port() -> None:
     async with running_daemon() as daemon:
         with pytest.raises(StartError, match="is in use: another daemon"):
-            await Daemon(Settings(listen=(daemon.address,))).start()
+            await Daemon(Settings(listen=(daemon.address,), ephemeral=True)).start()
 
 
 async def test_grpc_itself_would_not_share_the_port_either() -> None:
