@@ -359,3 +359,27 @@ def test_what_get_returned_can_be_registered_again() -> None:
     world.register(replace(entry.spec))
     assert entry.spec == replace(make_spec(port=1, tags=("a",)), service_id=entry.service_id, host="127.0.0.1")
     assert SECRET
+
+
+def test_all_restored_services_get_the_time_that_coming_back_together_takes() -> None:
+    """not_seen_s, or as long as admitting all of them takes and 5 s more, if that is longer."""
+    for services, allowed_s in ((1, 10.0), (60, 11.0)):
+        world = World(admission_rate=10.0)
+        entries = [world.add(f"agent-{number}") for number in range(services)]
+        after = world.restart(admission_rate=10.0)
+        assert {state_of(after.registry.get(entry.service_id)) for entry in entries} == {("UNKNOWN", "RESTORED")}
+        after.pass_time(allowed_s - 0.1)
+        assert {state_of(after.registry.get(entry.service_id))[1] for entry in entries} == {"RESTORED"}
+        after.pass_time(0.1)
+        assert {state_of(after.registry.get(entry.service_id)) for entry in entries} == {("UNHEALTHY", "NOT_SEEN")}
+
+
+def test_restored_services_keep_the_order_of_their_registration() -> None:
+    world = World()
+    names = ["c", "a", "b"]
+    for name in names:
+        world.add(name)
+        world.pass_time(1.0)
+    after = world.restart()
+    page = after.registry.discover(Selector(include_not_ready=True))
+    assert [entry.spec.agent_id for entry in page.entries] == names
