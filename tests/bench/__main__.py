@@ -12,12 +12,16 @@ from pathlib import Path
 import grpc
 from google.protobuf import __version__ as protobuf_version
 
-from tests.bench import beats, unary
+from tests.bench import beats, durable, unary
 from tests.bench.figures import Figure, table
 from tests.bench.processes import LoadProcess, bare, registry
 from tests.bench.setting import Setting
 
-GROUPS: Mapping[str, Callable[[Setting], Awaitable[list[Figure]]]] = {"unary": unary.measure, "beats": beats.measure}
+GROUPS: Mapping[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
+    "unary": unary.measure,
+    "beats": beats.measure,
+    "durable": durable.measure,
+}
 """What --only names: one file each, each with a daemon and a bare server of its own."""
 
 
@@ -34,7 +38,7 @@ def main() -> int:
     print(f"{machine()}; {rounds} rounds of {seconds:g} s", flush=True)
     figures: list[Figure] = []
     for name in names:
-        figures += asyncio.run(_measure(name, rounds, seconds))
+        figures += asyncio.run(_measure(name, rounds, seconds, quick=options.quick))
     print(table(figures, quick=options.quick))
     if options.json:
         result = {figure.name: figure.as_dict(quick=options.quick) for figure in figures}
@@ -42,9 +46,11 @@ def main() -> int:
     return 1 if any(figure.verdict(quick=options.quick) == "MISSED" for figure in figures) else 0
 
 
-async def _measure(name: str, rounds: int, seconds: float) -> list[Figure]:
+async def _measure(name: str, rounds: int, seconds: float, *, quick: bool) -> list[Figure]:
     async with registry() as daemon, bare() as reference, LoadProcess() as load:
-        setting = Setting(registry=daemon, bare=reference, load=load, rounds=rounds, seconds=seconds)
+        setting = Setting(
+            registry=daemon, bare=reference, load=load, rounds=rounds, seconds=seconds, quick=quick
+        )
         return list(await GROUPS[name](setting))
 
 

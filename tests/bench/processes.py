@@ -74,20 +74,13 @@ def bare() -> Server:
     return Server("-m", "tests.bench.echo")
 
 
-def registry() -> Server:
-    """The daemon, as users start it; quiet, so that its log needs no reader."""
+def registry(data_dir: Path | None = None) -> Server:
+    """The daemon, as users start it; quiet, so that its log needs no reader. In memory unless it has a directory."""
+    place = ("--ephemeral",) if data_dir is None else ("--data-dir", str(data_dir))
     return Server(
-        "-m",
-        "orion_registry",
-        "serve",
-        "--ephemeral",
-        "--listen",
-        "127.0.0.1:0",
-        "--log-format",
-        "json",
-        "--beat-budget",
-        "1000000",
-    )
+        "-m", "orion_registry", "serve", *place, "--listen", "127.0.0.1:0", "--log-format", "json",
+        "--beat-budget", "1000000",
+    )  # fmt: skip
 
 
 class LoadProcess(Process):

@@ -15,6 +15,7 @@ class Setting:
     load: LoadProcess
     rounds: int
     seconds: float
+    quick: bool = False
 
     async def cost(self, server: Server, what: str, **order: Any) -> tuple[float, float]:
         """Lets the load do something to a server; `what` names the count in its answer.

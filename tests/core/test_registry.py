@@ -383,3 +383,5 @@ def test_restored_services_keep_the_order_of_their_registration() -> None:
     after = world.restart()
     page = after.registry.discover(Selector(include_not_ready=True))
     assert [entry.spec.agent_id for entry in page.entries] == names
+    assert page.entries[0].service_id in after.registry
+    assert "nobody" not in after.registry

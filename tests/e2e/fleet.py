@@ -2,7 +2,8 @@
 
 As a child (`python -m tests.e2e.fleet ADDRESS --agents 2000`) it registers, says hello and beats as it is told to. It
 prints JSON lines: {"ready": N, "took_s": ...} when all streams stand, and {"ended": N, ...} with how they ended when
-all of them have. `--bare` speaks to `tests.e2e.mass_kill_bare` instead, with frames of the same size.
+all of them have. `--reconnect`: none ever ends, each agent comes back as the SDK does, with the session that it had.
+`--bare` speaks to `tests.e2e.mass_kill_bare` instead, with frames of the same size.
 
 As a parent: `Fleet.start(...)`, then `kill()` (a real SIGKILL), `ready` and `ended()`.
 """
@@ -22,6 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is imported: thou
 import grpc.aio
 
 from examples.demo.processes import Child, Nursery
+from orion_registry.client.backoff import Backoff
 from orion_registry_pb.v1 import heartbeat_pb2 as hb
 from orion_registry_pb.v1 import registry_pb2 as pb
 from orion_registry_pb.v1 import service_pb2 as sv
@@ -39,6 +41,7 @@ BARE_INTERVAL_S = 1.0
 CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
@@ -112,6 +115,8 @@ class Agent:
         self._agent_id = agent_id
         self._call: Any = None
         self._interval_s = 1.0
+        self._away_s = 0.0
+        self._ref = sv.SessionRef()
         self.went_away = False
         self.outcome = ""
         self.details = ""
@@ -130,14 +135,21 @@ class Agent:
         answer = await self._stub.RegisterService(
             pb.RegisterServiceRequest(service=info, secret=secret), wait_for_ready=True
         )
-        ref = sv.SessionRef(service_id=answer.service.service_id, epoch=answer.service.epoch, secret=secret)
+        self._ref = sv.SessionRef(service_id=answer.service.service_id, epoch=answer.service.epoch, secret=secret)
+        await self._hello()
+
+    async def _hello(self) -> None:
+        """Opens a stream with the session that it had last."""
         self._call = self._stub.Heartbeat()
-        hello = hb.Hello(agent_id=self._agent_id, sessions=[hb.Session(ref=ref)])
+        hello = hb.Hello(agent_id=self._agent_id, sessions=[hb.Session(ref=self._ref)])
         await self._call.write(hb.HeartbeatRequest(hello=hello))
         welcome, sessions = await self._call.read(), await self._call.read()
+        if sessions is grpc.aio.EOF:
+            raise RuntimeError("the stream ended before it was answered")
         self._interval_s = welcome.welcome.interval.ToTimedelta().total_seconds()
         if sessions.sessions.results[0].HasField("error"):
             raise RuntimeError(f"hello refused: {sessions}")
+        self._ref.epoch = sessions.sessions.results[0].epoch
         await self._call.write(hb.HeartbeatRequest(beat=hb.Beat(seq=1)))
 
     async def live(self) -> None:
@@ -150,6 +162,7 @@ class Agent:
                         self._interval_s = frame.ack.interval.ToTimedelta().total_seconds()
                     case "go_away":
                         self.went_away = True
+                        self._away_s = frame.go_away.reconnect_after.ToTimedelta().total_seconds()
             self.outcome = "OK"
         except grpc.aio.AioRpcError as error:
             self.outcome = error.code().name
@@ -158,6 +171,19 @@ class Agent:
             self.outcome = "CANCELLED"
         finally:
             beating.cancel()
+
+    async def live_on(self, gate: asyncio.Semaphore) -> None:
+        """Lives for ever, with a new stream whenever one ends, paced as the SDK does it."""
+        while True:
+            await self.live()
+            backoff, self._ref_open = Backoff(random.random), False
+            while not self._ref_open:
+                await asyncio.sleep(backoff.next(self._away_s))
+                self._away_s = 0.0
+                with suppress(grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
+                    async with gate:
+                        await self._hello()
+                        break
 
     async def _beat(self) -> None:
         seq = 1
@@ -213,7 +239,8 @@ async def run(options: argparse.Namespace) -> None:
     async def open_one(agent: Agent | BareAgent) -> None:
         async with gate:
             await open_patiently(agent)
-        lives.append(asyncio.create_task(agent.live()))
+        living = agent.live_on(gate) if options.reconnect and isinstance(agent, Agent) else agent.live()
+        lives.append(asyncio.create_task(living))
 
     await asyncio.gather(*map(open_one, agents))
     say(ready=len(agents), took_s=time.monotonic() - began)
@@ -248,6 +275,7 @@ def main() -> None:
     parser.add_argument("--agents", type=int, default=2_000)
     parser.add_argument("--connections", type=int, default=0, help="0: one for each agent")
     parser.add_argument("--prefix", default="agent")
+    parser.add_argument("--reconnect", action="store_true", help="come back whenever a stream ends")
     parser.add_argument("--bare", action="store_true", help="speak to tests.e2e.mass_kill_bare")
     raise_open_files_limit()
     asyncio.run(run(parser.parse_args()))
