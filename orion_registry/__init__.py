@@ -22,21 +22,37 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orion_registry.client.client import RegistryClient
-    from orion_registry.core.model import Load, ServiceSpec, ServiceStatus
+    from orion_registry.client.options import SessionOptions
+    from orion_registry.client.specs import with_metadata
+    from orion_registry.core.model import LivenessMode, Load, ServiceSpec, ServiceStatus
     from orion_registry.core.selector import Selector
     from orion_registry.errors import RegistryError
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Load", "RegistryClient", "RegistryError", "Selector", "ServiceSpec", "ServiceStatus", "__version__"]
+__all__ = [
+    "LivenessMode",
+    "Load",
+    "RegistryClient",
+    "RegistryError",
+    "Selector",
+    "ServiceSpec",
+    "ServiceStatus",
+    "SessionOptions",
+    "__version__",
+    "with_metadata",
+]
 
 _HOME = {
+    "LivenessMode": "orion_registry.core.model",
     "Load": "orion_registry.core.model",
     "RegistryClient": "orion_registry.client.client",
     "RegistryError": "orion_registry.errors",
     "Selector": "orion_registry.core.selector",
     "ServiceSpec": "orion_registry.core.model",
     "ServiceStatus": "orion_registry.core.model",
+    "SessionOptions": "orion_registry.client.options",
+    "with_metadata": "orion_registry.client.specs",
 }
 
 

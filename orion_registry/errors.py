@@ -168,9 +168,23 @@ CLASS_OF: dict[Reason, type[RegistryError]] = {reason: cls for cls in ERROR_CLAS
 """The class, and with it the gRPC status, that each reason belongs to."""
 
 
+class Said(str):
+    """What came, told in words instead of shown: "3 bytes", "nothing"."""
+
+    __slots__ = ()
+
+
+def shown(got: object, most: int = 80) -> str:
+    """What came, for a message: text in quotes, numbers with separators, words as they are; shortened to `most`."""
+    text = str(got) if isinstance(got, Said) else repr(got)
+    if type(got) in {int, float}:  # not bool, nor an enum
+        text = f"{got:,}"
+    if len(text) <= most:
+        return text
+    size = len(got) if isinstance(got, str) else len(text)
+    return f"{text[: most - 20]}… ({size:,} characters)"
+
+
 def bad_field(field: str, limit: str, got: object) -> InvalidArgument:
-    """An `InvalidArgument` that names the field, its limit and (shortened to 80 characters) what came."""
-    shown = repr(got)
-    if len(shown) > 80:
-        shown = f"{shown[:60]}… ({len(shown)} characters)"
-    return InvalidArgument(Reason.BAD_FIELD, f"{field}: must be {limit}, got {shown}")
+    """An `InvalidArgument` that names the field, its limit and (shortened) what came."""
+    return InvalidArgument(Reason.BAD_FIELD, f"{field}: must be {limit}, got {shown(got)}")

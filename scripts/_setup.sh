@@ -11,6 +11,11 @@ die() {
   exit 1
 }
 
+misuse() { # the script was called wrongly
+  printf '%s%s (%s --help)%s\n' "$red" "$*" "scripts/${0##*/}" "$plain" >&2
+  exit 2
+}
+
 # --help prints the comment at the head of the script.
 help_text() { sed -n '2,${/^#/!q; s/^# \{0,1\}//p;}' "$0"; }
 help_if_asked() {

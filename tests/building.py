@@ -116,7 +116,9 @@ class World:
         after.clock = self.clock
         after.registry = Registry(RegistryConfig(**config), after.entropy, "another life", after.edges.append)
         below = self.registry._fleet.epochs._below
-        after.registry.restore(Stored(records=tuple(self.stored.values()), epochs_below=below), self.now)
+        stored = Stored(records=tuple(self.stored.values()), epochs_below=below)
+        after.registry.restore_epochs(stored)
+        after.registry.restore(stored, self.now)
         after.stored = dict(self.stored)
         after.reserve()
         return after

@@ -9,11 +9,12 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import click
 
 from orion_registry import __version__
+from orion_registry.cli.group import Group
 from orion_registry.cli.serve import serve
 from orion_registry.cli.snapshot import snapshot
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="orion-registry", message="%(prog)s %(version)s")
 def cli() -> None:
     """Orion Registry: a coordination daemon for agents.

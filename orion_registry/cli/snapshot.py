@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orion_registry.cli.group import Group
 from orion_registry.cli.snapshot_file import Progress, SnapshotTarget, read_pieces, show_size
 from orion_registry.core.facts import Stored
 from orion_registry.errors import RegistryError
@@ -76,7 +77,7 @@ Examples:
 """
 
 
-@click.group()
+@click.group(cls=Group)
 def snapshot() -> None:
     """Save a registry to one file, bring it back, or look into the file.
 

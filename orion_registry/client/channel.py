@@ -69,6 +69,11 @@ class Connection:
         return self._addresses[self._index]
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it is closed, for good."""
+        return self._closed
+
+    @property
     def stub(self) -> "RegistryServiceAsyncStub":
         """The stub for the address of now; connects when first used.
 

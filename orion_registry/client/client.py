@@ -13,6 +13,7 @@ from orion_registry.client.channel import Connection, resolve_addresses
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.session import HeartbeatSession
+from orion_registry.client.specs import check_not_letters
 from orion_registry.client.watch import Watch
 from orion_registry.core import limits
 from orion_registry.core.model import Load, ServiceSpec, ServiceStatus, SessionRef
@@ -92,7 +93,7 @@ class RegistryClient:
         return False
 
     async def close(self) -> None:
-        """Closes the connection; open calls, sessions and watches of this client end. Idempotent."""
+        """Closes the connection; open calls, sessions and watches of this client end with `Unreachable`. Idempotent."""
         await self._connection.close()
 
     # For agents.
@@ -119,6 +120,7 @@ class RegistryClient:
         Raises:
             AlreadyExists: another session is live.
         """
+        check_not_letters("service", spec)
         secret = secret or self._env.new_secret()
         request = pb.RegisterServiceRequest(
             service=encode_spec(spec),
@@ -155,6 +157,7 @@ class RegistryClient:
         Raises:
             FailedPrecondition: STALE_ETAG or STALE_EPOCH. NotFound, PermissionDenied, InvalidArgument.
         """
+        check_not_letters("service", spec)
         request = pb.UpdateServiceRequest(ref=encode_ref(ref), service=encode_spec(spec), etag=etag)
         request.update_mask.paths.extend(fields)
         call = self._connection.stub.UpdateService
@@ -224,6 +227,7 @@ class RegistryClient:
         timeout_s: float | None = None,
     ) -> Discovery:
         """One page of the services that match. Raises InvalidArgument for a token of another selector."""
+        check_not_letters("selector", selector)
         request = pb.DiscoverServicesRequest(
             selector=encode_selector(selector), page_size=page_size, page_token=page_token
         )
@@ -240,6 +244,7 @@ class RegistryClient:
 
     def watch(self, selector: Selector = _ANY) -> Watch:
         """A watch of the services that match; it heals itself. Not started yet."""
+        check_not_letters("selector", selector)
         return Watch(self._connection, selector, self._env)
 
     def _limit(self, timeout_s: float | None) -> float:

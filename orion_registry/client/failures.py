@@ -19,6 +19,9 @@ from orion_registry.wire.status import error_from_status
 
 DETAILS_KEY = "grpc-status-details-bin"
 
+TOO_LARGE = "larger than max"
+"""In what gRPC says of a message over its limit. The same code without it is a shortage, and passes."""
+
 
 class Unreachable(Unavailable):
     """The registry gave no answer: it is down, the address is wrong, or the network is cut. May be tried again.
@@ -85,7 +88,9 @@ def _plain_error(code: grpc.StatusCode, message: str, address: str) -> RegistryE
                 f"the server at {address} does not serve this call{said}: is it an Orion registry, and new enough?",
             )
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return ResourceExhausted(Reason.TOO_LARGE, f"refused on the way to {address}{said}: send or ask for less")
+            if TOO_LARGE in message:
+                return ResourceExhausted(Reason.TOO_LARGE, f"refused by {address}{said}: send or ask for less")
+            return ResourceExhausted(Reason.RATE_LIMITED, f"refused on the way to {address}{said}: try again later")
         case grpc.StatusCode.PERMISSION_DENIED:
             return PermissionDenied(Reason.NOT_ALLOWED, f"refused on the way to {address}{said}")
         case grpc.StatusCode.UNAUTHENTICATED:

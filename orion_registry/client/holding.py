@@ -34,8 +34,15 @@ FINAL = frozenset({HoldState.SUPERSEDED, HoldState.REFUSED, HoldState.GONE})
 
 
 def is_passing(error: RegistryError) -> bool:
-    """Whether the same call may succeed later."""
-    return error.retry_after_s is not None or isinstance(error, (Unavailable, ResourceExhausted))
+    """Whether the same call may succeed later. What is too large stays so, unless the registry says when to come."""
+    if error.retry_after_s is not None:
+        return True
+    return isinstance(error, (Unavailable, ResourceExhausted)) and error.reason is not Reason.TOO_LARGE
+
+
+def is_lasting(error: RegistryError) -> bool:
+    """Whether a stream that ended so would end so again. Aborted is not: it is about what the stream carried."""
+    return not (is_passing(error) or isinstance(error, Aborted))
 
 
 class Holding:
@@ -47,12 +54,13 @@ class Holding:
         state, error: where it stands, and the last refusal.
         was_held: the registry had accepted it at least once.
         asked: it is in a hello or attach that has not been answered.
-        load, self_status: what the next beat or hello says of it.
+        load, self_status: what the next hello says of it; a beat says it too, once, when it is news.
     """
 
     __slots__ = (
         "_contested",
         "_dirty",
+        "_status_dirty",
         "asked",
         "epoch",
         "error",
@@ -80,6 +88,7 @@ class Holding:
         self.was_held = False
         self._contested = False
         self._dirty = False
+        self._status_dirty = False
 
     @property
     def ref(self) -> SessionRef:
@@ -88,7 +97,7 @@ class Holding:
 
     def request(self) -> SessionRequest:
         """What a hello or an attach says of it."""
-        self._dirty = False
+        self._dirty = self._status_dirty = False
         return SessionRequest(ref=self.ref, load=self.load, self_status=self.self_status)
 
     def registered(self, service_id: str, epoch: int) -> None:
@@ -166,17 +175,19 @@ class Holding:
         if load is not None:
             self.load = load
         if status is not None:
-            self.self_status = status
+            self.self_status, self._status_dirty = status, True
         self._dirty = True
 
     def beat(self, loop_lag_s: float | None) -> ServiceBeat | None:
-        """Its part of the next beat; None if there is nothing new. Taken once."""
+        """Its part of the next beat; None if there is nothing new. Taken once.
+
+        A status is said once only: said again, it would undo what `RegistryClient.update_status` has said since.
+        """
         if not self._dirty and loop_lag_s is None:
             return None
-        self._dirty = False
-        return ServiceBeat(
-            service_id=self.service_id, load=self.load, self_status=self.self_status, loop_lag_s=loop_lag_s
-        )
+        self_status = self.self_status if self._status_dirty else ServiceStatus.UNSPECIFIED
+        self._dirty = self._status_dirty = False
+        return ServiceBeat(service_id=self.service_id, load=self.load, self_status=self_status, loop_lag_s=loop_lag_s)
 
 
 def superseded(spec: ServiceSpec, how: str) -> Aborted:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from orion_registry.client.environment import Environment
 from orion_registry.client.holding import FINAL, Holding, HoldState
+from orion_registry.client.specs import check_not_letters
 from orion_registry.core import limits
 from orion_registry.core.frames import Lost, LostReason, ServiceBeat, SessionResult
 from orion_registry.core.model import ServiceSpec
@@ -17,6 +18,10 @@ class Holdings:
     def __init__(self, agent_id: str, specs: Sequence[ServiceSpec], environment: Environment) -> None:
         if not specs:
             raise bad_field("services", "at least one service", specs)
+        if len(specs) > limits.SESSIONS:
+            raise bad_field("services", f"at most {limits.SESSIONS:,} services in one session", len(specs))
+        for spec in specs:
+            check_not_letters("service", spec)
         self._env = environment
         self._all = [
             Holding(replace(spec, agent_id=agent_id), secret=environment.new_secret(), request_id=environment.new_id())

@@ -21,7 +21,8 @@ class SessionOptions:
         takeover: take the services from a live session (at the start only, never while running).
         instance_id: names this life of the process in the registry's logs; empty: a fresh one.
         on_command: called with each drain command, in a task of its own; it is acknowledged when the call begins.
-        on_lost: called when a service is lost for good, with its service_id and why.
+        on_lost: called when a service that was held is lost for good, with its service_id and why: SUPERSEDED, another
+            session holds it; REMOVED, the registry refuses it from now on. An error of the whole stream is raised only.
     """
 
     claim_timeout_s: float = 15.0

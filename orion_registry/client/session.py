@@ -3,9 +3,9 @@
     async with client.session("calc-1", [ServiceSpec(agent_id="calc-1", service_name="calc", port=7000)]) as session:
         await server.wait_for_termination()
 
-Any end of the stream means: reconnect, with full jitter. A registry that forgot a service gets it registered again. One
-that gave a service to another session is final (SUPERSEDED): when nothing is left, the body of `async with` is
-cancelled and the error raised from it.
+Any end of the stream that may pass means: reconnect, with full jitter. A registry that forgot a service gets it
+registered again. One that gave a service to another session is final (SUPERSEDED): when nothing is left, the body of
+`async with` is cancelled and the error raised from it. So it is when an error that stays ends the stream.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ from orion_registry.client.state import ConnectionState
 from orion_registry.client.supervisor import Supervisor
 from orion_registry.core.frames import Goodbye, GoodbyeReason
 from orion_registry.core.model import Load, ServiceSpec, ServiceStatus, SessionRef
+from orion_registry.core.validation import check_load
 from orion_registry.errors import RegistryError
+from orion_registry.wire.requests import encode_load
 
 SETTLED = (ConnectionState.CONNECTED, ConnectionState.CLOSED, ConnectionState.SUPERSEDED)
 
@@ -64,7 +66,10 @@ class HeartbeatSession:
         return await self._supervisor.state.wait_for(*states)
 
     async def ended(self) -> None:
-        """Waits until the session has ended. Raises the error that ended it, such as `Aborted`/SUPERSEDED."""
+        """Waits until the session has ended. Raises the error that ended it, such as `Aborted`/SUPERSEDED.
+
+        `Unreachable` means that the client was closed.
+        """
         await self.wait_for(ConnectionState.CLOSED, ConnectionState.SUPERSEDED)
         if self._supervisor.failure is not None:
             raise self._supervisor.failure
@@ -78,7 +83,13 @@ class HeartbeatSession:
         return self._holdings.find(service_id).ref
 
     def set_load(self, load: Load, service_id: str = "") -> None:
-        """Tells the registry the load of a service (without service_id: of all) with the next beat."""
+        """Tells the registry the load of a service (without service_id: of all) with the next beat.
+
+        Raises:
+            InvalidArgument: a figure is beyond its limit. Nothing is told, for the registry would end the stream.
+            KeyError: the session holds no such service.
+        """
+        encode_load(check_load("load", load))  # encoded for its types: a fault in them must not stop the beats later
         for holding in self._holdings.select(service_id):
             holding.report(load=load)
 

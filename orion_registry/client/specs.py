@@ -6,6 +6,8 @@ from typing import Any
 
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import ServiceSpec
+from orion_registry.core.selector import Selector
+from orion_registry.errors import bad_field
 
 
 def with_metadata(spec: ServiceSpec, metadata: Mapping[str, Any]) -> ServiceSpec:
@@ -16,3 +18,15 @@ def with_metadata(spec: ServiceSpec, metadata: Mapping[str, Any]) -> ServiceSpec
     """
     text, scalars = canonical_metadata(metadata)
     return replace(spec, metadata_json=text, metadata_scalars=scalars)
+
+
+def check_not_letters(what: str, terms: ServiceSpec | Selector) -> None:
+    """Refuses one text where labels belong: it would be taken for its letters.
+
+    Raises:
+        InvalidArgument: BAD_FIELD, naming the field.
+    """
+    for name in ("capabilities", "tags", "tags_any", "tags_none"):
+        labels = getattr(terms, name, ())
+        if isinstance(labels, str):
+            raise bad_field(f"{what}.{name}", "a tuple of texts", labels)

@@ -9,7 +9,8 @@ from orion_registry.client.backoff import Backoff
 from orion_registry.client.channel import Connection
 from orion_registry.client.claims import claim
 from orion_registry.client.environment import Environment
-from orion_registry.client.holding import Holding, HoldState
+from orion_registry.client.failures import Unreachable
+from orion_registry.client.holding import Holding, HoldState, is_lasting
 from orion_registry.client.holdings import Holdings
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.state import ConnectionState, ObservableState
@@ -74,6 +75,10 @@ class Supervisor:
                 asked_s = await self._live_once()
                 if self.stopping or self._is_over():
                     return
+                if self._connection.is_closed:
+                    closed = Unreachable("the client is closed", address=self._connection.address)
+                    self._fail(closed, ConnectionState.CLOSED)
+                    return
                 if self.state.value is ConnectionState.CONNECTED:
                     self.state.set(ConnectionState.RECONNECTING)
                 await self._env.sleep(self._backoff.next(asked_s))
@@ -97,6 +102,9 @@ class Supervisor:
         self.last_error = end.error or self.last_error
         self._backoff.lived(end.served_s)
         level = logging.INFO if end.served_s else logging.DEBUG  # once for each loss, not for each attempt
+        if end.error is not None and is_lasting(end.error) and not self.stopping:
+            level = logging.ERROR if end.served_s else level  # a start that fails raises it
+            self._fail(end.error, ConnectionState.CLOSED)
         how = end.error or "closed by the registry"
         logger.log(level, "heartbeat stream of agent %s ended after %.1f s: %s", self._agent_id, end.served_s, how)
         if end.go_away is not None:
@@ -199,9 +207,10 @@ class Supervisor:
         for holding in self._holdings.take_final():
             if holding.error is not None and self.state.value is not ConnectionState.CONNECTING:  # else it is raised
                 logger.error("%s", holding.error.message)
-            if self._options.on_lost is not None and holding.state is HoldState.SUPERSEDED:
+            if self._options.on_lost is not None and holding.was_held:
+                taken = holding.state is HoldState.SUPERSEDED
                 try:
-                    self._options.on_lost(holding.service_id, LostReason.SUPERSEDED)
+                    self._options.on_lost(holding.service_id, LostReason.SUPERSEDED if taken else LostReason.REMOVED)
                 except Exception:  # a handler's fault must not end the session
                     logger.exception("on_lost of agent %s failed", self._agent_id)
         if self._holdings.needs_work():

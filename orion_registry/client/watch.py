@@ -22,10 +22,10 @@ from orion_registry.client.decoding import decode_watch_response
 from orion_registry.client.environment import Environment
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
 from orion_registry.client.fold import Fold, WatchEvent, WatchKind, coalesce
-from orion_registry.client.holding import is_passing
+from orion_registry.client.holding import is_lasting
 from orion_registry.client.state import ConnectionState, ObservableState
 from orion_registry.core.selector import Selector
-from orion_registry.errors import Aborted, RegistryError
+from orion_registry.errors import RegistryError
 from orion_registry.wire.requests import encode_selector
 from orion_registry.wire.service import Service
 from orion_registry_pb.v1 import registry_pb2 as pb
@@ -112,7 +112,7 @@ class Watch:
             while True:
                 began = self._env.now()
                 error = await self._read_stream()
-                if error is not None and not (is_passing(error) or isinstance(error, Aborted)):
+                if error is not None and is_lasting(error):
                     raise error
                 backoff.lived(self._env.now() - began)
                 level = logging.DEBUG  # once for each loss, not for each attempt

@@ -10,20 +10,35 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.frames import LostReason
 from orion_registry.core.liveness import Event
 from orion_registry.core.model import Now, SessionRef
-from orion_registry.errors import Aborted, FailedPrecondition, PermissionDenied, Reason, bad_field
+from orion_registry.errors import Aborted, FailedPrecondition, PermissionDenied, Reason, Unavailable, bad_field
 
 if TYPE_CHECKING:
     from orion_registry.core.sessions import HeartbeatSession
 
+DEPARTING_RETRY_S = 1.0
+"""When to try again while a service is on its way out: a store that works is done by then."""
 
-def authorize(fleet: Fleet, ref: SessionRef, now: Now, by: HeartbeatSession | None = None) -> Entry:
-    """The entry that a ref may act for. Its epoch counts as used from now on, and supersedes every stream but `by`.
+
+def authorize(fleet: Fleet, ref: SessionRef, now: Now) -> Entry:
+    """The entry that a ref may act for. Its epoch counts as used from now on.
+
+    Raises:
+        RegistryError: see `check_ref`.
+    """
+    entry = check_ref(fleet, ref)
+    use_epoch(fleet, entry, ref.epoch, now)
+    return entry
+
+
+def check_ref(fleet: Fleet, ref: SessionRef) -> Entry:
+    """The entry that a ref may act for; nothing changes.
 
     Raises:
         InvalidArgument: BAD_FIELD, the epoch was never given.
         NotFound: NO_SUCH_SERVICE.
         PermissionDenied: WRONG_SECRET.
         FailedPrecondition: STALE_EPOCH.
+        Unavailable: STORE_DOWN, a claim or removal of it is on its way to the store.
     """
     entry = fleet.require(ref.service_id)
     if not secret_matches(ref.secret, entry.snapshot.record.secret_hash):
@@ -36,13 +51,15 @@ def authorize(fleet: Fleet, ref: SessionRef, now: Now, by: HeartbeatSession | No
             f"ref.epoch: {ref.epoch} is stale, a session with epoch {entry.used_epoch} acts for {ref.service_id!r}"
         )
         raise FailedPrecondition(Reason.STALE_EPOCH, message)
-    use_epoch(fleet, entry, ref.epoch, now, by)
+    if entry.departing:
+        message = f"{ref.service_id!r} is being claimed or removed, which is not stored yet"
+        raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
     return entry
 
 
 def use_epoch(fleet: Fleet, entry: Entry, epoch: int, now: Now, by: HeartbeatSession | None = None) -> None:
-    """Counts an epoch as used: streams that carry the service with a lower one lose it."""
-    entry.used_epoch = epoch
+    """Counts an epoch as used: streams that carry the service with a lower one, but for `by`, lose it."""
+    entry.used_epoch = max(epoch, entry.used_epoch)
     if epoch > entry.epoch:  # given in an earlier life
         entry.epoch = epoch
         fleet.refresh(entry)

@@ -43,7 +43,7 @@ class RegistryConfig:
         for name, least, most in _BOUNDS:
             value = getattr(self, name)
             if not least <= value <= most:
-                raise bad_field(name, f"{least:g} to {most:.10g}", value)
+                raise bad_field(name, f"{least:,.10g} to {most:,.10g}", value)
 
 
 _BOUNDS = (

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from orion_registry.core.model import ServiceSpec
 
+_ASKED = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
+"""Fields of a spec that a registration asks for; metadata_scalars is a part of metadata_json."""
+
 
 class SecretMaker(Protocol):
     """Makes a secret for an agent that brought none; the randomness lives outside the core."""
@@ -28,9 +31,6 @@ def secret_matches(secret: str, secret_hash: str) -> bool:
 
 def payload_hash(spec: ServiceSpec, secret: str, takeover: bool) -> str:
     """Hash of all that a registration asked for; equal for a retry, different for another payload."""
-    digest = hashlib.sha256()
-    for field in fields(spec):
-        if field.name != "metadata_scalars":  # a part of metadata_json
-            digest.update(f"{field.name}={getattr(spec, field.name)!r}\n".encode("utf-8", "surrogatepass"))
-    digest.update(f"{hash_secret(secret)} {takeover}".encode())
-    return digest.hexdigest()
+    asked = "".join([f"{name}={getattr(spec, name)!r}\n" for name in _ASKED])
+    text = f"{asked}{hash_secret(secret)} {takeover}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -36,6 +36,7 @@ class Entry:
         epoch: the highest epoch given for it.
         used_epoch: the highest epoch that its holder has used; lower ones are stale.
         streams: heartbeat streams that carry it, with the epoch of each; nearly always one at most.
+        departing: a claim or removal of it is on its way to the store: nobody may act for it until that is settled.
         deadline: monotonic seconds of its next DEADLINE; None = none.
         armed: the deadline that the deadline heap knows; never later than `deadline`.
         encoded: belongs to the wire floor: its last bytes, with the snapshot, last_beat_wall and load that they show.
@@ -44,6 +45,7 @@ class Entry:
     __slots__ = (
         "armed",
         "deadline",
+        "departing",
         "encoded",
         "epoch",
         "liveness",
@@ -68,6 +70,7 @@ class Entry:
         self.epoch = 0
         self.used_epoch = 0
         self.streams: dict[HeartbeatSession, int] = {}
+        self.departing = False
         self.deadline: float | None = None
         self.armed: float | None = None
         self.encoded: Encoded | None = None

@@ -122,8 +122,10 @@ class Fleet:
             reasons += (StatusReason(code=StatusReasonCode.SELF_REPORTED, since_wall=entry.self_report_wall),)
         new = _snapshot(record or old.record, reasons, entry.epoch, self.revision + 1, entry.self_report)
         same_look = (new.status, new.reasons, new.epoch) == (old.status, old.reasons, old.epoch)
-        if same_look and new.record is old.record:
-            return
+        if new.record is old.record:
+            if same_look:
+                return
+            new.encoded_record = old.encoded_record
         self.revision += 1
         self.catalog.replace(entry, new)
         self._announce(entry, Edge(self.revision, entry.service_id, old, new))

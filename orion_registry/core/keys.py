@@ -1,5 +1,6 @@
 """Natural keys: what makes two registrations the same service."""
 
+import functools
 import uuid
 
 from orion_registry.core.model import ServiceSpec
@@ -7,6 +8,7 @@ from orion_registry.core.model import ServiceSpec
 _SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "registry.orion")
 
 
+@functools.lru_cache(maxsize=1_024)  # asked for twice in every registration: by the lane, and by the plan
 def derived_service_id(namespace: str, agent_id: str, service_name: str) -> str:
     """The service_id of a registration that gives none: a uuid5 (RFC 9562 section 5.5) of its natural key.
 

@@ -7,24 +7,24 @@ from typing import Any
 
 from orion_registry.core import limits
 from orion_registry.core.model import Scalar
-from orion_registry.errors import bad_field
+from orion_registry.errors import Said, bad_field
 
 
-def canonical_metadata(metadata: Mapping[str, Any]) -> tuple[str, dict[str, Scalar]]:
+def canonical_metadata(metadata: Mapping[str, Any], field: str = "metadata") -> tuple[str, dict[str, Scalar]]:
     """Returns metadata as canonical JSON (sorted keys, no spaces) and its top-level scalars.
 
-    Numbers are doubles, as in `google.protobuf.Struct`.
+    Numbers are doubles, as in `google.protobuf.Struct`. `field` is its name in messages.
 
     Raises:
         InvalidArgument: too many keys, too deep, too long, or a number that JSON cannot say.
     """
     if len(metadata) > limits.METADATA_KEYS:
-        raise bad_field("metadata", f"at most {limits.METADATA_KEYS} keys", len(metadata))
-    plain = {_key(key, "metadata"): _plain(value, f"metadata[{key!r}]", 1) for key, value in metadata.items()}
+        raise bad_field(field, f"at most {limits.METADATA_KEYS} keys", len(metadata))
+    plain = {_key(key, field): _plain(value, f"{field}[{key!r}]", 1) for key, value in metadata.items()}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.METADATA_BYTES:
-        raise bad_field("metadata", f"at most {limits.METADATA_BYTES} bytes as JSON", size)
+        raise bad_field(field, f"at most {limits.METADATA_BYTES:,} bytes as JSON", size)
     return text, {key: value for key, value in plain.items() if not isinstance(value, (dict, list))}
 
 
@@ -42,13 +42,13 @@ def _plain(value: object, path: str, depth: int) -> Any:
                 raise bad_field(path, "a finite number", value)
             return number
     if depth >= limits.METADATA_DEPTH:
-        raise bad_field(path, f"nested at most {limits.METADATA_DEPTH} deep", type(value).__name__)
+        raise bad_field(path, f"nested at most {limits.METADATA_DEPTH} deep", Said(type(value).__name__))
     match value:
         case Mapping():
             return {_key(key, path): _plain(item, path, depth + 1) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item, path, depth + 1) for item in value]
-    raise bad_field(path, "JSON: null, bool, number, string, list or object", type(value).__name__)
+    raise bad_field(path, "JSON: null, bool, number, string, list or object", Said(type(value).__name__))
 
 
 def _key(key: object, path: str) -> str:

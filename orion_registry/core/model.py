@@ -170,10 +170,11 @@ class StatusReason:
 class Snapshot:
     """A service as the world sees it between two edges; never changed once published.
 
-    `encoded` belongs to the wire floor: the bytes of this snapshot, made at most once.
+    Two attributes belong to the wire floor: `encoded`, the bytes of this snapshot, and `encoded_record`, those of its
+    record, which the snapshots of one record hand on. Each is made at most once.
     """
 
-    __slots__ = ("encoded", "epoch", "ready", "reasons", "record", "revision", "status", "tier")
+    __slots__ = ("encoded", "encoded_record", "epoch", "ready", "reasons", "record", "revision", "status", "tier")
 
     def __init__(
         self,
@@ -194,6 +195,7 @@ class Snapshot:
         self.epoch = epoch
         self.revision = revision
         self.encoded: bytes | None = None
+        self.encoded_record: bytes | None = None
 
     @property
     def service_id(self) -> str:

@@ -8,7 +8,7 @@ from orion_registry.core.entry import Entry
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_number
 from orion_registry.core.views import View
-from orion_registry.errors import InvalidArgument, Reason
+from orion_registry.errors import InvalidArgument, Reason, shown
 
 
 class Page:
@@ -66,8 +66,6 @@ def _open(token: str, selector: Selector, history_id: str) -> int:
     except ValueError:
         raw = b""
     if len(raw) != 16 or raw[8:] != _seal(selector, history_id):
-        message = (
-            "page_token: must come from the page before with the same selector, from the same life of the registry"
-        )
-        raise InvalidArgument(Reason.BAD_PAGE_TOKEN, f"{message}; begin again without one")
+        rule = "page_token: must come from the page before with the same selector, from the same life of the registry"
+        raise InvalidArgument(Reason.BAD_PAGE_TOKEN, f"{rule}, got {shown(token)}; begin again without one")
     return int.from_bytes(raw[:8], "big")

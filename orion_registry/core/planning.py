@@ -146,17 +146,25 @@ def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor:
     claim = _Claim.NEW if entry is None else _judge_claim(entry, spec, command, made, payload, actor)
     if entry is not None and claim is _Claim.RETRY:
         return Settled(result=_registered(entry, made))
+    anew = claim is not _Claim.UPDATE or (held is not None and spec.liveness is not held.spec.liveness)
     record = Record(
         spec=spec,
         secret_hash=hash_secret(command.secret or made),
         identity=actor.identity,
         generation=1 if held is None else held.generation + 1,
-        used_epoch=0 if entry is None else entry.used_epoch,
+        used_epoch=_fence(entry, anew),
         registered_wall=now.wall if held is None else held.registered_wall,
         request_id=command.request_id,
         payload_hash=payload,
     )
-    return Registration(record=record, secret=made, anew=claim is not _Claim.UPDATE)
+    return Registration(record=record, secret=made, anew=anew)
+
+
+def _fence(entry: Entry | None, anew: bool) -> int:
+    """The epoch below which refs are stale: a claim anew voids every one that was given before."""
+    if entry is None:
+        return 0
+    return entry.epoch + 1 if anew else entry.used_epoch
 
 
 def _registered(entry: Entry, secret: str) -> Registered:
@@ -184,7 +192,8 @@ def _judge_claim(entry: Entry, spec: ServiceSpec, command: Register, made: str, 
         raise AlreadyExists(Reason.AGENT_IN_USE, message)
     if command.request_id and command.request_id == held.request_id:
         if payload != held.payload_hash:
-            message = f"request_id: {command.request_id!r} was used with another payload; a new request needs a new id"
+            used = f"request_id: {command.request_id!r} was used with another payload for {held.service_id!r}"
+            message = f"{used}; a new request needs a new id"
             raise InvalidArgument(Reason.REQUEST_ID_REUSED, message)
         same_caller = bool(command.secret) or held.identity == actor.identity
         if same_caller and secret_matches(command.secret or made, held.secret_hash):  # made: not in an earlier life

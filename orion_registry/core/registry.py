@@ -2,7 +2,8 @@
 
 Durable commands go through two calls, so that nothing is acknowledged before it is stored:
 
-    plan(command) -> Plan      reads only, may refuse
+    plan(command) -> Plan      reads, may refuse
+    begin(plan)                holds off who would act for a service that the plan ends
     (the shell stores plan.facts)
     apply(plan) -> Result      changes memory, gives revision and epoch, cannot fail
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from orion_registry.core import planning
-from orion_registry.core.authority import authorize, void_streams
+from orion_registry.core.authority import authorize, check_ref, use_epoch, void_streams
 from orion_registry.core.commands import Command, Imported, Registered, Remove, Removed, Result, Updated
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
@@ -71,9 +72,15 @@ class Registry:
 
     # Start and end.
 
-    def restore(self, stored: Stored, now: Now) -> None:
-        """Takes in what the store held. Nothing is declared dead because the daemon was away."""
+    def restore_epochs(self, stored: Stored) -> None:
+        """Goes on above every epoch that an earlier life may have given; a block of them is to be reserved next."""
         self._fleet.epochs.restore(stored.epochs_below)
+
+    def restore(self, stored: Stored, now: Now) -> None:
+        """Takes in what the store held. Nothing is declared dead because the daemon was away.
+
+        Their time runs from `now`: call it when whatever could delay serving is done, `restore_epochs` first of all.
+        """
         self._bring_back(stored.records, now)
 
     def _bring_back(self, records: Collection[Record], now: Now) -> None:
@@ -166,8 +173,32 @@ class Registry:
         """
         return planning.plan(self._fleet, self._secrets, command, actor, now)
 
+    def begin(self, plan: Plan) -> None:
+        """A plan is on its way to the store: until `apply` or `abandon` nobody may act for a service that it ends.
+
+        So no beat is answered, and no session opened, that the plan would then sweep away.
+        """
+        self._depart(plan, True)
+
+    def abandon(self, plan: Plan) -> None:
+        """A plan that has begun was not stored."""
+        self._depart(plan, False)
+
+    def _depart(self, plan: Plan, departing: bool) -> None:
+        if isinstance(plan, Removal) or (isinstance(plan, Registration) and plan.anew):
+            service_id = plan.service_id if isinstance(plan, Removal) else plan.record.service_id
+            entry = self._fleet.catalog.get(service_id)
+            if entry is not None:
+                entry.departing = departing
+
+    def departing(self, service_id: str) -> bool:
+        """Whether a claim or removal of a service is on its way to the store."""
+        entry = self._fleet.catalog.get(service_id)
+        return entry is not None and entry.departing
+
     def apply(self, plan: Plan, now: Now) -> Result:
         """Makes a stored plan true."""
+        self._depart(plan, False)
         match plan:
             case Settled():
                 return plan.result
@@ -198,7 +229,7 @@ class Registry:
         created = entry is None
         if entry is None:
             entry = self._fleet.add(record, START[record.spec.liveness], now)
-        elif plan.anew or record.spec.liveness is not entry.spec.liveness:
+        elif plan.anew:
             self._claim_anew(entry, plan, now)
         else:
             self._fleet.rewritten(entry, record, now)
@@ -209,7 +240,7 @@ class Registry:
     def _claim_anew(self, entry: Entry, plan: Registration, now: Now) -> None:
         """Another life of the agent, or another way to know of it: earlier sessions are void."""
         void_streams(entry, LostReason.SUPERSEDED)
-        entry.used_epoch, entry.epoch = entry.epoch, self._fleet.epochs.take()
+        entry.used_epoch, entry.epoch = plan.record.used_epoch, self._fleet.epochs.take()
         entry.load, entry.pulse = None, None
         entry.self_report = ServiceStatus.UNSPECIFIED
         self._fleet.happened(entry, Event.CLAIMED, now, record=plan.record)
@@ -246,9 +277,10 @@ class Registry:
         """
         if load is not None:
             check_load("load", load)
-        entry = authorize(self._fleet, ref, now)
+        entry = check_ref(self._fleet, ref)
         if entry.spec.liveness is not LivenessMode.TTL:
             raise FailedPrecondition(Reason.WRONG_MODE, f"unary beats need LIVENESS_MODE_TTL, {mode_of(entry)}")
+        use_epoch(self._fleet, entry, ref.epoch, now)
         entry.pulse = Pulse(now.mono, now.wall)
         entry.load = load or entry.load
         if self_status is not ServiceStatus.UNSPECIFIED:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from orion_registry.core import limits
-from orion_registry.core.authority import authorize, use_epoch
+from orion_registry.core.authority import check_ref, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.frames import (
@@ -237,16 +237,17 @@ class HeartbeatSession:
         if entry.spec.agent_id != self.agent_id:
             message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {self.agent_id!r}"
             raise PermissionDenied(Reason.NOT_OWNER, message)
-        authorize(self._fleet, ref, now, by=self)
+        check_ref(self._fleet, ref)
         if entry.spec.liveness is not LivenessMode.STREAM:
             raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
         if len(self.services) >= limits.SESSIONS and ref.service_id not in self.services:
-            raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS} services")
+            raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS:,} services")
         self._fleet.epochs.require(EPOCHS_KEPT)
+        use_epoch(self._fleet, entry, ref.epoch, now, by=self)
 
     def _detach(self, service_ids: tuple[str, ...], now: Now) -> None:
         if len(service_ids) > limits.SESSIONS:
-            raise bad_field("detach.service_ids", f"at most {limits.SESSIONS} entries", len(service_ids))
+            raise bad_field("detach.service_ids", f"at most {limits.SESSIONS:,} entries", len(service_ids))
         for service_id in service_ids:
             if service_id in self.services:
                 self._release(self.services[service_id], Event.DETACHED, now)
@@ -288,7 +289,7 @@ def mode_of(entry: Entry) -> str:
 
 def _check_sessions(requests: tuple[SessionRequest, ...]) -> None:
     if len(requests) > limits.SESSIONS:
-        raise bad_field("sessions", f"at most {limits.SESSIONS} entries", len(requests))
+        raise bad_field("sessions", f"at most {limits.SESSIONS:,} entries", len(requests))
     for index, request in enumerate(requests):
         if request.load is not None:
             check_load(f"sessions[{index}].load", request.load)
@@ -296,7 +297,7 @@ def _check_sessions(requests: tuple[SessionRequest, ...]) -> None:
 
 def _check_beats(beats: tuple[ServiceBeat, ...]) -> None:
     if len(beats) > limits.SESSIONS:
-        raise bad_field("beat.services", f"at most {limits.SESSIONS} entries", len(beats))
+        raise bad_field("beat.services", f"at most {limits.SESSIONS:,} entries", len(beats))
     for index, news in enumerate(beats):
         if news.load is not None:
             check_load(f"beat.services[{index}].load", news.load)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from orion_registry.core.model import ServiceSpec
-from orion_registry.errors import bad_field
+from orion_registry.errors import Said, bad_field
 
 MUTABLE: Mapping[str, tuple[str, ...]] = {
     "service_type": ("service_type",),
@@ -34,7 +34,7 @@ def merged(present: ServiceSpec, wanted: ServiceSpec, paths: tuple[str, ...]) ->
         InvalidArgument: no path, or one that an update may not name.
     """
     if not paths:
-        raise bad_field("update_mask", "at least one field", "none")
+        raise bad_field("update_mask", "at least one field", Said("none"))
     values: dict[str, Any] = {}
     for path in paths:
         if path not in MUTABLE:

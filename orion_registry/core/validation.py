@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orion_registry.core import limits
 from orion_registry.core.model import LivenessMode, Load, Record, ServiceSpec
-from orion_registry.errors import InvalidArgument, Reason, Unimplemented, bad_field
+from orion_registry.errors import InvalidArgument, Reason, Said, Unimplemented, bad_field
 
 
 def check_id(field: str, value: str) -> str:
@@ -19,7 +19,7 @@ def check_id(field: str, value: str) -> str:
 def check_text(field: str, value: str, most: int = limits.TEXT) -> str:
     """A short printable text, possibly empty."""
     if len(value) > most:
-        raise bad_field(field, f"at most {most} characters", value)
+        raise bad_field(field, f"at most {most:,} characters", value)
     if not value.isprintable():
         raise bad_field(field, "printable, without control characters", value)
     return value
@@ -40,7 +40,7 @@ def check_labels(field: str, values: Iterable[str]) -> tuple[str, ...]:
 def check_number(field: str, value: float, least: float, most: float) -> float:
     """A number within bounds, both included. NaN is within none."""
     if not least <= value <= most:
-        raise bad_field(field, f"{least:g} to {most:,.10g}", value)
+        raise bad_field(field, f"{least:,.10g} to {most:,.10g}", value)
     return value
 
 
@@ -48,7 +48,7 @@ def check_secret(field: str, secret: str) -> str:
     """A secret of the agent's own making. Its value never enters a message."""
     size = len(secret.encode("utf-8", "surrogatepass"))
     if not limits.SECRET_MIN <= size <= limits.SECRET_MAX:
-        raise bad_field(field, f"{limits.SECRET_MIN} to {limits.SECRET_MAX} bytes", f"{size} bytes")
+        raise bad_field(field, f"{limits.SECRET_MIN} to {limits.SECRET_MAX} bytes", Said(f"{size:,} bytes"))
     return secret
 
 

@@ -1,4 +1,4 @@
-"""Views: the answers to recent selectors, kept up to date edge by edge, so that asking again costs nothing."""
+"""Views: the answers to recent selectors, kept so that asking again costs only what has changed since."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
@@ -8,6 +8,15 @@ from orion_registry.core.entry import Entry
 from orion_registry.core.model import Snapshot
 from orion_registry.core.selector import Selector, check_selector
 
+MEMBERS = 200_000
+"""Members of all views together at most, but for the latest view: what hostile selectors can make the registry hold."""
+
+CHANGED = 1_024
+"""Changes that a view notes at most. One that nobody has asked for meanwhile is dropped: made anew it costs no more."""
+
+REBUILD_SHARE = 4
+"""Changed services, as one part in so many of a view, from which making it anew is cheaper than following each."""
+
 
 class View:
     """The services that satisfy one selector. Owned by `Views`; read-only for everybody else.
@@ -15,17 +24,23 @@ class View:
     Attributes:
         members: all that match whatever their status, by ordinal.
         shown: ordinals of those to be seen in their present status, in order.
-        not_ready: how many members may not be selected now.
+        changed: services that had an edge since the view was last brought up to date.
     """
 
-    __slots__ = ("anchor", "members", "not_ready", "selector", "shown")
+    __slots__ = ("_unready", "anchor", "changed", "members", "selector", "shown")
 
     def __init__(self, selector: Selector, anchor: Term) -> None:
         self.selector = selector
         self.anchor = anchor
+        self.changed: set[Entry] = set()
         self.members: dict[int, Entry] = {}
         self.shown: list[int] = []
-        self.not_ready = 0
+        self._unready: set[int] = set()
+
+    @property
+    def not_ready(self) -> int:
+        """How many members may not be selected now."""
+        return len(self._unready)
 
     def page(self, after: int, size: int) -> list[Entry]:
         """At most `size` shown services with an ordinal above `after`."""
@@ -36,29 +51,44 @@ class View:
         """Whether anything is shown behind this ordinal."""
         return bool(self.shown) and self.shown[-1] > ordinal
 
-    def fill(self, entries: list[Entry]) -> None:
-        """Takes in all members of a new view at once."""
-        for entry in entries:
-            self.members[entry.ordinal] = entry
-            self.not_ready += not entry.snapshot.ready
-        self.shown = sorted(entry.ordinal for entry in entries if self.selector.shows(entry.snapshot))
+    def fill(self, catalog: Catalog) -> None:
+        """Takes in all members at once."""
+        self.changed.clear()
+        self.members = {entry.ordinal: entry for entry in catalog.matching(self.selector)}
+        self._unready = {ordinal for ordinal, entry in self.members.items() if not entry.snapshot.ready}
+        self.shown = sorted(o for o, entry in self.members.items() if self.selector.shows(entry.snapshot))
 
-    def update(self, entry: Entry, before: Snapshot | None, after: Snapshot | None) -> None:
-        """Follows one edge of an entry that stands, or stood, in this view's anchor list."""
-        if before is not None and entry.ordinal in self.members:
-            del self.members[entry.ordinal]
-            self.not_ready -= not before.ready
-            if self.selector.shows(before):
-                del self.shown[bisect_left(self.shown, entry.ordinal)]
-        if after is not None and self.selector.matches_spec(after.record.spec):
-            self.members[entry.ordinal] = entry
-            self.not_ready += not after.ready
-            if self.selector.shows(after):
-                insort(self.shown, entry.ordinal)
+    def catch_up(self, catalog: Catalog) -> None:
+        """Follows what has changed since the last time."""
+        if len(self.changed) * REBUILD_SHARE > len(self.members):
+            self.fill(catalog)
+            return
+        for entry in self.changed:
+            self._leave(entry.ordinal)
+            if catalog.get(entry.service_id) is entry and self.selector.matches_spec(entry.spec):
+                self._enter(entry)
+        self.changed.clear()
+
+    def _leave(self, ordinal: int) -> None:
+        if self.members.pop(ordinal, None) is not None:
+            self._unready.discard(ordinal)
+            place = bisect_left(self.shown, ordinal)
+            if self.shown[place : place + 1] == [ordinal]:
+                del self.shown[place]
+
+    def _enter(self, entry: Entry) -> None:
+        self.members[entry.ordinal] = entry
+        if not entry.snapshot.ready:
+            self._unready.add(entry.ordinal)
+        if self.selector.shows(entry.snapshot):
+            insort(self.shown, entry.ordinal)
 
 
 class Views:
-    """The `capacity` views asked for last. A view is anchored at one posting list: only edges there concern it."""
+    """The `capacity` views asked for last. A view is anchored at one posting list: only edges there concern it.
+
+    An edge only notes which service changed: however many views somebody asks for, edges stay cheap.
+    """
 
     __slots__ = ("_anchored", "_capacity", "_catalog", "_views")
 
@@ -72,7 +102,7 @@ class Views:
         return len(self._views)
 
     def get(self, selector: Selector) -> View:
-        """The view of a selector, made if need be; the one unused for longest makes room.
+        """The view of a selector, up to date, made if need be; those unused for longest make room.
 
         Raises:
             InvalidArgument: BAD_FIELD. Checked when a view is made: what equals a selector that passed, passes.
@@ -80,26 +110,37 @@ class Views:
         view = self._views.get(selector)
         if view is not None:
             self._views.move_to_end(selector)
+            if view.changed:
+                view.catch_up(self._catalog)
             return view
         view = self._views[selector] = View(check_selector(selector), terms_of_selector(selector)[0])
-        view.fill(list(self._catalog.matching(selector)))
+        view.fill(self._catalog)
         self._anchored.setdefault(view.anchor, []).append(view)
-        if len(self._views) > self._capacity:
-            self._drop(self._views.popitem(last=False)[1])
+        self._make_room()
         return view
 
     def update(self, entry: Entry, before: Snapshot | None, after: Snapshot | None) -> None:
-        """Brings all views up to date with one edge, already in the catalog."""
+        """Notes one edge, already in the catalog, in all views that it may concern."""
         if not self._anchored:
             return
         terms = set(terms_of_spec(entry.spec if before is None else before.record.spec))
         if before is not None and after is not None and before.record is not after.record:
             terms.update(terms_of_spec(after.record.spec))
-        for term in terms:
-            for view in self._anchored.get(term, ()):
-                view.update(entry, before, after)
+        concerned = [view for term in terms for view in self._anchored.get(term, ())]
+        for view in concerned:
+            view.changed.add(entry)
+            if len(view.changed) > CHANGED:
+                self._drop(view)
+
+    def _make_room(self) -> None:
+        held = sum(len(view.members) for view in self._views.values())
+        while len(self._views) > self._capacity or (held > MEMBERS and len(self._views) > 1):
+            view = next(iter(self._views.values()))
+            held -= len(view.members)
+            self._drop(view)
 
     def _drop(self, view: View) -> None:
+        del self._views[view.selector]
         neighbours = self._anchored[view.anchor]
         neighbours.remove(view)
         if not neighbours:

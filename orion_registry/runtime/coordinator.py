@@ -97,8 +97,9 @@ class Coordinator:
         """
         stored = await self._store.load()
         self.timelines.restore(stored.edges)
-        self.registry.restore(stored, self._clock.now())
+        self.registry.restore_epochs(stored)
         await self._reserve_epochs()
+        self.registry.restore(stored, self._clock.now())
         self._ticker.start()
         self.serving = True
         log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
@@ -212,13 +213,11 @@ class Coordinator:
     async def receive(self, session: HeartbeatSession, frame: AgentFrame) -> None:
         """Takes a frame; answers land in the session's outbox.
 
-        A hello or attach for a service that is being claimed or removed waits for that to be over.
+        A hello or attach for a service that is being claimed or removed waits for that to be over. If the store takes
+        too long that service is refused, alone.
         """
-        if isinstance(frame, Hello | Attach) and not await self._settled(frame):
-            session.finish(
-                Unavailable(Reason.STORE_DOWN, "a change of its services is not stored yet", retry_after_s=1.0)
-            )
-            return
+        if isinstance(frame, Hello | Attach):
+            await self._settled(frame)
         if session not in self._sessions:
             return  # its stream ended while the frame waited
         session.receive(frame, self._clock.now())
@@ -242,12 +241,15 @@ class Coordinator:
             session.drain((service_id,), deadline_s)
         return len(streams)
 
-    async def _settled(self, frame: Hello | Attach) -> bool:
-        tasks = self._writer.under_way(request.ref.service_id for request in frame.sessions)
-        if not tasks:
-            return True
-        _, pending = await asyncio.wait(tasks, timeout=self._writer.timeout_s)
-        return not pending
+    async def _settled(self, frame: Hello | Attach) -> None:
+        """Waits until nothing is in the way of the frame's services, or for as long as callers wait for the store."""
+        service_ids = [request.ref.service_id for request in frame.sessions]
+        give_up = self._clock.now().mono + self._writer.timeout_s
+        while tasks := self._writer.in_the_way(service_ids):
+            left_s = give_up - self._clock.now().mono
+            if left_s <= 0:
+                return
+            await asyncio.wait(tasks, timeout=left_s)
 
     async def _part(self, session: HeartbeatSession) -> None:
         """After a goodbye: unregisters what is to go for good, then ends the stream."""

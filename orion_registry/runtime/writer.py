@@ -78,15 +78,18 @@ class Writer:
         stuck = oldest is not None and self._clock.now().mono - oldest > self._config.timeout_s
         return f"the store has not answered for {self._config.timeout_s:g} s" if stuck else ""
 
-    def under_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
-        """Commands under way that these services must wait for."""
+    def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
+        """Commands under way that a session for one of these services must wait for.
+
+        Those that end it are; those that may be about to add it too. Other changes of it are not.
+        """
         found = set()
         for key in keys:
-            if key in self._last:
-                found.add(self._last[key])
-            elif self._alone is not None and key not in self._registry:
-                found.add(self._alone)  # it may be about to add this one; those that are there need not wait
-        return found
+            if key not in self._registry:
+                found |= {self._last.get(key), self._alone}
+            elif self._registry.departing(key):
+                found.add(self._last.get(key))
+        return {task for task in found if task is not None}
 
     async def commit(self, facts: Sequence[Fact]) -> None:
         """Stores facts, all or nothing.
@@ -122,7 +125,12 @@ class Writer:
             await asyncio.wait(before)
         plan = self._registry.plan(command, actor, self._clock.now())
         if not isinstance(plan, Settled):
-            await self.commit(plan.facts)
+            self._registry.begin(plan)
+            try:
+                await self.commit(plan.facts)
+            except BaseException:
+                self._registry.abandon(plan)
+                raise
         return self._registry.apply(plan, self._clock.now())
 
     def _done(self, key: str | None, task: asyncio.Task[Result]) -> None:

@@ -23,10 +23,6 @@ from orion_registry_pb.v1.heartbeat_pb2 import HeartbeatRequest
 LAST_WORDS_S = 1.0
 """How long an agent that does not read may hold up the end of its stream."""
 
-TIDY_UP_S = 0.1
-"""How long the call of an agent that is gone is kept. gRPC's work at a handler's end costs more than the news of it:
-where thousands go at once, watchers are told of all of them first (2,000 at once: the last one 2 to 3 times sooner)."""
-
 
 class HeartbeatStreams:
     """Serves Heartbeat calls."""
@@ -72,19 +68,15 @@ class _Pump:
 
     async def run(self) -> None:
         """Serves until the end, and raises what it ends with."""
-        gone = True
         try:
             self._reader = self._loop.create_task(self._read())
             error = await self._end
-            gone = error is None and not self._session.ended
         finally:
             self._closed = True
             if self._last_words is not None:
                 self._last_words.cancel()
             self._coordinator.close_stream(self._session)
             self._session.finish(None)  # a frame that is still waiting for the store must take no effect any more
-            if gone:  # nobody waits for a status
-                await asyncio.sleep(TIDY_UP_S)
         if error is not None:
             raise error
 
@@ -159,6 +151,9 @@ class _Pump:
                 await self._context.write(encode_registry_frame(outbox.popleft()))
         except grpc.aio.BaseError:
             outbox.clear()  # the call is over: its reader knows, or learns with the next read
+        except Exception as error:  # noqa: BLE001 - a fault of ours, logged by the wrapper
+            if not self._end.done():
+                self._end.set_exception(error)
         finally:
             self._sending = False
         if self._session.ended:

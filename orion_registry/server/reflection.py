@@ -113,6 +113,12 @@ class Reflection:
         for pool in self._pools:
             with contextlib.suppress(KeyError):
                 return pool.FindFileContainingSymbol(name)
+            with contextlib.suppress(KeyError):  # protobuf looks for no methods there
+                method: Any = pool.FindMethodByName(name)
+                return cast("FileDescriptor", method.containing_service.file)
+            with contextlib.suppress(KeyError):  # nor for values by the name that people give them, Enum.VALUE
+                enum, _, value = name.rpartition(".")
+                return pool.FindEnumTypeByName(enum).values_by_name[value].type.file
         return None
 
     def _by_extension(self, containing_type: str, number: int) -> FileDescriptor | None:

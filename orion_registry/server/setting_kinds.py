@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from orion_registry.errors import Said
+
 _SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
 _SIZES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -21,7 +23,8 @@ _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
 class Kind:
     """One form of value.
 
-    `read` raises ValueError or TypeError for what has not the form; `allows` judges what has.
+    `read` raises ValueError or TypeError for what has not the form; `allows` judges what has; `blame` names the part of
+    it that is wrong, with the rule for that part.
     """
 
     metavar: str
@@ -31,6 +34,7 @@ class Kind:
     show: Callable[[Any], str]
     many: bool = False
     switch: bool = False
+    blame: Callable[[Any], tuple[str, object]] | None = None
 
 
 def _as_text(raw: object) -> str:
@@ -125,7 +129,7 @@ def size(least: int, most: int) -> Kind:
 
 def whole(least: int, most: int) -> Kind:
     """A whole number."""
-    return Kind("N", f"a whole number of {least} to {most}", _as_int, lambda n: _within(n, least, most), str)
+    return Kind("N", f"a whole number of {least:,} to {most:,}", _as_int, lambda n: _within(n, least, most), str)
 
 
 def choice(*words: str) -> Kind:
@@ -140,7 +144,7 @@ def path() -> Kind:
     def allows(text: str) -> bool:
         return len(text) <= most and "\0" not in text
 
-    return Kind("DIR", f"a path of at most {most} characters", _as_text, allows, quote)
+    return Kind("DIR", f"a path of at most {most:,} characters", _as_text, allows, quote)
 
 
 def switch() -> Kind:
@@ -150,17 +154,31 @@ def switch() -> Kind:
 
 def addresses(valid: Callable[[str], object]) -> Kind:
     """One or more addresses; `valid` raises ValueError for text that is none."""
+    one = "HOST:PORT (port 0 to 65,535) or unix:PATH (at most 107 bytes)"
+
+    def is_valid(text: str) -> bool:
+        try:
+            valid(text)
+        except ValueError:
+            return False
+        return True
 
     def allows(values: tuple[str, ...]) -> bool:
-        for text in values:
-            try:
-                valid(text)
-            except ValueError:
-                return False
-        return 0 < len(values) <= 16 and len(set(values)) == len(values)
+        return all(map(is_valid, values)) and 0 < len(values) <= 16 and len(set(values)) == len(values)
 
-    rule = "1 to 16 different addresses HOST:PORT (port 0 to 65535) or unix:PATH (at most 107 bytes)"
-    return Kind("ADDRESS", rule, _read_list, allows, lambda v: f"[{', '.join(map(quote, v))}]", many=True)
+    def blame(values: tuple[str, ...]) -> tuple[str, object]:
+        for text in values:
+            if not is_valid(text):
+                return one, text
+        if 0 < len(values) <= 16:
+            return "different addresses", Said(f"{max(values, key=values.count)!r} twice")
+        return "1 to 16 addresses", len(values)
+
+    def show(values: tuple[str, ...]) -> str:
+        return f"[{', '.join(map(quote, values))}]"
+
+    rule = f"1 to 16 different addresses {one}"
+    return Kind("ADDRESS", rule, _read_list, allows, show, many=True, blame=blame)
 
 
 def _within(value: object, least: float, most: float) -> bool:

@@ -218,9 +218,10 @@ class Settings:
         for row in TABLE:
             value = getattr(self, row.field_name)
             if not row.kind.allows(value):
-                raise SettingError(row.name, row.kind.rule, value)
+                rule, got = row.kind.blame(value) if row.kind.blame else (row.kind.rule, value)
+                raise SettingError(row.name, rule, got)
         if self.max_connections > most_connections():
-            limit = f"at most {most_connections()} (the limit of open files is {open_files_limit()}; see ulimit -n)"
+            limit = f"at most {most_connections():,} (the limit of open files is {open_files_limit():,}; see ulimit -n)"
             raise SettingError("max_connections", limit, self.max_connections)
 
 

@@ -70,7 +70,8 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | No
     try:
         return Loaded(settings=Settings(**values), origins=origins)  # type: ignore[arg-type] # each kind reads its own
     except SettingError as error:
-        raise error.came_from(origins[error.name], raw.get(error.name)) from None
+        got = None if BY_NAME[error.name].kind.blame else raw.get(error.name)
+        raise error.came_from(origins[error.name], got) from None
 
 
 def _read(row: Row, value: object, origin: str) -> object:

@@ -1,5 +1,7 @@
 """Why a daemon does not start, in one line for people. The command line exits with code 2 and no traceback."""
 
+from orion_registry.errors import shown
+
 
 class StartError(Exception):
     """The daemon cannot start with what it was given; `str()` is the line to show."""
@@ -16,10 +18,7 @@ class SettingError(StartError):
     """
 
     def __init__(self, name: str, rule: str, got: object, *, origin: str = "") -> None:
-        shown = repr(got)
-        if len(shown) > 100:
-            shown = f"{shown[:80]}… ({len(shown)} characters)"
-        super().__init__(f"{name}: must be {rule}, got {shown}" + (f" from {origin}" if origin else ""))
+        super().__init__(f"{name}: must be {rule}, got {shown(got, 100)}" + (f" from {origin}" if origin else ""))
         self.name = name
         self.rule = rule
         self.got = got

@@ -1,6 +1,7 @@
 """The one connection that writes: transactions for batches, and what becomes of them on a full disk."""
 
 import contextlib
+import itertools
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -137,11 +138,15 @@ class SqliteWriter:
         state = self._state
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for batch in batches:
-                for row in batch:
-                    state = self._write(row, state)
             if batches:
-                state = replace(state, commits=state.commits + 1)
+                rows, crc_sum, epochs_below = state.rows, state.crc_sum, state.epochs_below
+                for row in itertools.chain.from_iterable(batches):
+                    if isinstance(row.fact, ReserveEpochs):
+                        epochs_below = max(epochs_below, row.fact.below)
+                        continue
+                    more, crc = self._write(row.fact, row.text)
+                    rows, crc_sum = rows + more, crc_sum + crc
+                state = replace(state, commits=state.commits + 1, rows=rows, crc_sum=crc_sum, epochs_below=epochs_below)
                 write_state(self._connection, state)
             self._write_edges(edges)
             self._connection.execute("COMMIT")
@@ -169,20 +174,20 @@ class SqliteWriter:
                 log.warning("the store's witness is not written", extra={"error": str(error)})
             self._witness_fails = True
 
-    def _write(self, row: Row, state: State) -> State:
-        run, fact = self._connection.execute, row.fact
-        if isinstance(fact, ReserveEpochs):
-            return replace(state, epochs_below=max(state.epochs_below, fact.below))
+    def _write(self, fact: Put | Delete, text: str) -> tuple[int, int]:
+        """Puts or deletes one row; returns how much the number of rows and the sum of their checksums rise."""
+        run = self._connection.execute
+        more = crc = 0
         service_id = fact.record.service_id if isinstance(fact, Put) else fact.service_id
-        for (crc,) in run("SELECT crc FROM services WHERE service_id = ?", (service_id,)).fetchall():
-            state = replace(state, rows=state.rows - 1, crc_sum=state.crc_sum - crc)
+        for (old,) in run("SELECT crc FROM services WHERE service_id = ?", (service_id,)).fetchall():
+            more, crc = more - 1, crc - old
         if isinstance(fact, Delete):
             run("DELETE FROM services WHERE service_id = ?", (service_id,))
             run("DELETE FROM edges WHERE service_id = ?", (service_id,))
-            return state
-        crc = checksum(service_id, row.text)
-        run("REPLACE INTO services VALUES (?, ?, ?)", (service_id, row.text, crc))
-        return replace(state, rows=state.rows + 1, crc_sum=state.crc_sum + crc)
+            return more, crc
+        new = checksum(service_id, text)
+        run("REPLACE INTO services VALUES (?, ?, ?)", (service_id, text, new))
+        return more + 1, crc + new
 
     def _write_edges(self, edges: Iterable[StatusEdge]) -> None:
         run, touched = self._connection.execute, set()

@@ -17,7 +17,7 @@ from orion_registry.core.frames import (
     SessionRequest,
 )
 from orion_registry.core.model import ServiceStatus
-from orion_registry.errors import bad_field
+from orion_registry.errors import Said, bad_field
 from orion_registry.wire.decode import decode_load, decode_ref
 from orion_registry.wire.enums import decode_status
 from orion_registry.wire.spans import decode_span
@@ -37,7 +37,7 @@ def decode_agent_frame(message: pb.HeartbeatRequest) -> AgentFrame:
         beat = message.beat
         return Beat(seq=beat.seq, services=_service_beats(beat.services) if beat.services else ())
     if kind is None:
-        raise bad_field("frame", f"one of {', '.join(_DECODERS)}, beat", "none that this version knows")
+        raise bad_field("frame", f"one of {', '.join(_DECODERS)}, beat", Said("none that this version knows"))
     return _DECODERS[kind](getattr(message, kind))
 
 
@@ -103,7 +103,7 @@ def _goodbye(goodbye: pb.Goodbye) -> Goodbye:
 
 def _check_count(field: str, entries: Any) -> None:
     if len(entries) > limits.SESSIONS:
-        raise bad_field(field, f"at most {limits.SESSIONS} entries", len(entries))
+        raise bad_field(field, f"at most {limits.SESSIONS:,} entries", len(entries))
 
 
 _DECODERS: Mapping[str, Callable[[Any], AgentFrame]] = {

@@ -8,7 +8,7 @@ from orion_registry.core.commands import Register, Unregister, Update
 from orion_registry.core.model import Load, ServiceSpec, SessionRef
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id
-from orion_registry.errors import bad_field
+from orion_registry.errors import Said, bad_field
 from orion_registry.wire.enums import decode_mode, decode_status
 from orion_registry.wire.spans import decode_span
 from orion_registry.wire.structs import decode_metadata, decode_scalars
@@ -25,7 +25,7 @@ def decode_spec(info: service_pb2.ServiceInfo) -> ServiceSpec:
     Raises:
         InvalidArgument: metadata beyond its limits, a span or an enum number that is none.
     """
-    metadata_json, scalars = decode_metadata(info.metadata)
+    metadata_json, scalars = decode_metadata("service.metadata", info.metadata)
     return ServiceSpec(
         namespace=info.namespace or "default",
         service_id=info.service_id,
@@ -115,7 +115,7 @@ def decode_load(field: str, load: service_pb2.Load) -> Load:
 def decode_register(request: registry_pb2.RegisterServiceRequest) -> Register:
     """RegisterService as a command. Raises InvalidArgument."""
     if not request.HasField("service"):
-        raise bad_field("service", "set", "nothing")
+        raise bad_field("service", "set", Said("nothing"))
     return Register(
         spec=decode_spec(request.service),
         secret=request.secret,

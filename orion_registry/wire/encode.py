@@ -6,7 +6,7 @@ from typing import Protocol
 from orion_registry.core import limits
 from orion_registry.core.commands import Imported, Registered, Removed, Updated
 from orion_registry.core.entry import Encoded
-from orion_registry.core.model import Load, ServiceStatus, Snapshot
+from orion_registry.core.model import Load, Record, ServiceStatus, Snapshot
 from orion_registry.wire.packing import blob, number, varint
 from orion_registry.wire.requests import encode_load, encode_spec
 from orion_registry.wire.spans import span_of, timestamp_of
@@ -56,22 +56,29 @@ class Found(Protocol):
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """A ServiceInfo without last_heartbeat and load. Made at most once for each snapshot."""
+    """A ServiceInfo without last_heartbeat and load. Made once for each snapshot, and the record's part once for it."""
     data = snapshot.encoded
     if data is None:
-        data = snapshot.encoded = snapshot_message(snapshot).SerializeToString()
+        kept = snapshot.encoded_record
+        if kept is None:
+            kept = snapshot.encoded_record = _record_message(snapshot.record).SerializeToString()
+        data = snapshot.encoded = kept + _state_message(snapshot).SerializeToString()
     return data
 
 
-def snapshot_message(snapshot: Snapshot) -> service_pb2.ServiceInfo:
-    """The same as a message."""
-    record = snapshot.record
+def _record_message(record: Record) -> service_pb2.ServiceInfo:
+    """What stays until the record changes."""
     info = encode_spec(record.spec)
-    info.status = service_pb2.ServiceStatus.ValueType(snapshot.status)
-    info.ready = snapshot.ready
-    info.epoch = snapshot.epoch
     info.generation = record.generation
     info.registration_time.CopyFrom(timestamp_of(record.registered_wall))
+    return info
+
+
+def _state_message(snapshot: Snapshot) -> service_pb2.ServiceInfo:
+    """What changes with every edge."""
+    info = service_pb2.ServiceInfo(
+        status=service_pb2.ServiceStatus.ValueType(snapshot.status), ready=snapshot.ready, epoch=snapshot.epoch
+    )
     for reason in snapshot.reasons:
         info.status_reasons.add(
             code=service_pb2.StatusReasonCode.ValueType(reason.code), since=timestamp_of(reason.since_wall)

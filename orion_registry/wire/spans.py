@@ -3,7 +3,7 @@
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orion_registry.errors import bad_field
+from orion_registry.errors import Said, bad_field
 
 _SPAN_MAX_S = 315_576_000_000
 """Bound of google.protobuf.Duration: about 10,000 years."""
@@ -18,7 +18,8 @@ def decode_span(field: str, span: Duration) -> float:
     """
     seconds, nanos = span.seconds, span.nanos
     if not -_SPAN_MAX_S <= seconds <= _SPAN_MAX_S or not -_NANOS < nanos < _NANOS or seconds * nanos < 0:
-        raise bad_field(field, "a google.protobuf.Duration within its bounds", f"seconds {seconds}, nanos {nanos}")
+        got = Said(f"seconds {seconds:,}, nanos {nanos:,}")
+        raise bad_field(field, "a google.protobuf.Duration within its bounds", got)
     return (seconds * _NANOS + nanos) / _NANOS
 
 

@@ -8,22 +8,22 @@ from google.protobuf.struct_pb2 import Struct, Value
 from orion_registry.core import limits
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import Scalar
-from orion_registry.errors import bad_field
+from orion_registry.errors import Said, bad_field
 
 _ENCODED_MAX = 4 * limits.METADATA_BYTES
 """No Struct above this fits the limit as JSON: the worst ratio is a number in a list, 11 bytes here and 4 there."""
 _INTEGRAL_MAX = 2**53
 
 
-def decode_metadata(struct: Struct) -> tuple[str, dict[str, Scalar]]:
+def decode_metadata(field: str, struct: Struct) -> tuple[str, dict[str, Scalar]]:
     """Metadata as canonical JSON, and its top-level scalars.
 
     Raises:
         InvalidArgument: beyond a limit, not finite, or a value of no kind.
     """
     if (size := struct.ByteSize()) > _ENCODED_MAX:  # before any work that grows with it
-        raise bad_field("metadata", f"at most {limits.METADATA_BYTES} bytes as JSON", f"{size} bytes as protobuf")
-    return canonical_metadata({key: _strict(value, f"metadata[{key!r}]") for key, value in struct.fields.items()})
+        raise bad_field(field, f"at most {limits.METADATA_BYTES:,} bytes as JSON", Said(f"{size:,} bytes as protobuf"))
+    return canonical_metadata({key: _strict(value, f"{field}[{key!r}]") for key, value in struct.fields.items()}, field)
 
 
 def decode_scalars(field: str, struct: Struct) -> tuple[tuple[str, Scalar], ...]:
@@ -55,9 +55,9 @@ def _strict(value: Value, path: str, *, scalar: bool = False) -> Any:
         case "null_value":
             return None
         case None:
-            raise bad_field(path, "of some kind: null, bool, number, string, list or object", "none")
+            raise bad_field(path, "of some kind: null, bool, number, string, list or object", Said("none"))
         case kind if scalar:
-            raise bad_field(path, "a string, number, bool or null", kind)
+            raise bad_field(path, "a string, number, bool or null", Said(kind))
         case "list_value":
             return [_strict(item, path) for item in value.list_value.values]
         case _:

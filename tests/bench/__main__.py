@@ -48,9 +48,7 @@ def main() -> int:
 
 async def _measure(name: str, rounds: int, seconds: float, *, quick: bool) -> list[Figure]:
     async with registry() as daemon, bare() as reference, LoadProcess() as load:
-        setting = Setting(
-            registry=daemon, bare=reference, load=load, rounds=rounds, seconds=seconds, quick=quick
-        )
+        setting = Setting(registry=daemon, bare=reference, load=load, rounds=rounds, seconds=seconds, quick=quick)
         return list(await GROUPS[name](setting))
 
 

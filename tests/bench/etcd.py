@@ -26,7 +26,7 @@ def etcd_version() -> str:
     command = shutil.which("etcd")
     if command is None:
         return ""
-    with os.popen(f"{command} --version") as output:  # noqa: S605 - the path that `which` found
+    with os.popen(f"{command} --version") as output:
         return output.readline().strip().replace(" Version:", "")
 
 
@@ -43,7 +43,7 @@ class Etcd(Process):
         client, peer = _free_ports()
         self.address, own, others = f"127.0.0.1:{client}", f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD")}
-        with (self._directory / "etcd.log").open("ab") as log:  # noqa: ASYNC230 - a bench, before anything is measured
+        with (self._directory / "etcd.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 "etcd", "--data-dir", str(self._directory / "etcd"), "--name", "bench",
                 "--listen-client-urls", own, "--advertise-client-urls", own, "--listen-peer-urls", others,

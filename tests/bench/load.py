@@ -2,7 +2,7 @@
 
 {"do": "unary", "address", "path", "request": hex, "concurrency", "seconds"}      -> {"calls", "seconds"}
 {"do": "numbered", "address", "path", "request": hex, "connections", "concurrency", "seconds"}
-                                                                    -> {"calls", "seconds", "p50_ms", "p99_ms"}
+                                                          -> {"calls", "refused", "seconds", "p50_ms", "p99_ms"}
 {"do": "open", "address", "path", "first": [hex, ...], "beat": hex or ""}          -> {"streams"}
 {"do": "write", "address", "message": hex, "rate", "seconds"}                     -> {"messages", "seconds"}
 """
@@ -52,26 +52,30 @@ class Load:
     async def numbered(self, order: dict[str, Any]) -> dict[str, float]:
         """Unary calls that differ by a number, by `concurrency` callers spread over connections of their own."""
         template = bytes.fromhex(order["request"])
-        numbers, took = itertools.count(1), list[float]()
-        channels = [
-            grpc.aio.insecure_channel(order["address"], options=OPTIONS) for _ in range(order["connections"])
-        ]
+        numbers, took, refused = itertools.count(1), list[float](), list[str]()
+        channels = [grpc.aio.insecure_channel(order["address"], options=OPTIONS) for _ in range(order["connections"])]
         await asyncio.gather(*(channel.channel_ready() for channel in channels))
         began = time.perf_counter()
         until = began + order["seconds"]
 
         async def caller(method: Any) -> None:
             while (sent := time.perf_counter()) < until:
-                await method(template.replace(NUMBER, b"%010d" % next(numbers)))
-                took.append(time.perf_counter() - sent)
+                try:
+                    await method(template.replace(NUMBER, b"%010d" % next(numbers)))
+                except grpc.aio.AioRpcError as error:
+                    refused.append(str(error.details()))
+                else:
+                    took.append(time.perf_counter() - sent)
 
         methods: list[Any] = [channel.unary_unary(order["path"]) for channel in channels]
         await asyncio.gather(*(caller(methods[n % len(methods)]) for n in range(order["concurrency"])))
         seconds = time.perf_counter() - began
         await asyncio.gather(*(channel.close() for channel in channels))
+        if not took:
+            raise RuntimeError(f"all calls were refused: {refused[:1]}")
         took.sort()
         p50_ms, p99_ms = (took[int(len(took) * share)] * 1e3 for share in (0.50, 0.99))
-        return {"calls": len(took), "seconds": seconds, "p50_ms": p50_ms, "p99_ms": p99_ms}
+        return {"calls": len(took), "seconds": seconds, "refused": len(refused), "p50_ms": p50_ms, "p99_ms": p99_ms}
 
     async def open(self, order: dict[str, Any]) -> dict[str, float]:
         """Opens a connection with one stream for each first message, 50 at a time; `beat` follows every second."""

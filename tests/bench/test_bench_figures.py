@@ -2,7 +2,11 @@
 
 import pytest
 
+from orion_registry_pb.v1 import registry_pb2
+from tests.bench.durable import registration
+from tests.bench.etcd import put_request
 from tests.bench.figures import BUDGETS, Budget, Figure, table
+from tests.bench.load import NUMBER
 
 
 def figure(name: str, ours: list[float], reference: list[float], *, inverse: bool = False) -> Figure:
@@ -41,3 +45,23 @@ def test_the_table_names_what_was_missed() -> None:
     assert lines[1].endswith("MISSED")
     assert lines[2].endswith("-"), "a figure without a budget is told, not judged"
     assert "beat" in BUDGETS
+
+
+def test_a_budget_may_be_absolute_and_a_reference_missing() -> None:
+    """Durable writes are judged by themselves: where etcd is not installed there is nothing beside them."""
+    alone = Figure(name="durable-256", what="durable", unit="writes/s", beside="etcd")
+    alone.add(2_100.0, None)
+    assert (alone.ratio, alone.ratios, alone.verdict(quick=False)) == (None, [], "held")
+    assert table([alone], quick=False).splitlines()[1].split() == [
+        "durable", "(etcd)", "2100.0", "writes/s", ">=", "2,000", "held"
+    ]  # fmt: skip
+    beside = figure("durable-256", [1_900.0], [100.0])
+    assert (beside.verdict(quick=False), beside.verdict(quick=True)) == ("MISSED", "held"), "a ratio of 19 helps not"
+
+
+def test_requests_of_durable_writes_differ_by_a_number_of_fixed_width() -> None:
+    """The client replaces bytes: no length on the wire may change with them."""
+    numbered = registration().replace(NUMBER, b"0000012345")
+    request = registry_pb2.RegisterServiceRequest.FromString(numbered)
+    assert (request.service.agent_id, request.secret[:11]) == ("agent-0000012345", "0000012345x")
+    assert put_request(b"k", b"v" * 300) == b"\x0a\x01k\x12\xac\x02" + b"v" * 300

@@ -284,6 +284,25 @@ def test_c_core_is_silent_unless_the_user_set_it(given: dict[str, str], seen: st
     assert result.stdout.split() == [seen, "False"], "set, and before grpc is imported"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ([], "orion-registry: which command? One of serve, snapshot (see orion-registry --help)\n"),
+        (
+            ["snapshot"],
+            "orion-registry: which command? One of inspect, restore, save (see orion-registry snapshot --help)\n",
+        ),
+    ],
+)
+def test_a_group_alone_shows_its_help_and_asks_which_command(arguments: list[str], hint: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "orion_registry", *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stdout.startswith("Usage: orion-registry ")
+    assert result.stderr == hint
+
+
 def test_version_and_group_help() -> None:
     for arguments, expected in (
         (["--version"], "orion-registry 0."),

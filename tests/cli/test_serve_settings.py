@@ -90,6 +90,20 @@ def test_a_bad_value_names_setting_rule_value_and_origin(name: str, text: str) -
     assert len(line) < 400
 
 
+@pytest.mark.parametrize(
+    ("listen", "complaint"),
+    [
+        (("127.0.0.1:1", "foo"), "HOST:PORT (port 0 to 65,535) or unix:PATH (at most 107 bytes), got 'foo'"),
+        (("127.0.0.1:1", "a:2", "a:2"), "different addresses, got 'a:2' twice"),
+        (tuple(f"a:{port}" for port in range(17)), "1 to 16 addresses, got 17"),
+    ],
+)
+def test_of_many_addresses_the_bad_one_is_named(listen: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        load({"listen": listen}, {})
+    assert str(caught.value) == f"listen: must be {complaint} from flag --listen"
+
+
 def test_wrong_toml_types_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "orion.toml"
     for line in (
@@ -175,6 +189,7 @@ def test_documentation_is_the_table() -> None:
         (("--retention", "x"), "retention: must be a span"),
         (("--config", "/nowhere/orion.toml"), "cannot read the configuration file /nowhere/orion.toml: no such file"),
         (("--config", "/"), "cannot read the configuration file /: is a directory"),
+        (("--listen", "foo"), "got 'foo' from flag --listen"),
         (("--listen", "0.0.0.0:0"), "listen: must be on loopback or a Unix socket unless insecure_listen is set"),
         (("--listen", "no.such.host.invalid:1"), "the host no.such.host.invalid of no.such.host.invalid:1 is unknown"),
         (("--listen", "192.0.2.1:0", "--insecure-listen"), "192.0.2.1 is not an address of this machine"),

@@ -137,6 +137,7 @@ def test_final_states_stay(final: LostReason) -> None:
         Unavailable(Reason.STORE_DOWN, "later", retry_after_s=1.0),
         Unavailable(Reason.NOT_SERVING, "starting"),
         ResourceExhausted(Reason.RATE_LIMITED, "slowly"),
+        ResourceExhausted(Reason.TOO_LARGE, "an import is under way", retry_after_s=1.0),
     ],
 )
 def test_what_passes_is_tried_again(error: RegistryError) -> None:
@@ -148,7 +149,11 @@ def test_what_passes_is_tried_again(error: RegistryError) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [bad_field("port", "0 to 65535", 70000), PermissionDenied(Reason.NOT_OWNER, "another identity")],
+    [
+        bad_field("port", "0 to 65535", 70000),
+        PermissionDenied(Reason.NOT_OWNER, "another identity"),
+        ResourceExhausted(Reason.TOO_LARGE, "2 MB"),
+    ],
 )
 def test_what_stays_is_refused(error: RegistryError) -> None:
     holding = fresh()
@@ -179,3 +184,23 @@ def test_news_go_out_once_and_again_with_each_hello() -> None:
     lagging = holding.beat(0.4)
     assert lagging is not None
     assert lagging.loop_lag_s == 0.4
+
+
+def test_a_status_is_said_once_on_a_stream_and_again_when_reported_again() -> None:
+    holding = held()
+    holding.report(status=ServiceStatus.STARTING)
+    statuses = []
+    for report in ({}, {"load": Load(in_flight=1)}, {"status": ServiceStatus.STARTING}, {"load": Load(in_flight=2)}):
+        if report:
+            holding.report(**report)
+        beat = holding.beat(0.4)
+        assert beat is not None
+        statuses.append(beat.self_status)
+    unsaid = ServiceStatus.UNSPECIFIED
+    assert statuses == [ServiceStatus.STARTING, unsaid, ServiceStatus.STARTING, unsaid]
+    holding.report(status=ServiceStatus.STOPPING)
+    assert holding.request().self_status is ServiceStatus.STOPPING
+    holding.report(load=Load())
+    beat = holding.beat(None)
+    assert beat is not None
+    assert beat.self_status is unsaid, "the hello has said it"

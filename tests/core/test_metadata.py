@@ -25,14 +25,14 @@ GOOD: list[tuple[dict[Any, Any], str]] = [
 BAD: list[tuple[dict[Any, Any], str]] = [
     ({str(i): 0 for i in range(65)}, "metadata: must be at most 64 keys"),
     ({"a": nested(9)}, "nested at most 8 deep"),
-    ({"a": "x" * (16 * 1024 - 7)}, "metadata: must be at most 16384 bytes"),
+    ({"a": "x" * (16 * 1024 - 7)}, "metadata: must be at most 16,384 bytes as JSON, got 16,385"),
     ({"a": "ü" * 8_200}, "bytes as JSON"),
     ({"a": math.nan}, r"metadata\['a'\]: must be a finite number"),
     ({"a": [{"b": -math.inf}]}, "a finite number"),
     ({"a": 10**400}, "a finite number"),
     ({"a": {1: 2}}, "keyed by strings"),
     ({1: 2, "a": 3}, "keyed by strings"),
-    ({"a": b"bytes"}, "null, bool, number"),
+    ({"a": b"bytes"}, "null, bool, number, string, list or object, got bytes$"),
 ]
 
 
@@ -45,6 +45,17 @@ def test_good_metadata_has_one_text(metadata: dict[Any, Any], text: str) -> None
 def test_bad_metadata_is_refused(metadata: dict[Any, Any], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         canonical_metadata(metadata)
+
+
+def test_bad_metadata_is_refused_by_the_name_that_its_field_has() -> None:
+    cases: tuple[tuple[dict[Any, Any], str], ...] = (
+        ({"a": math.inf}, r"x\.y\['a'\]"),
+        ({1: 2}, r"x\.y"),
+        (dict.fromkeys(map(str, range(65))), r"x\.y"),
+    )
+    for metadata, where in cases:
+        with pytest.raises(InvalidArgument, match=f"^BAD_FIELD: {where}: must be "):
+            canonical_metadata(metadata, "x.y")
 
 
 def test_scalars_are_the_top_level_values_that_are_not_containers() -> None:

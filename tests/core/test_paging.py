@@ -91,3 +91,4 @@ def test_foreign_tokens_are_refused() -> None:
         with pytest.raises(InvalidArgument) as caught:
             registry.registry.discover(selector, 1, bad)
         assert caught.value.reason is Reason.BAD_PAGE_TOKEN
+        assert f", got {bad!r}; begin again without one" in caught.value.message

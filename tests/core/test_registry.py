@@ -79,6 +79,11 @@ def test_another_liveness_mode_is_another_life(mode: object) -> None:
     assert state_of(entry)[1] == ("STATIC" if mode is STATIC else "AWAITING_BEAT")
     world.close(session)
     assert state_of(entry)[1] == ("STATIC" if mode is STATIC else "AWAITING_BEAT")
+    with pytest.raises(FailedPrecondition, match="stale"):
+        world.run(Unregister(ref=ref_of(entry, epoch=epoch)))
+    after = world.restart()
+    with pytest.raises(FailedPrecondition, match="stale"):
+        after.run(Unregister(ref=ref_of(entry, epoch=epoch)))
 
 
 def test_a_takeover_forgets_load_beat_and_self_report() -> None:

@@ -1,17 +1,19 @@
 """core/keys, credentials, config, commands, entry, facts, frames, model, limits: values and their small rules."""
 
+import math
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
 
+import orion_registry
 from orion_registry.core import limits
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import hash_secret, payload_hash, secret_matches
 from orion_registry.core.entry import Pulse
 from orion_registry.core.keys import derived_service_id, natural_key, service_id_of
 from orion_registry.core.model import ServiceStatus
-from orion_registry.errors import CLASS_OF, InvalidArgument, Reason, bad_field
+from orion_registry.errors import CLASS_OF, InvalidArgument, Reason, Said, bad_field, shown
 from tests.building import make_entry, make_record, make_spec
 
 # keys
@@ -122,4 +124,28 @@ def test_every_reason_has_one_class() -> None:
 def test_a_bad_field_shows_long_values_shortened() -> None:
     message = bad_field("f", "short", "x" * 1_000).message
     assert message.startswith("f: must be short, got 'xxx")
-    assert message.endswith("… (1002 characters)")
+    assert message.endswith("… (1,000 characters)"), "of the value, without its quotes"
+    assert len(bad_field("f", "short", Said("x" * 1_000)).message) < 130
+
+
+@pytest.mark.parametrize(
+    ("got", "text"),
+    [
+        ("3 bytes", "'3 bytes'"),
+        (Said("3 bytes"), "3 bytes"),
+        (70_000, "70,000"),
+        (-0.5, "-0.5"),
+        (math.nan, "nan"),
+        (True, "True"),
+        (b"x", "b'x'"),
+        ("\ud800\n", r"'\ud800\n'"),
+    ],
+)
+def test_values_are_shown_as_they_are_and_words_as_words(got: object, text: str) -> None:
+    assert shown(got) == text
+
+
+def test_every_public_name_is_where_the_package_says() -> None:
+    assert {getattr(orion_registry, name).__module__ for name in orion_registry.__all__ if name != "__version__"}
+    assert set(orion_registry.__all__) <= set(dir(orion_registry))
+    assert not hasattr(orion_registry, "nothing_of_the_kind")

@@ -96,7 +96,9 @@ class Twin:
 
     # Who may act.
 
-    def allow(self, service_id: str, epoch: int, secret: str, by: TwinStream | None = None) -> str:
+    def allow(
+        self, service_id: str, epoch: int, secret: str, by: TwinStream | None = None, mode: str | None = None
+    ) -> str:
         service = self.find(service_id)
         if service is None:
             return "NO_SUCH_SERVICE"
@@ -106,6 +108,8 @@ class Twin:
             return "BAD_FIELD"
         if epoch < service.used:
             return "STALE_EPOCH"
+        if mode is not None and service.mode != mode:
+            return "WRONG_MODE"
         self.use(service, epoch, by)
         return "OK"
 
@@ -144,7 +148,7 @@ class Twin:
             for stream in self.carriers(held.service_id):
                 self.drop(stream, held.service_id)
                 stream.ended = stream.ended or not stream.carries
-            held.used, held.epoch, held.report = held.epoch, self.give(), ""
+            held.used, held.epoch, held.report = held.epoch + 1, self.give(), ""
             self.to(held, start)
         elif held.dead:
             self.to(held, start)
@@ -181,12 +185,10 @@ class Twin:
         return outcome
 
     def ttl_beat(self, service_id: str, epoch: int, secret: str) -> str:
-        outcome = self.allow(service_id, epoch, secret)
+        outcome = self.allow(service_id, epoch, secret, mode="TTL")
         service = self.find(service_id)
         if outcome != "OK" or service is None:
             return outcome
-        if service.mode != "TTL":
-            return "WRONG_MODE"
         self.to(service, "BEATING")
         return "OK"
 
@@ -196,11 +198,9 @@ class Twin:
         service = self.find(service_id)
         if service is not None and service.agent != stream.agent:
             return "NOT_OWNER"
-        outcome = self.allow(service_id, epoch, secret, by=stream)
+        outcome = self.allow(service_id, epoch, secret, by=stream, mode="STREAM")
         if outcome != "OK" or service is None:
             return outcome
-        if service.mode != "STREAM":
-            return "WRONG_MODE"
         service.epoch = self.give()
         stream.carries[service_id] = stream.unused[service_id] = service.epoch
         self.say(service, report)

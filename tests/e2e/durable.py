@@ -4,9 +4,9 @@
 
 Agents on a few shared connections register, claim, take over, change and unregister services, one write at a time each
 and many on a connection, and say hello now and then. The daemon is killed at a random moment and started anew on the
-same data directory. Then every service must look, to the byte, as was acknowledged; of a write that got no answer either
-outcome will do. Secrets and epochs of the earlier life must still open sessions, and whatever epoch is given must be
-above all that were given in earlier lives. SQLite checks a copy of what each kill left behind.
+same data directory. Then every service must look, to the byte, as was acknowledged; of a write that got no answer
+either outcome will do. Secrets and epochs of the earlier life must still open sessions, and every epoch that is given
+must be above all that were given in earlier lives. SQLite checks a copy of what each kill left behind.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class Held:
         if same(self.info, found):
             return ""
         if asked is None or not same(asked[0], found):
-            return f"acknowledged: {short(self.info)}, asked: {short(asked[0]) if asked else '-'}, found: {short(found)}"
+            return f"acknowledged: {short(self.info)}, asked: {asked and short(asked[0])}, found: {short(found)}"
         self.info, self.secret = found, asked[1]
         return ""
 
@@ -96,7 +96,7 @@ def stored_part(info: sv.ServiceInfo, expected: sv.ServiceInfo) -> bytes:
     copy = sv.ServiceInfo()
     copy.CopyFrom(info)
     for name in ("status", "status_reasons", "ready", "epoch", "last_heartbeat", "load"):
-        copy.ClearField(name)  # type: ignore[arg-type]  # names of fields
+        copy.ClearField(name)
     if not expected.HasField("registration_time"):
         copy.ClearField("registration_time")
     return copy.SerializeToString(deterministic=True)

@@ -144,8 +144,6 @@ class Agent:
         hello = hb.Hello(agent_id=self._agent_id, sessions=[hb.Session(ref=self._ref)])
         await self._call.write(hb.HeartbeatRequest(hello=hello))
         welcome, sessions = await self._call.read(), await self._call.read()
-        if sessions is grpc.aio.EOF:
-            raise RuntimeError("the stream ended before it was answered")
         self._interval_s = welcome.welcome.interval.ToTimedelta().total_seconds()
         if sessions.sessions.results[0].HasField("error"):
             raise RuntimeError(f"hello refused: {sessions}")
@@ -176,14 +174,19 @@ class Agent:
         """Lives for ever, with a new stream whenever one ends, paced as the SDK does it."""
         while True:
             await self.live()
-            backoff, self._ref_open = Backoff(random.random), False
-            while not self._ref_open:
-                await asyncio.sleep(backoff.next(self._away_s))
+            backoff = Backoff(random.random)
+            while not await self._returned(backoff.next(self._away_s), gate):
                 self._away_s = 0.0
-                with suppress(grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
-                    async with gate:
-                        await self._hello()
-                        break
+
+    async def _returned(self, after_s: float, gate: asyncio.Semaphore) -> bool:
+        """One attempt to come back; a refused session is an error, a daemon that is away is not."""
+        await asyncio.sleep(after_s)
+        async with gate:
+            try:
+                await self._hello()
+            except (grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
+                return False
+        return True
 
     async def _beat(self) -> None:
         seq = 1

@@ -1,6 +1,6 @@
 """The daemon under test: a process of its own that also tells, asked over stdin, what it holds.
 
-    stats\\n -> {"tasks": 4, "rss": 61014016, "blocks": 310022, "services": 0, "streams": 0, "watchers": 0}
+    stats\\n -> {"tasks": 4, "fds": 14, "rss": 61014016, "blocks": 310022, "services": 0, "streams": 0, "watchers": 0}
 
 Settings differ from the defaults where a default would keep the past alive: no removal, a short history.
 """
@@ -36,6 +36,7 @@ def stats(daemon: Daemon) -> dict[str, int]:
     coordinator = daemon.coordinator
     return {
         "tasks": len(asyncio.all_tasks()),
+        "fds": len(os.listdir("/proc/self/fd")),
         "rss": memory_bytes(),
         "blocks": sys.getallocatedblocks(),
         "services": len(coordinator.registry),

@@ -1,6 +1,9 @@
 """A whole run: warm up, take the baseline, fuzz, compare with the twin, tidy up, compare with the baseline."""
 
 import asyncio
+import os
+import socket
+import stat
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -244,6 +247,7 @@ async def _level(address: str, rpcs: tuple[Rpc, ...]) -> None:
 
 async def _settled_stats(child: Child) -> dict[str, int]:
     """Stats once they no longer fall: the ends of calls and connections take a moment."""
+    _hang_up(child.address)
     stats = await child.stats()
     for _ in range(40):
         await asyncio.sleep(0.25)
@@ -252,3 +256,21 @@ async def _settled_stats(child: Child) -> dict[str, int]:
         if quiet and stats["tasks"] >= last["tasks"] and stats["rss"] >= last["rss"]:
             break
     return stats
+
+
+def _hang_up(address: str) -> None:
+    """Ends connections that outlive their channels: to be called when all channels are closed.
+
+    grpc.aio's client (1.85) keeps some connections open after `Channel.close`, as long as its process lives: 8 to 17
+    for each 12,000 messages on streams (measured). Each costs the daemon 80 kB, given back when it ends.
+    """
+    port = int(address.rpartition(":")[2])
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as connection:
+                if connection.family != socket.AF_UNIX and connection.getpeername()[1] == port:
+                    connection.shutdown(socket.SHUT_RDWR)
+        except OSError:  # closed meanwhile, or not connected
+            continue

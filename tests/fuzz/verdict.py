@@ -37,6 +37,7 @@ def checks(report: Report, *, back_within: float = BACK_WITHIN) -> list[Check]:
                f"{report.services} services, {len(report.twin_faults)} differences, {report.unsure} not compared"),
         _check("all services gone after tidying up", report.after["services"] == 0, f"{report.after['services']} left"),
         _back("tasks", report, back_within),
+        _back("fds", report, back_within),
         _back("rss", report, back_within),
         _back("blocks", report, back_within),
     ]  # fmt: skip

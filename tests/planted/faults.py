@@ -43,7 +43,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "used epoch not remembered",
         f"{CORE}/authority.py",
-        "    entry.used_epoch = epoch\n",
+        "    entry.used_epoch = max(epoch, entry.used_epoch)\n",
         "",
         f"{T}authority.py::test_a_used_epoch_makes_lower_ones_stale",
     ),
@@ -258,7 +258,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "not_ready_count wrong",
         f"{CORE}/views.py",
-        "            self.not_ready -= not before.ready\n",
+        "            self._unready.discard(ordinal)\n",
         "",
         f"{T}views.py::test_not_ready_members_are_counted_but_not_shown",
     ),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orion_registry.core.commands import Remove, Unregister
+from orion_registry.core.commands import Remove, Unregister, Update
 from orion_registry.core.facts import Fact
 from orion_registry.core.frames import (
     Attach,
@@ -14,16 +14,29 @@ from orion_registry.core.frames import (
     GoAway,
     Goodbye,
     GoodbyeReason,
+    Hello,
     Lost,
     LostReason,
 )
-from orion_registry.core.model import RemovalReason, ServiceStatus
+from orion_registry.core.model import LivenessMode, RemovalReason, ServiceStatus
 from orion_registry.core.selector import Selector
 from orion_registry.core.watching import WatchKind
-from orion_registry.errors import Reason, Unavailable
+from orion_registry.errors import NotFound, Reason, Unavailable
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.stores import FailingStore, SlowStore
-from tests.building import ALL, LOCAL, OTHER_SECRET, STATIC, TTL, ask, frames_of, last_sessions, ref_of, state_of
+from tests.building import (
+    ALL,
+    LOCAL,
+    OTHER_SECRET,
+    STATIC,
+    TTL,
+    ask,
+    frames_of,
+    last_sessions,
+    make_spec,
+    ref_of,
+    state_of,
+)
 from tests.runtime.virtual import (
     add,
     coordinator_on,
@@ -168,10 +181,86 @@ async def test_a_hello_or_attach_does_not_wait_for_ever() -> None:
     write = asyncio.create_task(refused(coordinator.execute(Unregister(ref=ref_of(entry)), LOCAL)))
     await settle()
     await coordinator.receive(session, Attach(sessions=(ask(entry),)))
-    assert session.end is not None
-    assert session.end.reason is Reason.STORE_DOWN
+    (result,) = last_sessions(session).results
+    assert result.error is not None
+    assert (result.error.reason, bool(result.error.retry_after_s)) == (Reason.STORE_DOWN, True)
+    assert not session.ended, "the stream's other services go on"
+    assert other.snapshot.ready
     await write
     store.release()
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_an_update_under_way_holds_no_session_up() -> None:
+    """A bad disk touches writes alone: what an update would change has nothing to do with who is alive."""
+    store = SlowStore()
+    coordinator = await coordinator_on(store)
+    entry = await add(coordinator)
+    store.hang()
+    change = Update(ref=ref_of(entry), spec=make_spec(tags=("new",)), paths=("tags",))
+    write = asyncio.create_task(refused(coordinator.execute(change, LOCAL)))
+    await settle()
+    await live(coordinator, entry)
+    assert entry.snapshot.ready
+    await write
+    store.release()
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_no_beat_is_answered_that_a_removal_under_way_would_sweep_away() -> None:
+    store = SlowStore()
+    coordinator = await coordinator_on(store)
+    entry = await add(coordinator, liveness=LivenessMode.TTL)
+    store.hang()
+    removal = Remove(service_id=entry.service_id, reason=RemovalReason.EXPIRED)
+    write = asyncio.create_task(coordinator.execute(removal, LOCAL))
+    await settle()
+    with pytest.raises(Unavailable, match="being claimed or removed"):
+        coordinator.send_heartbeat(ref_of(entry), None, ServiceStatus.UNSPECIFIED)
+    store.release()
+    await write
+    with pytest.raises(NotFound):
+        coordinator.send_heartbeat(ref_of(entry), None, ServiceStatus.UNSPECIFIED)
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_a_removal_that_is_not_stored_holds_nobody_off() -> None:
+    store = FailingStore()
+    coordinator = await coordinator_on(store)
+    entry = await add(coordinator, liveness=LivenessMode.TTL)
+    store.failing = True
+    await refused(coordinator.execute(Remove(service_id=entry.service_id, reason=RemovalReason.EXPIRED), LOCAL))
+    coordinator.send_heartbeat(ref_of(entry), None, ServiceStatus.UNSPECIFIED)
+    assert entry.snapshot.ready
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_a_strangers_claim_that_queued_while_a_hello_waited_finds_it_live() -> None:
+    """hello{a, b} waits for b; a claim of a without its secret comes meanwhile: one of the two wins, whole."""
+    store = SlowStore()
+    coordinator = await coordinator_on(store)
+    first, second = await add(coordinator), await add(coordinator, service_name="other")
+    store.hang()
+    removal = Remove(service_id=second.service_id, reason=RemovalReason.REMOVED)
+    writes = [asyncio.create_task(coordinator.execute(removal, LOCAL))]
+    await settle()
+    session = coordinator.open_stream(LOCAL, lambda: None)
+    greeting = Hello(agent_id="agent", sessions=(ask(first), ask(second)))
+    waiting = asyncio.create_task(coordinator.receive(session, greeting))
+    await settle()
+    writes.append(asyncio.create_task(coordinator.execute(register(secret="another" * 6), LOCAL)))
+    await settle()
+    store.release()
+    await asyncio.gather(waiting, *writes)
+    held, gone = last_sessions(session).results
+    assert gone.error is not None
+    assert held.error is not None
+    assert held.error.reason is Reason.WRONG_SECRET, "the claim was stored first, so the old secret is void"
+    assert not session.services
     await coordinator.stop()
 
 

@@ -83,11 +83,33 @@ def test_v1_describes_itself_by_its_own_names() -> None:
     assert files_of(ask(file_by_filename=name)) == {name: proto}
 
 
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        "RegistryService.GetService",
+        "ServiceStatus",
+        "SERVICE_STATUS_UNHEALTHY",
+        "ServiceStatus.SERVICE_STATUS_UNHEALTHY",
+        "ServiceInfo.agent_id",
+    ],
+)
+def test_parts_are_answered_with_the_file_of_the_whole(symbol: str) -> None:
+    package = "orion.registry.v1"
+    whole = "RegistryService" if symbol.startswith("Registry") else "ServiceInfo"
+    of_whole = files_of(ask(file_containing_symbol=f"{package}.{whole}"))
+    found = files_of(ask(file_containing_symbol=f"{package}.{symbol}"))
+    assert next(iter(found)) in of_whole
+    assert symbol.rpartition(".")[2].encode() in next(iter(found.values())).SerializeToString()
+
+
 def test_unknown_things_are_answered_with_an_error() -> None:
     unknown = [
         ask(file_by_filename="no.proto"),
         ask(file_containing_symbol="no.such.Symbol"),
         ask(file_containing_symbol="x" * 100_000),
+        ask(file_containing_symbol="orion.registry.v1.RegistryService.NoSuchMethod"),
+        ask(file_containing_symbol="orion.registry.v1.ServiceStatus.NO_SUCH_VALUE"),
+        ask(file_containing_symbol="orion.registry.v1.ServiceStatus."),
         ask(file_containing_extension={"containing_type": "no.such.Type", "extension_number": 1}),
         ask(
             file_containing_extension={"containing_type": "google.protobuf.FieldOptions", "extension_number": 2**31 - 1}
@@ -147,4 +169,10 @@ async def test_grpcurl_lists_and_describes(grpcurl: str) -> None:
         assert all(f"{service} is a service" in described for service in SERVICES)
         assert "rpc DiscoverServices" in await run(daemon.address, "describe", "orion.registry.v1.RegistryService")
         assert "message ServiceInfo" in await run(daemon.address, "describe", "orion.registry.v1.ServiceInfo")
+        for symbol, expected in (
+            ("RegistryService.GetService", "GetService is a method"),
+            ("ServiceStatus.SERVICE_STATUS_UNHEALTHY", "is an enum value"),
+            ("ServiceInfo.agent_id", "agent_id is a field"),
+        ):
+            assert expected in await run(daemon.address, "describe", f"orion.registry.v1.{symbol}")
         assert '"status": "SERVING"' in await run(daemon.address, "grpc.health.v1.Health/Check")

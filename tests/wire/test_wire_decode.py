@@ -47,13 +47,13 @@ def enum(field: int, number: int) -> bytes:
 
 
 SPECS = [
-    (ServiceInfo(metadata=struct(a=num(NAN))), "metadata['a']"),
-    (ServiceInfo(metadata=struct(a=num(-INF))), "metadata['a']"),
-    (ServiceInfo(metadata=struct(a=Value())), "metadata['a']"),
-    (ServiceInfo(metadata=struct(a=nested(9))), "metadata"),
-    (ServiceInfo(metadata=Struct(fields={str(i): num(1) for i in range(65)})), "metadata"),
-    (ServiceInfo(metadata=struct(a=Value(string_value="x" * 20_000))), "metadata"),
-    (ServiceInfo(metadata=struct(a=Value(string_value="x" * 900_000))), "metadata"),
+    (ServiceInfo(metadata=struct(a=num(NAN))), "service.metadata['a']"),
+    (ServiceInfo(metadata=struct(a=num(-INF))), "service.metadata['a']"),
+    (ServiceInfo(metadata=struct(a=Value())), "service.metadata['a']"),
+    (ServiceInfo(metadata=struct(a=nested(9))), "service.metadata"),
+    (ServiceInfo(metadata=Struct(fields={str(i): num(1) for i in range(65)})), "service.metadata"),
+    (ServiceInfo(metadata=struct(a=Value(string_value="x" * 20_000))), "service.metadata"),
+    (ServiceInfo(metadata=struct(a=Value(string_value="x" * 900_000))), "service.metadata"),
     (ServiceInfo(liveness_ttl=Duration(seconds=2**62)), "service.liveness_ttl"),
     (ServiceInfo(liveness_ttl=Duration(seconds=1, nanos=2**31 - 1)), "service.liveness_ttl"),
     (ServiceInfo(retention=Duration(seconds=-1, nanos=5)), "service.retention"),

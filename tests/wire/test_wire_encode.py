@@ -46,7 +46,7 @@ revisions = st.integers(0, 2**63 - 1)
 
 def plain(entry: FakeEntry) -> service_pb2.ServiceInfo:
     """The slow, obvious twin."""
-    info = encode.snapshot_message(entry.snapshot)
+    info = values.snapshot_message(entry.snapshot)
     if entry.load is not None:
         info.load.CopyFrom(encode_load(entry.load))
     if entry.last_beat_wall is not None:
@@ -167,7 +167,7 @@ def test_watch_batch() -> None:
         7,
     )
     (answer,) = events_of(list(encode_batch(batch, 3, "life")))
-    info = encode.snapshot_message(snapshot)
+    info = values.snapshot_message(snapshot)
     assert answer == pb.WatchServicesResponse(
         events=[
             pb.WatchEvent(type=pb.WATCH_EVENT_TYPE_RESYNC),

@@ -14,7 +14,6 @@ from orion_registry.core.selector import Selector
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted, Unavailable
 from orion_registry.wire.agent_frames import decode_agent_frame
 from orion_registry.wire.decode import decode_load, decode_selector, decode_spec
-from orion_registry.wire.encode import snapshot_message
 from orion_registry.wire.registry_frames import encode_registry_frame
 from orion_registry.wire.requests import (
     decode_registry_frame,
@@ -49,13 +48,13 @@ def test_spec(spec: ServiceSpec) -> None:
 @given(values.snapshots())
 def test_spec_from_an_answer(snapshot: Snapshot) -> None:
     """What Get returned can be registered again: output-only fields are ignored."""
-    assert decode_spec(snapshot_message(snapshot)) == snapshot.record.spec
+    assert decode_spec(values.snapshot_message(snapshot)) == snapshot.record.spec
 
 
 @given(values.snapshots())
 def test_service(snapshot: Snapshot) -> None:
     """The SDK's Service says what the registry knows."""
-    service, spec = decode_service(snapshot_message(snapshot)), snapshot.record.spec
+    service, spec = decode_service(values.snapshot_message(snapshot)), snapshot.record.spec
     shared = {field.name for field in fields(spec)} & {field.name for field in fields(service)}
     assert {name: getattr(service, name) for name in shared} == {name: getattr(spec, name) for name in shared}
     assert service.metadata == json.loads(spec.metadata_json)

@@ -20,6 +20,9 @@ from orion_registry.core.model import (
 )
 from orion_registry.core.selector import Selector
 from orion_registry.errors import CLASS_OF, Reason, RegistryError
+from orion_registry.wire.requests import encode_spec
+from orion_registry.wire.spans import timestamp_of
+from orion_registry_pb.v1 import service_pb2
 
 ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,20}", fullmatch=True)
 labels = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
@@ -155,3 +158,19 @@ registry_frames: st.SearchStrategy[frames.RegistryFrame] = st.one_of(
         frames.GoAway, reason=st.sampled_from(frames.GoAwayReason), reconnect_after_s=spans, alternates=text_tuples
     ),
 )
+
+
+def snapshot_message(snapshot: Snapshot) -> service_pb2.ServiceInfo:
+    """The straightforward twin of `encode_snapshot`."""
+    record = snapshot.record
+    info = encode_spec(record.spec)
+    info.status = service_pb2.ServiceStatus.ValueType(snapshot.status)
+    info.ready = snapshot.ready
+    info.epoch = snapshot.epoch
+    info.generation = record.generation
+    info.registration_time.CopyFrom(timestamp_of(record.registered_wall))
+    for reason in snapshot.reasons:
+        info.status_reasons.add(
+            code=service_pb2.StatusReasonCode.ValueType(reason.code), since=timestamp_of(reason.since_wall)
+        )
+    return info
