@@ -80,8 +80,8 @@ class Figure:
         """held, MISSED, or "-" where nothing is judged."""
         budget = BUDGETS.get(self.name)
         value = statistics.median(self.ours) if budget is not None and budget.absolute else self.ratio
-        if budget is None or value is None:
-            return "-"
+        if budget is None or value is None or (quick and budget.absolute):
+            return "-"  # the quick form guards ratios: absolute speed is the machine's as much as ours
         return "held" if budget.allows(value, quick=quick) else "MISSED"
 
     def as_dict(self, *, quick: bool) -> dict[str, object]:
