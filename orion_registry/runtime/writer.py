@@ -40,8 +40,8 @@ class Writer:
         self._registry = registry
         self._store = store
         self._clock = clock
-        self._config = config
         self.timeout_s = config.timeout_s
+        self._queue = config.queue
         self._last: dict[str, asyncio.Task[Result]] = {}
         self._alone: asyncio.Task[Result] | None = None
         self._tasks: set[asyncio.Task[Result]] = set()
@@ -66,7 +66,7 @@ class Writer:
             self._last[key] = task
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(key, done))
-        await asyncio.wait({task}, timeout=self._config.timeout_s if timeout_s is None else timeout_s)
+        await asyncio.wait({task}, timeout=self.timeout_s if timeout_s is None else timeout_s)
         if not task.done():
             raise self._stuck("the store has not answered yet; the outcome is open")
         return task.result()
@@ -75,8 +75,8 @@ class Writer:
     def trouble(self) -> str:
         """What is wrong with the store as far as can be seen here; empty while it answers."""
         oldest = next(iter(self._commits.values()), None)
-        stuck = oldest is not None and self._clock.now().mono - oldest > self._config.timeout_s
-        return f"the store has not answered for {self._config.timeout_s:g} s" if stuck else ""
+        stuck = oldest is not None and self._clock.now().mono - oldest > self.timeout_s
+        return f"the store has not answered for {self.timeout_s:g} s" if stuck else ""
 
     def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
         """Commands under way that a session for one of these services must wait for.
@@ -146,8 +146,8 @@ class Writer:
     def _refuse_if_stuck(self) -> None:
         if self.trouble:
             raise self._stuck(self.trouble)
-        if len(self._tasks) >= self._config.queue:
-            raise self._stuck(f"{self._config.queue} writes are under way")
+        if len(self._tasks) >= self._queue:
+            raise self._stuck(f"{self._queue} writes are under way")
 
     def _stuck(self, why: str) -> Unavailable:
-        return Unavailable(Reason.STORE_DOWN, why, retry_after_s=self._config.timeout_s)
+        return Unavailable(Reason.STORE_DOWN, why, retry_after_s=self.timeout_s)

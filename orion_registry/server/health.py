@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
 from orion_registry.core.model import Actor
-from orion_registry.errors import NotFound, Reason, Unavailable
+from orion_registry.errors import NotFound, Reason
 from orion_registry.server.methods import HEALTH_SERVICE
-from orion_registry.server.wrapper import NOT_SERVING_RETRY_S, Handlers, Stream
+from orion_registry.server.wrapper import Handlers, Stream, stopping
 
 Status = health_pb2.HealthCheckResponse
 _LIST_RESPONSE: type[Message] = vars(health_pb2)["HealthListResponse"]  # its published types do not know List yet
@@ -80,7 +80,7 @@ class Health:
                     await stream.write(_answer(status))
                     sent = status
                 elif self._closed:
-                    raise Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=NOT_SERVING_RETRY_S)
+                    raise stopping()
                 else:
                     await changed.wait()
         finally:

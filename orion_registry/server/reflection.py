@@ -14,9 +14,8 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
 from orion_registry.core.model import Actor
-from orion_registry.errors import Reason, Unavailable
 from orion_registry.server.methods import REFLECTION_ALPHA_SERVICE, REFLECTION_SERVICE
-from orion_registry.server.wrapper import NOT_SERVING_RETRY_S, Handlers, Stream
+from orion_registry.server.wrapper import Handlers, Stream, stopping
 
 _NOT_FOUND, _INVALID_ARGUMENT = 5, 3
 Request = reflection_pb2.ServerReflectionRequest
@@ -72,7 +71,7 @@ class Reflection:
                 question = asyncio.ensure_future(stream.read())
                 await asyncio.wait({question, closing}, return_when=asyncio.FIRST_COMPLETED)
                 if not question.done():
-                    raise Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=NOT_SERVING_RETRY_S)
+                    raise stopping()
                 request = question.result()
                 if request is None:
                     return

@@ -98,6 +98,11 @@ class _Router(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
+def stopping() -> Unavailable:
+    """What a stream that would go on for ever ends with when the registry stops."""
+    return Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=NOT_SERVING_RETRY_S)
+
+
 def parse_request(parse: Callable[[bytes], Any], data: bytes) -> Any:
     """Parses a message that came in.
 
