@@ -3,11 +3,14 @@
 import hashlib
 import hmac
 from dataclasses import fields
+from operator import attrgetter
 from typing import Protocol
 
 from orion_registry.core.model import ServiceSpec
 
-_ASKED = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
+_ASKED = attrgetter(
+    *(field.name for field in fields(ServiceSpec) if field.name not in {"liveness", "metadata_scalars"})
+)
 """Fields of a spec that a registration asks for; metadata_scalars is a part of metadata_json."""
 
 
@@ -31,6 +34,5 @@ def secret_matches(secret: str, secret_hash: str) -> bool:
 
 def payload_hash(spec: ServiceSpec, secret: str, takeover: bool) -> str:
     """Hash of all that a registration asked for; equal for a retry, different for another payload."""
-    asked = "".join([f"{name}={getattr(spec, name)!r}\n" for name in _ASKED])
-    text = f"{asked}{hash_secret(secret)} {takeover}"
+    text = f"{_ASKED(spec)!r} {spec.liveness:d} {hash_secret(secret)} {takeover}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,11 +1,12 @@
 """Natural keys: what makes two registrations the same service."""
 
 import functools
+import hashlib
 import uuid
 
 from orion_registry.core.model import ServiceSpec
 
-_SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "registry.orion")
+_SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "registry.orion").bytes
 
 
 @functools.lru_cache(maxsize=1_024)  # asked for twice in every registration: by the lane, and by the plan
@@ -14,7 +15,13 @@ def derived_service_id(namespace: str, agent_id: str, service_name: str) -> str:
 
     None of the parts may hold "/" (see `limits.ID`), so no two keys share a text.
     """
-    return str(uuid.uuid5(_SPACE, f"{namespace}/{agent_id}/{service_name}"))
+    digest = bytearray(
+        hashlib.sha1(_SPACE + f"{namespace}/{agent_id}/{service_name}".encode(), usedforsecurity=False).digest()
+    )
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest[:16].hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def service_id_of(spec: ServiceSpec) -> str:

@@ -9,6 +9,8 @@ from orion_registry.core import limits
 from orion_registry.core.model import Scalar
 from orion_registry.errors import Said, bad_field
 
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_metadata(metadata: Mapping[str, Any], field: str = "metadata") -> tuple[str, dict[str, Scalar]]:
     """Returns metadata as canonical JSON (sorted keys, no spaces) and its top-level scalars.
@@ -21,7 +23,7 @@ def canonical_metadata(metadata: Mapping[str, Any], field: str = "metadata") -> 
     if len(metadata) > limits.METADATA_KEYS:
         raise bad_field(field, f"at most {limits.METADATA_KEYS} keys", len(metadata))
     plain = {_key(key, field): _plain(value, f"{field}[{key!r}]", 1) for key, value in metadata.items()}
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = _JSON.encode(plain)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.METADATA_BYTES:
         raise bad_field(field, f"at most {limits.METADATA_BYTES:,} bytes as JSON", size)

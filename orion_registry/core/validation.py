@@ -90,11 +90,11 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
     if spec.retention_s is not None:
         check_number("service.retention", spec.retention_s, 0, limits.RETENTION_MAX_S)
     _check_supported(spec)
-    return replace(
-        spec,
-        capabilities=check_labels("service.capabilities", spec.capabilities),
-        tags=check_labels("service.tags", spec.tags),
-    )
+    capabilities = check_labels("service.capabilities", spec.capabilities)
+    tags = check_labels("service.tags", spec.tags)
+    if (capabilities, tags) == (spec.capabilities, spec.tags):  # nearly always
+        return spec
+    return replace(spec, capabilities=capabilities, tags=tags)
 
 
 def check_record(record: Record) -> Record:

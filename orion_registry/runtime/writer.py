@@ -1,6 +1,7 @@
 """The durable lane: plan, store, apply, one command after the other for each service, side by side for the rest."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from orion_registry.core.commands import Command, Result
 from orion_registry.core.facts import Fact
 from orion_registry.core.model import Actor
-from orion_registry.core.planning import Settled, key_of
+from orion_registry.core.planning import Plan, Settled, key_of
 from orion_registry.core.registry import Registry
 from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.clock import Clock
@@ -30,10 +31,43 @@ class WriterConfig:
     queue: int = 1_024
 
 
+class _Run:
+    """One command under way."""
+
+    __slots__ = ("_over", "actor", "command", "key", "told")
+
+    def __init__(self, command: Command, actor: Actor, loop: asyncio.AbstractEventLoop) -> None:
+        self.command = command
+        self.actor = actor
+        self.key = key_of(command)
+        self.told: asyncio.Future[Result] = loop.create_future()
+        """What its caller waits for; it goes with the caller, and the command goes on."""
+        self._over: asyncio.Future[None] | None = None
+
+    @property
+    def over(self) -> asyncio.Future[None]:
+        """Done when the command has come to its end."""
+        if self._over is None:
+            self._over = self.told.get_loop().create_future()
+        return self._over
+
+    def end(self, result: Result | None, error: BaseException | None) -> None:
+        """Tells whoever still waits."""
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+        if self.told.done():
+            return
+        if error is not None:
+            self.told.set_exception(error)
+        elif result is not None:
+            self.told.set_result(result)
+
+
 class Writer:
     """Runs durable commands. A command whose caller has gone or was told to wait still comes to its end.
 
-    While the store has not answered for `timeout_s`, new commands are refused at once, so nobody waits in vain.
+    While the store has not answered for `timeout_s`, new commands are refused at once, so nobody waits in vain. A
+    command that nothing holds up costs no task: it is planned by its caller, and applied when the store answers.
     """
 
     def __init__(self, registry: Registry, store: Store, clock: Clock, config: WriterConfig) -> None:
@@ -42,9 +76,10 @@ class Writer:
         self._clock = clock
         self.timeout_s = config.timeout_s
         self._queue = config.queue
-        self._last: dict[str, asyncio.Task[Result]] = {}
-        self._alone: asyncio.Task[Result] | None = None
-        self._tasks: set[asyncio.Task[Result]] = set()
+        self._runs: set[_Run] = set()
+        self._last: dict[str, _Run] = {}
+        self._alone: _Run | None = None
+        self._held_up: set[asyncio.Task[None]] = set()
         self._commits: dict[object, float] = {}
 
     async def execute(self, command: Command, actor: Actor, timeout_s: float | None = None) -> Result:
@@ -58,18 +93,25 @@ class Writer:
                 outcome is open: a retry with the same request_id is safe.
         """
         self._refuse_if_stuck()
-        key = key_of(command)
-        task = asyncio.get_running_loop().create_task(self._run(command, actor, self._before(key)))
-        if key is None:
-            self._alone = task
+        loop = asyncio.get_running_loop()
+        run = _Run(command, actor, loop)
+        before = self._before(run.key)
+        self._runs.add(run)
+        if run.key is None:
+            self._alone = run
         else:
-            self._last[key] = task
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._done(key, done))
-        await asyncio.wait({task}, timeout=self.timeout_s if timeout_s is None else timeout_s)
-        if not task.done():
-            raise self._stuck("the store has not answered yet; the outcome is open")
-        return task.result()
+            self._last[run.key] = run
+        if before:
+            task = loop.create_task(self._start_after(before, run))
+            self._held_up.add(task)
+            task.add_done_callback(self._held_up.discard)
+        else:
+            self._start(run)
+        timer = loop.call_later(self.timeout_s if timeout_s is None else timeout_s, self._give_up, run)
+        try:
+            return await run.told
+        finally:
+            timer.cancel()
 
     @property
     def trouble(self) -> str:
@@ -78,8 +120,8 @@ class Writer:
         stuck = oldest is not None and self._clock.now().mono - oldest > self.timeout_s
         return f"the store has not answered for {self.timeout_s:g} s" if stuck else ""
 
-    def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Task[Result]]:
-        """Commands under way that a session for one of these services must wait for.
+    def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Future[None]]:
+        """The ends of commands under way that a session for one of these services must wait for.
 
         Those that end it are; those that may be about to add it too. Other changes of it are not.
         """
@@ -89,7 +131,7 @@ class Writer:
                 found |= {self._last.get(key), self._alone}
             elif self._registry.departing(key):
                 found.add(self._last.get(key))
-        return {task for task in found if task is not None}
+        return {run.over for run in found if run is not None}
 
     async def commit(self, facts: Sequence[Fact]) -> None:
         """Stores facts, all or nothing.
@@ -97,57 +139,93 @@ class Writer:
         Raises:
             Unavailable: STORE_DOWN, the store did not take it.
         """
-        token = object()
-        self._commits[token] = self._clock.now().mono
+        stored = self._send(facts)
         try:
-            await self._store.commit(facts)
+            await stored
         except StoreFailed as error:
-            log.warning("the store took no write", extra={"error": str(error)})
-            raise self._stuck("the store took no write") from error
+            raise self._refused(error) from error
         finally:
-            del self._commits[token]
+            del self._commits[stored]
 
     async def drain(self, timeout_s: float) -> int:
         """Waits for commands under way, and returns how many were not done in time."""
-        if not self._tasks:
+        if not self._runs:
             return 0
-        _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
+        _, pending = await asyncio.wait({run.over for run in self._runs}, timeout=timeout_s)
         return len(pending)
 
-    def _before(self, key: str | None) -> set[asyncio.Task[Result]]:
+    # The life of a command: held up perhaps, started, stored, ended.
+
+    def _before(self, key: str | None) -> set[asyncio.Future[None]]:
         """What a command has to wait for."""
         if key is None:
-            return set(self._tasks)
-        return {task for task in (self._last.get(key), self._alone) if task is not None}
+            return {run.over for run in self._runs}
+        return {run.over for run in (self._last.get(key), self._alone) if run is not None}
 
-    async def _run(self, command: Command, actor: Actor, before: set[asyncio.Task[Result]]) -> Result:
-        if before:
-            await asyncio.wait(before)
-        plan = self._registry.plan(command, actor, self._clock.now())
-        if not isinstance(plan, Settled):
-            self._registry.begin(plan)
+    async def _start_after(self, before: set[asyncio.Future[None]], run: _Run) -> None:
+        await asyncio.wait(before)
+        self._start(run)
+
+    def _start(self, run: _Run) -> None:
+        try:
+            now = self._clock.now()
+            plan = self._registry.plan(run.command, run.actor, now)
+            if isinstance(plan, Settled):
+                self._end(run, self._registry.apply(plan, now))
+                return
+        except Exception as error:  # noqa: BLE001 - its caller's to raise
+            self._end(run, None, error)
+            return
+        self._registry.begin(plan)
+        try:
+            stored = self._send(plan.facts)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, see `_end`
+            self._registry.abandon(plan)
+            self._end(run, None, error)
+            return
+        stored.add_done_callback(functools.partial(self._stored, run, plan))
+
+    def _stored(self, run: _Run, plan: Plan, stored: asyncio.Future[None]) -> None:
+        del self._commits[stored]
+        error = asyncio.CancelledError() if stored.cancelled() else stored.exception()
+        if error is None:
             try:
-                await self.commit(plan.facts)
-            except BaseException:
-                self._registry.abandon(plan)
-                raise
-        return self._registry.apply(plan, self._clock.now())
+                self._end(run, self._registry.apply(plan, self._clock.now()))
+            except Exception as fault:  # noqa: BLE001 - apply cannot fail; if it does, its caller is told
+                self._end(run, None, fault)
+            return
+        self._registry.abandon(plan)
+        self._end(run, None, self._refused(error) if isinstance(error, StoreFailed) else error)
 
-    def _done(self, key: str | None, task: asyncio.Task[Result]) -> None:
-        self._tasks.discard(task)
-        if self._alone is task:
+    def _end(self, run: _Run, result: Result | None, error: BaseException | None = None) -> None:
+        self._runs.discard(run)
+        if self._alone is run:
             self._alone = None
-        if key is not None and self._last.get(key) is task:
-            del self._last[key]
-        error = None if task.cancelled() else task.exception()
+        if run.key is not None and self._last.get(run.key) is run:
+            del self._last[run.key]
         if error is not None and not isinstance(error, RegistryError):
-            log.error("durable command failed", exc_info=error, extra={"service_id": key or "*"})
+            log.error("durable command failed", exc_info=error, extra={"service_id": run.key or "*"})
+        run.end(result, error)
+
+    def _give_up(self, run: _Run) -> None:
+        """The caller has waited long enough; the command goes on."""
+        if not run.told.done():
+            run.told.set_exception(self._stuck("the store has not answered yet; the outcome is open"))
+
+    def _send(self, facts: Sequence[Fact]) -> asyncio.Future[None]:
+        stored = asyncio.ensure_future(self._store.commit(facts))
+        self._commits[stored] = self._clock.now().mono
+        return stored
 
     def _refuse_if_stuck(self) -> None:
         if self.trouble:
             raise self._stuck(self.trouble)
-        if len(self._tasks) >= self._queue:
+        if len(self._runs) >= self._queue:
             raise self._stuck(f"{self._queue} writes are under way")
+
+    def _refused(self, error: StoreFailed) -> Unavailable:
+        log.warning("the store took no write", extra={"error": str(error)})
+        return self._stuck("the store took no write")
 
     def _stuck(self, why: str) -> Unavailable:
         return Unavailable(Reason.STORE_DOWN, why, retry_after_s=self.timeout_s)

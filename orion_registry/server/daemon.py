@@ -29,7 +29,7 @@ from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 log = logging.getLogger("orion_registry")
 
-GC_EVERY = 10_000
+GC_EVERY = 50_000
 """Objects between two looks of the garbage collector: measured, it saves 12 to 15% of a durable registration's CPU."""
 
 SERVICES = tuple(dict.fromkeys(method.service for method in METHODS))

@@ -1,6 +1,6 @@
 """The contract of a store: small, asynchronous, all or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from orion_registry.core.facts import Fact, Stored
@@ -42,8 +42,8 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, facts: Sequence[Fact]) -> None:
-        """Stores a batch, in its order, all or nothing; returns once it would survive a crash of the daemon.
+    def commit(self, facts: Sequence[Fact]) -> Awaitable[None]:
+        """Stores a batch, in its order, all or nothing; done once it would survive a crash of the daemon.
 
         Deleting what is not there and reserving less than is reserved change nothing. A cancelled commit may still
         come to pass.

@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from orion_registry.core.metadata import canonical_metadata
@@ -12,13 +13,15 @@ from orion_registry.errors import RegistryError
 
 _SPEC = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
 _RECORD = tuple(field.name for field in fields(Record) if field.name != "spec")
+_OF_SPEC, _OF_RECORD = attrgetter(*_SPEC), attrgetter(*_RECORD)
 _LISTS = ("capabilities", "tags")
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def record_to_json(record: Record) -> str:
     """A record as one line of JSON, keys sorted."""
-    plain: dict[str, Any] = {name: getattr(record, name) for name in _RECORD}
-    plain["spec"] = {name: getattr(record.spec, name) for name in _SPEC}
+    plain: dict[str, Any] = dict(zip(_RECORD, _OF_RECORD(record), strict=True))
+    plain["spec"] = dict(zip(_SPEC, _OF_SPEC(record.spec), strict=True))
     return _line(plain)
 
 
@@ -68,7 +71,7 @@ def checksum(key: str, text: str) -> int:
 
 def _line(plain: object) -> str:
     """JSON that people can read; text that UTF-8 cannot say (a lone surrogate) is escaped."""
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _JSON.encode(plain)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,10 @@ from orion_registry.store.reserve import RESERVE_BYTES
 from orion_registry.store.sqlite_writer import Row, SqliteWriter
 
 BATCH = 512
-"""Commits that share one fsync at most. They pile up while the disk syncs: batches grow with the load by themselves."""
+"""Commits that share one fsync at most. They gather while the disk syncs: batches grow with the load by themselves."""
+MANY, GATHER_S = 8, 0.01
+"""When so many commits wait, more are gathered for a moment; fewer go as soon as the disk is free. Whatever its size, a
+batch makes the writer thread ask some 20 times for the interpreter that the event loop is busy with."""
 EDGES = 256
 """Changes of status that one commit carries along at most: 2 to 3 ms."""
 EDGES_WAITING = 16_384
@@ -39,7 +42,6 @@ class _Job:
     """Rows to commit together, and where the outcome goes."""
 
     rows: tuple[Row, ...]
-    loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
 
 
@@ -61,7 +63,10 @@ class SqliteStore:
     def __init__(self, directory: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._path = directory
         self._reserve_bytes = reserve_bytes
-        self._queue: queue.SimpleQueue[_Job | _Signal] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Job] | _Signal] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
+        self._handed_over = 0.0
+        self._writing = False
         self._edges: deque[StatusEdge] = deque(maxlen=EDGES_WAITING)
         self._writer: SqliteWriter | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -87,16 +92,43 @@ class SqliteStore:
         threading.Thread(target=self._serve, args=(self._writer, loop, self._ended), name="store", daemon=True).start()
         return stored
 
-    async def commit(self, facts: Sequence[Fact]) -> None:
+    def commit(self, facts: Sequence[Fact]) -> asyncio.Future[None]:
         """See `Store.commit`."""
-        if self._writer is None or self._closing:
-            raise StoreFailed("the store is closed")
-        if not facts:
-            return
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Job(tuple(Row.of(fact) for fact in facts), loop, done))
-        await done
+        if self._writer is None or self._closing:
+            done.set_exception(StoreFailed("the store is closed"))
+        elif not facts:
+            done.set_result(None)
+        else:
+            if not self._gathered and not self._writing:
+                loop.call_soon(self._hand_over)
+            self._gathered.append(_Job(tuple(Row.of(fact) for fact in facts), done))
+        return done
+
+    def _hand_over(self) -> None:
+        """Gives the writer thread what has come together."""
+        if self._gathered:
+            self._writing, self._handed_over = True, asyncio.get_running_loop().time()
+            self._queue.put(self._gathered[:BATCH])
+            self._gathered = self._gathered[BATCH:]
+
+    def _settle(self, outcome: _Outcome) -> None:
+        """A batch is done: answers its callers, and hands over the next one."""
+        self._writing = False
+        if len(self._gathered) < MANY:
+            self._hand_over()
+        else:
+            self._writing = True
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._handed_over + GATHER_S), self._hand_over)
+        for done, failed in outcome:
+            if done.done():
+                continue  # its caller has gone
+            if failed is None:
+                done.set_result(None)
+            else:
+                done.set_exception(StoreFailed(*failed.args))
 
     def note(self, edges: Sequence[StatusEdge]) -> None:
         """See `Store.note`."""
@@ -111,6 +143,8 @@ class SqliteStore:
         """See `Store.close`. On a disk that hangs it hangs too, but may be cancelled."""
         if not self._closing:
             self._closing = True
+            while self._gathered:
+                self._hand_over()
             self._queue.put(_Signal.CLOSE)
         if self._ended is not None:
             await asyncio.shield(self._ended)
@@ -123,33 +157,29 @@ class SqliteStore:
         while not closing:
             jobs, closing, idle = self._next(writer)
             if jobs or idle or closing:
-                self._commit(writer, jobs)
+                outcome = self._commit(writer, jobs)
+                _tell(loop, self._settle, [(job.done, failed) for job, failed in zip(jobs, outcome, strict=True)])
             while self._edges and (closing or (idle and self._queue.empty())):
                 self._commit(writer, [])
         try:
             writer.close()
         except Exception:
             log.exception("the store did not close well")
-        _tell(loop, [(ended, None)])
+        _tell(loop, self._settle, [(ended, None)])
 
     def _next(self, writer: SqliteWriter) -> tuple[list[_Job], bool, bool]:
         """Commits to do, whether it was told to close, and whether it waited for commits in vain."""
-        jobs: list[_Job] = []
         try:
             item = self._queue.get(timeout=LINGER_S if self._edges or writer.lean else None)
-            while item is not _Signal.CLOSE:
-                if isinstance(item, _Job):
-                    jobs.append(item)
-                if len(jobs) >= BATCH or self._queue.empty():
-                    return jobs, False, False
-                item = self._queue.get()
         except queue.Empty:
-            return jobs, False, True
-        return jobs, True, False
+            return [], False, True
+        return item if isinstance(item, list) else [], item is _Signal.CLOSE, False
 
-    def _commit(self, writer: SqliteWriter, jobs: Sequence[_Job]) -> None:
+    def _commit(self, writer: SqliteWriter, jobs: Sequence[_Job]) -> Sequence[StoreFailed | None]:
         self._noted = False  # before they are taken: what comes in between is signalled again
-        edges = [self._edges.popleft() for _ in range(min(EDGES, len(self._edges)))]
+        waiting = len(self._edges)
+        busy = len(jobs) >= MANY and waiting < EDGES_WAITING // 2
+        edges = [] if busy else [self._edges.popleft() for _ in range(min(EDGES, waiting))]
         lost = writer.lost_edges
         outcome: Sequence[StoreFailed | None]
         try:
@@ -161,24 +191,10 @@ class SqliteStore:
             log.warning("changes of status are not stored", extra={"lost": writer.lost_edges})
         if edges:
             self._edges_fail = writer.lost_edges > lost
-        by_loop: dict[asyncio.AbstractEventLoop, _Outcome] = {}
-        for job, failed in zip(jobs, outcome, strict=True):
-            by_loop.setdefault(job.loop, []).append((job.done, failed))
-        for loop, settled in by_loop.items():
-            _tell(loop, settled)
+        return outcome
 
 
-def _tell(loop: asyncio.AbstractEventLoop, outcome: _Outcome) -> None:
-    """Wakes an event loop once for all; one that is closed has nobody left to tell."""
+def _tell(loop: asyncio.AbstractEventLoop, settle: Callable[[_Outcome], None], outcome: _Outcome) -> None:
+    """Wakes the event loop; one that is closed has nobody left to tell."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(_settle, outcome)
-
-
-def _settle(outcome: _Outcome) -> None:
-    for done, failed in outcome:
-        if done.done():
-            continue  # its caller has gone
-        if failed is None:
-            done.set_result(None)
-        else:
-            done.set_exception(StoreFailed(*failed.args))
+        loop.call_soon_threadsafe(settle, outcome)

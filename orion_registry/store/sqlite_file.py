@@ -18,6 +18,7 @@ from orion_registry.store import schema
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.rows import checksum, edge_from_json, record_from_json
+from orion_registry.store.sqlite_rows import STATEMENTS
 from orion_registry.store.sqlite_state import State, read_state, write_state
 
 CONNECTION: type[sqlite3.Connection] = sqlite3.Connection
@@ -202,6 +203,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,
         timeout=1.0,
         factory=CONNECTION,
+        cached_statements=STATEMENTS,
     )
 
 

@@ -4,17 +4,18 @@ import contextlib
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
-from orion_registry.core.timeline import TIMELINE, StatusEdge
+from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.reserve import RESERVE_BYTES
-from orion_registry.store.rows import checksum, edge_to_json, record_to_json
+from orion_registry.store.rows import record_to_json
 from orion_registry.store.sqlite_file import open_database, read_all
+from orion_registry.store.sqlite_rows import delete_services, put_edges, put_services
 from orion_registry.store.sqlite_state import State, write_state
 
 log = logging.getLogger("orion_registry")
@@ -31,6 +32,17 @@ class Row:
     def of(cls, fact: Fact) -> "Row":
         """Writes the fact out."""
         return cls(fact, record_to_json(fact.record) if isinstance(fact, Put) else "")
+
+    @property
+    def service_id(self) -> str:
+        """The service that it concerns; empty = none."""
+        match self.fact:
+            case Put():
+                return self.fact.record.service_id
+            case Delete():
+                return self.fact.service_id
+            case ReserveEpochs():
+                return ""
 
 
 Batch = Sequence[Row]
@@ -139,16 +151,9 @@ class SqliteWriter:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             if batches:
-                rows, crc_sum, epochs_below = state.rows, state.crc_sum, state.epochs_below
-                for row in itertools.chain.from_iterable(batches):
-                    if isinstance(row.fact, ReserveEpochs):
-                        epochs_below = max(epochs_below, row.fact.below)
-                        continue
-                    more, crc = self._write(row.fact, row.text)
-                    rows, crc_sum = rows + more, crc_sum + crc
-                state = replace(state, commits=state.commits + 1, rows=rows, crc_sum=crc_sum, epochs_below=epochs_below)
+                state = self._write(itertools.chain.from_iterable(batches), state)
                 write_state(self._connection, state)
-            self._write_edges(edges)
+            put_edges(self._connection, edges)
             self._connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError, ValueError, TypeError) as error:
             self._undo()
@@ -174,37 +179,21 @@ class SqliteWriter:
                 log.warning("the store's witness is not written", extra={"error": str(error)})
             self._witness_fails = True
 
-    def _write(self, fact: Put | Delete, text: str) -> tuple[int, int]:
-        """Puts or deletes one row; returns how much the number of rows and the sum of their checksums rise."""
-        run = self._connection.execute
-        more = crc = 0
-        service_id = fact.record.service_id if isinstance(fact, Put) else fact.service_id
-        for (old,) in run("SELECT crc FROM services WHERE service_id = ?", (service_id,)).fetchall():
-            more, crc = more - 1, crc - old
-        if isinstance(fact, Delete):
-            run("DELETE FROM services WHERE service_id = ?", (service_id,))
-            run("DELETE FROM edges WHERE service_id = ?", (service_id,))
-            return more, crc
-        new = checksum(service_id, text)
-        run("REPLACE INTO services VALUES (?, ?, ?)", (service_id, text, new))
-        return more + 1, crc + new
-
-    def _write_edges(self, edges: Iterable[StatusEdge]) -> None:
-        run, touched = self._connection.execute, set()
-        for edge in edges:
-            service_id, text = edge.service_id, edge_to_json(edge)
-            run(
-                "INSERT INTO edges (service_id, edge, crc) "
-                "SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM services WHERE service_id = ?1)",
-                (service_id, text, checksum(service_id, text)),
-            )
-            touched.add(service_id)
-        for service_id in touched:
-            run(
-                "DELETE FROM edges WHERE service_id = ?1 AND number <= "
-                "(SELECT number FROM edges WHERE service_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-                (service_id, TIMELINE),
-            )
+    def _write(self, rows: Iterable[Row], state: State) -> State:
+        """Writes facts in their order; returns the state that vouches for them."""
+        count, crc_sum, epochs_below = state.rows, state.crc_sum, state.epochs_below
+        for kind, run in _runs(rows):
+            if kind is ReserveEpochs:
+                epochs_below = max(
+                    epochs_below, *(row.fact.below for row in run if isinstance(row.fact, ReserveEpochs))
+                )
+                continue
+            if kind is Put:
+                more, crc = put_services(self._connection, {row.service_id: row.text for row in run})
+            else:
+                more, crc = delete_services(self._connection, [row.service_id for row in run])
+            count, crc_sum = count + more, crc_sum + crc
+        return replace(state, commits=state.commits + 1, rows=count, crc_sum=crc_sum, epochs_below=epochs_below)
 
     def _sound(self, why: str) -> None:
         if self.alarm != why:
@@ -215,6 +204,20 @@ class SqliteWriter:
         if self.alarm:
             log.info("the store takes writes again", extra={"directory": str(self._directory.path)})
         self.alarm = ""
+
+
+def _runs(rows: Iterable[Row]) -> Iterator[tuple[type[Fact], list[Row]]]:
+    """Facts of one kind together, as far as their order allows: those of one service stay in theirs."""
+    kinds: dict[type[Fact], list[Row]] = {}
+    seen: set[str] = set()
+    for row in rows:
+        if row.service_id in seen:
+            yield from kinds.items()
+            kinds, seen = {}, set()
+        if row.service_id:
+            seen.add(row.service_id)
+        kinds.setdefault(type(row.fact), []).append(row)
+    yield from kinds.items()
 
 
 def _is_essential(batch: Batch) -> bool:

@@ -140,7 +140,7 @@ async def test_a_refused_command_does_not_hold_up_the_next(caplog: pytest.LogCap
     assert results[0].reason is Reason.BAD_FIELD
     assert len(coordinator.registry) == 1
     assert not coordinator._writer._last, "nothing is remembered of what is over"
-    assert not coordinator._writer._tasks
+    assert not coordinator._writer._runs
     assert "durable command failed" not in caplog.text
     await coordinator.stop()
 

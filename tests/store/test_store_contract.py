@@ -126,7 +126,7 @@ async def test_batches_may_be_committed_side_by_side(make: Make) -> None:
 async def test_a_slow_store_holds_commits_until_released() -> None:
     store = SlowStore()
     store.hang()
-    task = asyncio.create_task(store.commit([Put(record=A)]))
+    task = asyncio.ensure_future(store.commit([Put(record=A)]))
     await settle()
     assert store.waiting == 1
     assert await store.load() == Stored()

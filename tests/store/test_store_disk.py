@@ -257,7 +257,7 @@ async def test_a_slow_disk_makes_larger_batches(tmp_path: Path, shim: Disk) -> N
     store = store_in(tmp_path)
     await store.load()
     shim.sync_s = 0.2
-    tasks = [asyncio.create_task(store.commit([put(number)])) for number in range(300)]
+    tasks = [store.commit([put(number)]) for number in range(300)]
     turns, start = 0, time.perf_counter()
     while not all(task.done() for task in tasks):
         await asyncio.sleep(0.01)
@@ -274,7 +274,7 @@ async def test_a_cancelled_commit_may_still_come_to_pass(tmp_path: Path, shim: D
     store = store_in(tmp_path)
     await store.load()
     shim.sync_s = 0.1
-    task = asyncio.create_task(store.commit([put(1)]))
+    task = asyncio.ensure_future(store.commit([put(1)]))
     await asyncio.sleep(0.05)
     task.cancel()
     await store.commit([put(2)])

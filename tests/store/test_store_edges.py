@@ -72,7 +72,7 @@ async def test_failing_notes_fail_no_commit(
 
     class NoEdges(sqlite3.Connection):
         def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
-            if sql.startswith("INSERT INTO edges"):
+            if "INSERT INTO edges" in sql:
                 raise sqlite3.OperationalError("disk I/O error")
             return super().execute(sql, *parameters)  # type: ignore[arg-type]
 
