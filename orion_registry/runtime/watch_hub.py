@@ -10,8 +10,8 @@ from orion_registry.core.watching import WatchBatch, WatchBuffer, in_view
 from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.clock import Clock
 
-BATCH = 500
-"""Services in one batch at most."""
+BATCH = 1_500
+"""Services in one batch at most: a batch costs a turn of the loop, and a mass kill makes those long."""
 
 STALLED_S = 5.0
 """How long a watcher may take nothing before it is cut."""

@@ -6,9 +6,9 @@ from orion_registry.core.watching import WatchBatch, WatchChange
 from orion_registry.wire.encode import encode_snapshot
 from orion_registry.wire.packing import blob, number
 
-MESSAGE_EVENTS = 500
+MESSAGE_EVENTS = 1_500
 """Events of one message at most."""
-MESSAGE_BYTES = 256 * 1024
+MESSAGE_BYTES = 512 * 1024
 """Bytes of the events of one message at most, unless a single event has more. A slow watcher pins one message."""
 
 
