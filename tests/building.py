@@ -33,6 +33,7 @@ from orion_registry.core.model import (
     StatusReason,
     StatusReasonCode,
 )
+from orion_registry.core.patience import TICK_S
 from orion_registry.core.planning import Settled
 from orion_registry.core.registry import Registry
 from orion_registry.core.selector import Selector
@@ -205,8 +206,23 @@ class World:
     # Time and answers.
 
     def pass_time(self, seconds: float) -> list[Remove]:
-        self.clock.advance(seconds)
-        return self.registry.advance(self.now)
+        """Ticks go by; returns every removal that was asked for."""
+        end = self.now.mono + seconds
+        due: list[Remove] = []
+        while end - self.now.mono > TICK_S:
+            self.clock.advance(TICK_S)
+            due += self.registry.advance(self.now)
+        self.clock.advance(end - self.now.mono)
+        return due + self.registry.advance(self.now)
+
+    def beats(self, session: HeartbeatSession, seconds: float, every_s: float = 1.0) -> list[Remove]:
+        """The stream beats on for so long."""
+        due: list[Remove] = []
+        end = self.now.mono + seconds
+        while end - self.now.mono > every_s / 2:
+            due += self.pass_time(every_s)
+            self.beat(session)
+        return due
 
     def found(self, selector: Selector = ALL) -> list[str]:
         return [entry.service_id for entry in self.registry.discover(selector).entries]

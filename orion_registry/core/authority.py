@@ -72,6 +72,8 @@ def use_epoch(fleet: Fleet, entry: Entry, epoch: int, now: Now, by: HeartbeatSes
             stream.finish(Aborted(Reason.SUPERSEDED, message))
     if superseded and not entry.streams:
         fleet.happened(entry, Event.DETACHED, now)  # nobody would tell of its end
+    elif superseded:
+        fleet.rejudge(entry)
 
 
 def void_streams(entry: Entry, reason: LostReason) -> None:

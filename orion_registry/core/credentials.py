@@ -8,10 +8,12 @@ from typing import Protocol
 
 from orion_registry.core.model import ServiceSpec
 
-_ASKED = attrgetter(
-    *(field.name for field in fields(ServiceSpec) if field.name not in {"liveness", "metadata_scalars"})
-)
+_LATER = frozenset({"silence_timeout_s", "stuck_after_s"})
+"""Fields that count only where they are set: hashes from before they existed stay right."""
+
+_ASKED = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
 """Fields of a spec that a registration asks for; metadata_scalars is a part of metadata_json."""
+_VALUES = attrgetter(*_ASKED)
 
 
 class SecretMaker(Protocol):
@@ -34,5 +36,7 @@ def secret_matches(secret: str, secret_hash: str) -> bool:
 
 def payload_hash(spec: ServiceSpec, secret: str, takeover: bool) -> str:
     """Hash of all that a registration asked for; equal for a retry, different for another payload."""
-    text = f"{_ASKED(spec)!r} {spec.liveness:d} {hash_secret(secret)} {takeover}"
+    values = zip(_ASKED, _VALUES(spec), strict=True)
+    asked = "".join([f"{name}={value!r}\n" for name, value in values if value is not None or name not in _LATER])
+    text = f"{asked}{hash_secret(secret)} {takeover}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from orion_registry.core.model import Load, ServiceSpec, ServiceStatus, Snapshot, StatusReason
@@ -14,13 +15,21 @@ Encoded = tuple[Snapshot, float | None, Load | None, bytes]
 
 
 class Pulse:
-    """When something was last heard of; the services of one stream share one, so a beat costs the same for all."""
+    """When something was last heard of; the services of one stream share one, so a beat costs the same for all.
 
-    __slots__ = ("mono", "wall")
+    Attributes:
+        mono, wall: the instant.
+        interval_s: time between two beats that is expected of the agent at most.
+        missed: services that were found late, in that order: the next beat brings them back.
+    """
 
-    def __init__(self, mono: float, wall: float) -> None:
+    __slots__ = ("interval_s", "missed", "mono", "wall")
+
+    def __init__(self, mono: float, wall: float, interval_s: float = 0.0) -> None:
         self.mono = mono
         self.wall = wall
+        self.interval_s = interval_s
+        self.missed: dict[Entry, None] = {}
 
 
 class Entry:
@@ -37,13 +46,15 @@ class Entry:
         used_epoch: the highest epoch that its holder has used; lower ones are stale.
         streams: heartbeat streams that carry it, with the epoch of each; nearly always one at most.
         departing: a claim or removal of it is on its way to the store: nobody may act for it until that is settled.
-        deadline: monotonic seconds of its next DEADLINE; None = none.
+        counts_from: judged seconds before which no silence counts, because it was under another rule.
+        deadline: judged seconds of its next DEADLINE, or before it; None = none.
         armed: the deadline that the deadline heap knows; never later than `deadline`.
         encoded: belongs to the wire floor: its last bytes, with the snapshot, last_beat_wall and load that they show.
     """
 
     __slots__ = (
         "armed",
+        "counts_from",
         "deadline",
         "departing",
         "encoded",
@@ -71,6 +82,7 @@ class Entry:
         self.used_epoch = 0
         self.streams: dict[HeartbeatSession, int] = {}
         self.departing = False
+        self.counts_from = -math.inf
         self.deadline: float | None = None
         self.armed: float | None = None
         self.encoded: Encoded | None = None

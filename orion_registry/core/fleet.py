@@ -19,12 +19,17 @@ from orion_registry.core.model import (
     StatusReasonCode,
 )
 from orion_registry.core.pace import Pace
+from orion_registry.core.patience import Patience
 from orion_registry.core.status import effective
 from orion_registry.core.views import Views
 from orion_registry.errors import NotFound, Reason
 
 Publish = Callable[[Edge], None]
 """Takes every edge, in the order of revisions, in the same call that made it. It must not call back."""
+
+
+_SPANS = ("liveness_ttl_s", "retention_s", "silence_timeout_s")
+"""Fields of a spec that deadlines are made of."""
 
 
 class Fleet:
@@ -42,7 +47,8 @@ class Fleet:
         self.history = History(config.history)
         self.deadlines = Deadlines()
         self.epochs = EpochCounter(config.epoch_block)
-        self.pace = Pace(config.beat_budget, config.beats_missed)
+        self.pace = Pace(config.beat_budget, config.beats_missed, config.silence_floor_s)
+        self.patience = Patience()
         self.revision = 1
         self.judging = True
         self._publish = publish
@@ -100,11 +106,29 @@ class Fleet:
             self.refresh(entry, record)
         self._allow(entry, now, extra_s)
 
+    def overdue(self, entry: Entry, now: Now) -> None:
+        """The deadline of one that is not dead yet passed. Where beats came since, a later one is set instead."""
+        if entry.liveness.code in liveness.ON_BEATS:
+            deadline = self._beat_deadline(entry)
+            if deadline is None or deadline > now.mono:
+                self.deadlines.set(entry, deadline)
+                return
+        self.happened(entry, liveness.Event.DEADLINE, now)
+        for stream in entry.streams:
+            stream.pulse.missed[entry] = None
+
+    def rejudge(self, entry: Entry) -> None:
+        """Its streams, or the interval expected of them, have changed: its deadline may be earlier now."""
+        if entry.liveness.code in liveness.ON_BEATS:
+            self.deadlines.set(entry, self._beat_deadline(entry))
+
     def rewritten(self, entry: Entry, record: Record, now: Now) -> None:
-        """Publishes a changed record. A changed ttl or retention counts from now."""
+        """Publishes a changed record. A changed ttl, silence or retention counts from now."""
         before, after = entry.spec, record.spec
         self.refresh(entry, record)
-        if (before.liveness_ttl_s, before.retention_s) != (after.liveness_ttl_s, after.retention_s):
+        if before.silence_timeout_s != after.silence_timeout_s:
+            entry.counts_from = now.mono
+        if any(getattr(before, name) != getattr(after, name) for name in _SPANS):
             self._allow(entry, now, 0.0)
 
     def reported(self, entry: Entry, status: ServiceStatus, now: Now) -> None:
@@ -130,7 +154,20 @@ class Fleet:
         self.catalog.replace(entry, new)
         self._announce(entry, Edge(self.revision, entry.service_id, old, new))
 
+    def _beat_deadline(self, entry: Entry) -> float | None:
+        """From the latest beat of any stream that carries it: an older one may be the live one. None = no stream."""
+        state, spec = entry.liveness.code, entry.spec
+        deadlines = [
+            max(stream.pulse.mono, entry.counts_from)
+            + liveness.silence_allowed(state, stream.pulse.interval_s, spec, self.config)
+            for stream in entry.streams
+        ]
+        return max(deadlines, default=None)
+
     def _allow(self, entry: Entry, now: Now, extra_s: float) -> None:
+        if entry.liveness.code in liveness.ON_BEATS:
+            self.deadlines.set(entry, self._beat_deadline(entry))
+            return
         allowed_s = liveness.time_allowed(entry.liveness.code, entry.spec, self.config)
         self.deadlines.set(entry, None if allowed_s is None else now.mono + allowed_s + extra_s)
 

@@ -32,6 +32,10 @@ NAMED_LOADS: Final = 16
 TTL_MIN_S: Final = 1.0
 TTL_MAX_S: Final = 86_400.0
 RETENTION_MAX_S: Final = 30 * 86_400.0
+SILENCE_MIN_S: Final = 1.0
+SILENCE_MAX_S: Final = 86_400.0
+STUCK_MAX_S: Final = 86_400.0
+TASK_AGE_MAX_S: Final = 10 * 366 * 86_400.0
 
 SECRET_MIN: Final = 32
 SECRET_MAX: Final = 256

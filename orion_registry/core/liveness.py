@@ -17,6 +17,8 @@ class Event(Enum):
     """A hello or attach was accepted for it."""
     BEAT = auto()
     """A unary beat came."""
+    HEARD = auto()
+    """A stream that carries it beat again, after its beats were missed."""
     DETACHED = auto()
     """Its agent took it off the stream, or said goodbye for good."""
     ENDED = auto()
@@ -44,6 +46,7 @@ RESTORED: Mapping[LivenessMode, State] = {
 ALWAYS: Mapping[Event, State] = {
     Event.SESSION: State.STREAM_OPEN,
     Event.BEAT: State.BEATING,
+    Event.HEARD: State.STREAM_OPEN,
     Event.DETACHED: State.AWAITING_BEAT,
     Event.ENDED: State.DISCONNECTED,
     Event.MOVING: State.RECONNECT_GRACE,
@@ -55,11 +58,19 @@ OVERDUE: Mapping[State, State] = {
     State.RESTORED: State.NOT_SEEN,
     State.RECONNECT_GRACE: State.NOT_SEEN,
     State.BEATING: State.SILENT,
+    State.STREAM_OPEN: State.LATE,
+    State.LATE: State.SILENT,
 }
 """State after DEADLINE. The dead have deadlines too: theirs end in removal, see `DEAD`."""
 
 DEAD = frozenset({State.DISCONNECTED, State.SILENT, State.NOT_SEEN})
 """States whose deadline is the retention."""
+
+ON_BEATS = frozenset({State.STREAM_OPEN, State.LATE})
+"""States whose deadline is counted from the last beat of a stream; see `silence_allowed`."""
+
+LATE_SHARE = 0.5
+"""Share of the silence until SILENT after which a service is LATE."""
 
 
 def next_state(state: State, event: Event, mode: LivenessMode) -> State:
@@ -71,8 +82,14 @@ def next_state(state: State, event: Event, mode: LivenessMode) -> State:
     return ALWAYS[event]
 
 
+def silence_allowed(state: State, interval_s: float, spec: ServiceSpec, config: RegistryConfig) -> float:
+    """Seconds from the last beat to the DEADLINE of a state in `ON_BEATS`."""
+    silence_s = max(interval_s * config.beats_missed, config.silence_floor_s, spec.silence_timeout_s or 0.0)
+    return silence_s if state is State.LATE else silence_s * LATE_SHARE
+
+
 def time_allowed(state: State, spec: ServiceSpec, config: RegistryConfig) -> float | None:
-    """Seconds that a service may stay in a state before its DEADLINE; None = for ever."""
+    """Seconds that a service may stay in a state not in `ON_BEATS` before its DEADLINE; None = for ever."""
     if state in DEAD:
         retention_s = config.retention_s if spec.retention_s is None else spec.retention_s
         return retention_s or None

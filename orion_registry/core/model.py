@@ -110,7 +110,8 @@ class ServiceSpec:
     """What an agent owns of a service: everything that it may write. Valid once `validation.check_spec` returned it.
 
     metadata_json is canonical JSON (sorted keys, no spaces); metadata_scalars its top-level scalars, for selectors.
-    retention_s None means the registry's default, 0 never.
+    retention_s and stuck_after_s None mean the registry's default, 0 never; silence_timeout_s None means that the
+    interval decides.
     """
 
     namespace: str = "default"
@@ -134,6 +135,8 @@ class ServiceSpec:
     liveness: LivenessMode = LivenessMode.STREAM
     liveness_ttl_s: float = 30.0
     retention_s: float | None = None
+    silence_timeout_s: float | None = None
+    stuck_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

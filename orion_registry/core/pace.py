@@ -22,10 +22,11 @@ def assign_interval(streams: int, budget: float, current_s: float) -> float:
 class Pace:
     """The interval assigned now, kept up with the number of open streams."""
 
-    __slots__ = ("_beats_missed", "_budget", "interval_s", "streams")
+    __slots__ = ("_beats_missed", "_budget", "_silence_floor_s", "interval_s", "streams")
 
-    def __init__(self, budget: float, beats_missed: int) -> None:
+    def __init__(self, budget: float, beats_missed: int, silence_floor_s: float) -> None:
         self._budget = budget
+        self._silence_floor_s = silence_floor_s
         self._beats_missed = beats_missed
         self.streams = 0
         self.interval_s = INTERVALS_S[0]
@@ -33,7 +34,7 @@ class Pace:
     @property
     def timeout_s(self) -> float:
         """Silence that agents are told will be taken for death."""
-        return self.interval_s * self._beats_missed
+        return max(self.interval_s * self._beats_missed, self._silence_floor_s)
 
     def opened(self) -> None:
         """One stream more."""

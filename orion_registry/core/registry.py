@@ -38,6 +38,7 @@ from orion_registry.core.model import (
 from orion_registry.core.paging import Page, page_of
 from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
 from orion_registry.core.selector import Selector, check_selector
+from orion_registry.core.self_health import SelfHealth
 from orion_registry.core.sessions import HeartbeatSession, mode_of
 from orion_registry.core.validation import check_load
 from orion_registry.core.watching import WatchBuffer
@@ -81,7 +82,7 @@ class Registry:
 
         Their time runs from `now`: call it when whatever could delay serving is done, `restore_epochs` first of all.
         """
-        self._bring_back(stored.records, now)
+        self._bring_back(stored.records, self._fleet.patience.read(now))
 
     def _bring_back(self, records: Collection[Record], now: Now) -> None:
         extra_s = restore_extra_s(len(records), self.config)
@@ -171,7 +172,7 @@ class Registry:
         Raises:
             RegistryError: the command is refused.
         """
-        return planning.plan(self._fleet, self._secrets, command, actor, now)
+        return planning.plan(self._fleet, self._secrets, command, actor, self._fleet.patience.read(now))
 
     def begin(self, plan: Plan) -> None:
         """A plan is on its way to the store: until `apply` or `abandon` nobody may act for a service that it ends.
@@ -198,6 +199,7 @@ class Registry:
 
     def apply(self, plan: Plan, now: Now) -> Result:
         """Makes a stored plan true."""
+        now = self._fleet.patience.read(now)
         self._depart(plan, False)
         match plan:
             case Settled():
@@ -255,7 +257,7 @@ class Registry:
     def close_stream(self, session: HeartbeatSession, now: Now) -> None:
         """The stream is over."""
         self._fleet.pace.closed()
-        session.close(now)
+        session.close(self._fleet.patience.read(now))
 
     def report_status(self, ref: SessionRef, status: ServiceStatus, now: Now) -> Entry:
         """Takes what a service says of itself. It never hides missing liveness.
@@ -263,6 +265,7 @@ class Registry:
         Raises:
             RegistryError: see `authority.authorize`.
         """
+        now = self._fleet.patience.read(now)
         entry = authorize(self._fleet, ref, now)
         self._fleet.reported(entry, status, now)
         return entry
@@ -275,6 +278,7 @@ class Registry:
             FailedPrecondition: WRONG_MODE, the service has another liveness mode.
             RegistryError: see `authority.authorize`.
         """
+        now = self._fleet.patience.read(now)
         if load is not None:
             check_load("load", load)
         entry = check_ref(self._fleet, ref)
@@ -290,12 +294,16 @@ class Registry:
 
     # Time.
 
-    def next_deadline(self) -> float | None:
-        """Monotonic seconds at which `advance` may have something to do; None = never."""
-        return self._fleet.deadlines.next()
+    def self_health(self) -> SelfHealth:
+        """How well the daemon itself keeps time, as of the instant seen last."""
+        return self._fleet.patience.health()
 
     def advance(self, now: Now) -> list[Remove]:
-        """Lets time pass: deadlines become edges; returns the removals that are due, for the durable lane."""
+        """Lets time pass: deadlines become edges; returns the removals that are due, for the durable lane.
+
+        To be called every `TICK_S`: what comes later is taken for a stall of the daemon, and counts against nobody.
+        """
+        now = self._fleet.patience.tick(now)
         due = []
         for entry in list(self._fleet.deadlines.due(now.mono)):
             if entry.liveness.code in DEAD:
@@ -303,5 +311,5 @@ class Registry:
                 at = entry.snapshot.revision
                 due.append(Remove(service_id=entry.service_id, reason=RemovalReason.EXPIRED, at_revision=at))
             else:
-                self._fleet.happened(entry, Event.DEADLINE, now)
+                self._fleet.overdue(entry, now)
         return due

@@ -43,6 +43,9 @@ from orion_registry.errors import (
 ACK_EVERY = 10
 """Beats between two acks that say nothing new."""
 
+CROSSED = 0.5
+"""Share of a new interval in which a beat may still have been sent before the agent heard of it."""
+
 EPOCHS_KEPT = 2_048
 """Epochs left for registrations when hellos have used up the rest: more than can be in flight."""
 
@@ -54,6 +57,7 @@ class HeartbeatSession:
         actor: who opened it.
         agent_id: who says hello; empty before.
         services: the services it carries.
+        pulse: when it was last heard of; all its services share it.
         outbox: frames to send, oldest first. Bounded: the shell reads no further frame while it cannot send.
         ended: the registry wants the stream to end once the outbox is sent, with `end`, or OK if that is None.
         departure: what its end will mean for its services.
@@ -64,7 +68,7 @@ class HeartbeatSession:
         "_beats",
         "_fleet",
         "_nonce",
-        "_pulse",
+        "_told_at",
         "_told_s",
         "_unused",
         "_wake",
@@ -76,17 +80,19 @@ class HeartbeatSession:
         "goodbye",
         "outbox",
         "pending_commands",
+        "pulse",
         "services",
     )
 
     def __init__(self, fleet: Fleet, actor: Actor, wake: Callable[[], None]) -> None:
         self._fleet = fleet
         self._wake = wake
-        self._pulse = Pulse(0.0, 0.0)
         self._unused: dict[Entry, int] = {}
         self._beats = 0
         self._told_s = 0.0
+        self._told_at = 0.0
         self._nonce = 0
+        self.pulse = Pulse(0.0, 0.0)
         self.actor = actor
         self.agent_id = ""
         self.services: dict[str, Entry] = {}
@@ -137,18 +143,19 @@ class HeartbeatSession:
         if self.ended or self.goodbye is not None:
             return
         try:
-            self._dispatch(frame, now)
+            if type(frame) is Beat:  # by far the most frequent
+                self._beat(frame, now)
+            else:
+                self._dispatch(frame, self._fleet.patience.read(now))
         except RegistryError as error:
             self.finish(error)
 
     def _dispatch(self, frame: AgentFrame, now: Now) -> None:
-        if not self.agent_id and not isinstance(frame, Hello):
-            raise FailedPrecondition(Reason.WRONG_MODE, "the first frame must be hello")
+        if isinstance(frame, Hello):
+            self._hello(frame, now)
+            return
+        self._require_hello()
         match frame:
-            case Beat():
-                self._beat(frame, now)
-            case Hello():
-                self._hello(frame, now)
             case Attach():
                 self._attach(frame.sessions, now)
             case Detach():
@@ -158,22 +165,65 @@ class HeartbeatSession:
             case Goodbye():
                 self._goodbye(frame, now)
 
+    def _require_hello(self) -> None:
+        if not self.agent_id:
+            raise FailedPrecondition(Reason.WRONG_MODE, "the first frame must be hello")
+
     def _beat(self, frame: Beat, now: Now) -> None:
-        """Takes a beat: a sign of life for all services, news of some, and now and then an ack."""
+        """Takes a beat: a sign of life for all services, news of some, and now and then an ack.
+
+        The hot path: what is not there costs one look.
+        """
+        self._require_hello()
         check_number("beat.seq", frame.seq, 0, 2**63 - 1)
-        _check_beats(frame.services)
-        self._pulse.mono, self._pulse.wall = now.mono, now.wall
+        services, fleet, pulse = frame.services, self._fleet, self.pulse
+        if services:
+            _check_beats(services)
+        pulse.mono, pulse.wall = fleet.patience.judged(now.mono), now.wall
+        if services or pulse.missed or self._unused:
+            self._take(services, Now(mono=pulse.mono, wall=now.wall))
+        if pulse.interval_s != self._told_s:
+            self._settle_pace()
+        if self._beats % ACK_EVERY == 0 or self._told_s != fleet.pace.interval_s:
+            self.outbox.append(Ack(seq=frame.seq, interval_s=self._tell_pace(), timeout_s=fleet.pace.timeout_s))
+        self._beats += 1
+
+    def _take(self, services: tuple[ServiceBeat, ...], now: Now) -> None:
+        """What a beat means beyond a sign of life."""
         if self._unused:
             self._use_epochs(now)
-        for news in frame.services:
+        if self.pulse.missed:
+            self._heard_again(now)
+        for news in services:
             entry = self.services.get(news.service_id)
             if entry is not None:  # else it was lost on the way, and the agent has been told
                 self._news(entry, news, now)
-        pace = self._fleet.pace
-        if self._beats % ACK_EVERY == 0 or self._told_s != pace.interval_s:
-            self._told_s = pace.interval_s
-            self.outbox.append(Ack(seq=frame.seq, interval_s=pace.interval_s, timeout_s=pace.timeout_s))
-        self._beats += 1
+
+    def _heard_again(self, now: Now) -> None:
+        """Services that were found late, or silent, are open again."""
+        missed, self.pulse.missed = self.pulse.missed, {}
+        for entry in missed:
+            if self in entry.streams:
+                self._fleet.happened(entry, Event.HEARD, now)
+
+    def _tell_pace(self) -> float:
+        """Interval to tell the agent. Until it obeys a shorter one, the one it was told before is expected of it."""
+        interval_s = self._fleet.pace.interval_s
+        if interval_s != self._told_s:
+            self._told_s, self._told_at = interval_s, self.pulse.mono
+            self.pulse.interval_s = max(interval_s, self.pulse.interval_s)
+        return interval_s
+
+    def _settle_pace(self) -> None:
+        """A beat at the new pace ends the old one's allowance.
+
+        The one that comes right behind the answer was sent before the agent could know of it: beats that a stall or a
+        lost segment held back arrive in a bunch.
+        """
+        if self.pulse.mono - self._told_at > self._told_s * CROSSED:
+            self.pulse.interval_s = self._told_s
+            for entry in self.services.values():
+                self._fleet.rejudge(entry)
 
     def _news(self, entry: Entry, news: ServiceBeat, now: Now) -> None:
         if news.load is not None:
@@ -198,13 +248,14 @@ class HeartbeatSession:
         check_labels("hello.features", frame.features)
         _check_sessions(frame.sessions)
         self.agent_id = frame.agent_id
-        self._told_s = self._fleet.pace.interval_s
-        self.outbox.append(Welcome(interval_s=self._told_s, timeout_s=self._fleet.pace.timeout_s))
+        self.outbox.append(Welcome(interval_s=self._tell_pace(), timeout_s=self._fleet.pace.timeout_s))
         self._attach(frame.sessions, now)
 
     def _attach(self, requests: tuple[SessionRequest, ...], now: Now) -> None:
         _check_sessions(requests)
-        self._pulse.mono, self._pulse.wall = now.mono, now.wall
+        self.pulse.mono, self.pulse.wall = now.mono, now.wall
+        if self.pulse.missed:
+            self._heard_again(now)
         self.outbox.append(Sessions(results=tuple(self._attach_one(request, now) for request in requests)))
 
     def _attach_one(self, request: SessionRequest, now: Now) -> SessionResult:
@@ -217,7 +268,7 @@ class HeartbeatSession:
             return SessionResult(service_id=service_id, error=error)
         entry.epoch = self._fleet.epochs.take()
         entry.streams[self] = entry.epoch
-        entry.pulse = self._pulse
+        entry.pulse = self.pulse
         self.services[service_id] = entry
         self._unused[entry] = entry.epoch
         if request.load is not None:
@@ -273,9 +324,10 @@ class HeartbeatSession:
         del entry.streams[self]
         self._unused.pop(entry, None)
         if entry.streams:
-            entry.pulse = next(reversed(entry.streams))._pulse
+            entry.pulse = next(reversed(entry.streams)).pulse
+            self._fleet.rejudge(entry)
             return
-        entry.pulse = Pulse(self._pulse.mono, self._pulse.wall)
+        entry.pulse = Pulse(self.pulse.mono, self.pulse.wall)
         if not self._fleet.judging:
             return
         extra_s = self._fleet.config.go_away_s if event is Event.MOVING else 0.0

@@ -23,6 +23,8 @@ MUTABLE: Mapping[str, tuple[str, ...]] = {
     "checks": ("check_count",),
     "liveness_ttl": ("liveness_ttl_s",),
     "retention": ("retention_s",),
+    "silence_timeout": ("silence_timeout_s",),
+    "stuck_after": ("stuck_after_s",),
 }
 """Fields of ServiceInfo that an update may name, and the fields of the spec behind each."""
 

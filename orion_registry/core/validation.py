@@ -89,6 +89,10 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
     check_number("service.liveness_ttl", spec.liveness_ttl_s, limits.TTL_MIN_S, limits.TTL_MAX_S)
     if spec.retention_s is not None:
         check_number("service.retention", spec.retention_s, 0, limits.RETENTION_MAX_S)
+    if spec.silence_timeout_s is not None:
+        check_number("service.silence_timeout", spec.silence_timeout_s, limits.SILENCE_MIN_S, limits.SILENCE_MAX_S)
+    if spec.stuck_after_s is not None:
+        check_number("service.stuck_after", spec.stuck_after_s, 0, limits.STUCK_MAX_S)
     _check_supported(spec)
     capabilities = check_labels("service.capabilities", spec.capabilities)
     tags = check_labels("service.tags", spec.tags)

@@ -85,6 +85,7 @@ class Coordinator:
         self._ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
         self._reserving: asyncio.Task[None] | None = None
+        self._stalls = 0
 
     # Life.
 
@@ -127,12 +128,20 @@ class Coordinator:
     def tick(self) -> None:
         """Lets time pass."""
         self._reaper.add(self.registry.advance(self._clock.now()))
+        self._tell_stalls()
         self._hub.tick()
         self._journal.flush()
         self.timelines.flush()
         self.alarms.keep(STORE_DOWN, self._store.alarm or self._writer.trouble)
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
+
+    def _tell_stalls(self) -> None:
+        """Logs each stall of this process once: what it judged in that time it judged late."""
+        health = self.registry.self_health()
+        if health.stalls != self._stalls:
+            self._stalls = health.stalls
+            log.warning("stalled", extra={"lag_s": round(health.lag_s, 3), "credited_s": round(health.last_stall_s, 3)})
 
     def require_serving(self) -> None:
         """Raises `Unavailable` (NOT_SERVING) before `start` and after `stop`."""

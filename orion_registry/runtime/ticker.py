@@ -4,8 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-TICK_S = 0.1
-"""Time between two ticks: the grain of every deadline."""
+from orion_registry.core.patience import TICK_S
 
 log = logging.getLogger("orion_registry")
 

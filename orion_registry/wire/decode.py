@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from functools import lru_cache
+from typing import Literal
 
 from orion_registry.core import limits
 from orion_registry.core.commands import Register, Unregister, Update
@@ -49,8 +50,14 @@ def decode_spec(info: service_pb2.ServiceInfo) -> ServiceSpec:
         liveness_ttl_s=decode_span("service.liveness_ttl", info.liveness_ttl)
         if info.HasField("liveness_ttl")
         else 30.0,
-        retention_s=decode_span("service.retention", info.retention) if info.HasField("retention") else None,
+        retention_s=_span("retention", info),
+        silence_timeout_s=_span("silence_timeout", info),
+        stuck_after_s=_span("stuck_after", info),
     )
+
+
+def _span(name: Literal["retention", "silence_timeout", "stuck_after"], info: service_pb2.ServiceInfo) -> float | None:
+    return decode_span(f"service.{name}", getattr(info, name)) if info.HasField(name) else None
 
 
 def decode_selector(selector: service_pb2.Selector) -> Selector:

@@ -2,6 +2,8 @@
 
 import json
 
+from google.protobuf.duration_pb2 import Duration
+
 from orion_registry.core.frames import (
     AgentFrame,
     Attach,
@@ -51,13 +53,19 @@ def encode_spec(spec: ServiceSpec) -> service_pb2.ServiceInfo:
         max_concurrency=spec.max_concurrency,
         health_check_url=spec.health_check_url,
         liveness=service_pb2.LivenessMode.ValueType(spec.liveness),
-        retention=None if spec.retention_s is None else span_of(spec.retention_s),
+        retention=_span(spec.retention_s),
+        silence_timeout=_span(spec.silence_timeout_s),
+        stuck_after=_span(spec.stuck_after_s),
     )
     if spec.metadata_json != "{}":
         fill_struct(info.metadata, json.loads(spec.metadata_json))
     if spec.liveness is LivenessMode.TTL or spec.liveness_ttl_s != DEFAULT_TTL_S:
         info.liveness_ttl.CopyFrom(span_of(spec.liveness_ttl_s))
     return info
+
+
+def _span(seconds: float | None) -> Duration | None:
+    return None if seconds is None else span_of(seconds)
 
 
 def encode_selector(selector: Selector) -> service_pb2.Selector:

@@ -25,6 +25,8 @@ class Service:
         metadata: opaque to the registry; JSON values.
         max_concurrency: calls it takes at once; 0 = no limit.
         retention_s: how long it stays listed once UNHEALTHY; None = the registry's default, 0 = for ever.
+        silence_timeout_s: silence until it is UNHEALTHY; None = as its interval has it.
+        stuck_after_s: time without progress until it is STUCK; None = the registry's default, 0 = never.
         load: what it reported last; None = nothing, and in watches.
         last_heartbeat: when it was last heard of, seconds since 1970 (a label); None = never, and in watches.
         registration_time: when it was first registered, seconds since 1970 (a label).
@@ -51,6 +53,8 @@ class Service:
     liveness: LivenessMode = LivenessMode.STREAM
     liveness_ttl_s: float = 30.0
     retention_s: float | None = None
+    silence_timeout_s: float | None = None
+    stuck_after_s: float | None = None
     status: ServiceStatus = ServiceStatus.UNSPECIFIED
     reasons: tuple[StatusReason, ...] = ()
     ready: bool = False
@@ -90,6 +94,8 @@ def decode_service(info: service_pb2.ServiceInfo) -> Service:
         liveness=known(LivenessMode, info.liveness, LivenessMode.STREAM),
         liveness_ttl_s=decode_known_span(info.liveness_ttl) if has("liveness_ttl") else 30.0,
         retention_s=decode_known_span(info.retention) if has("retention") else None,
+        silence_timeout_s=decode_known_span(info.silence_timeout) if has("silence_timeout") else None,
+        stuck_after_s=decode_known_span(info.stuck_after) if has("stuck_after") else None,
         status=known(ServiceStatus, info.status, ServiceStatus.UNKNOWN),
         reasons=tuple(_reasons(info)),
         ready=info.ready,

@@ -26,7 +26,7 @@ def test_assign(streams: int, current_s: float, interval_s: float) -> None:
 
 
 def test_pace_follows_the_streams_up_and_down() -> None:
-    pace = Pace(budget=10, beats_missed=3)
+    pace = Pace(budget=10, beats_missed=3, silence_floor_s=0.0)
     assert (pace.interval_s, pace.timeout_s) == (1.0, 3.0)
     seen = []
     for change in [pace.opened] * 11 + [pace.closed] * 3:
@@ -37,7 +37,7 @@ def test_pace_follows_the_streams_up_and_down() -> None:
 
 
 def test_pace_never_swings_on_one_agent_more_or_less() -> None:
-    pace, changes = Pace(budget=10, beats_missed=3), 0
+    pace, changes = Pace(budget=10, beats_missed=3, silence_floor_s=0.0), 0
     for _ in range(11):
         pace.opened()
     for _ in range(50):

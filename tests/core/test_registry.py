@@ -140,7 +140,7 @@ def test_an_update_of_the_retention_counts_for_the_dead() -> None:
     entry = world.add(retention_s=0.0)
     world.close(world.live(entry))
     world.pass_time(1_000)
-    assert world.registry.next_deadline() is None or world.pass_time(1_000) == []
+    assert world.registry._fleet.deadlines.next() is None or world.pass_time(1_000) == []
     world.update(ref_of(entry), ("retention",), retention_s=5.0)
     assert [removal.service_id for removal in world.pass_time(5)] == [entry.service_id]
 
@@ -212,7 +212,7 @@ def test_a_bad_beat_changes_nothing() -> None:
 def test_who_is_never_seen_is_unhealthy_after_ten_seconds_and_gone_after_the_retention() -> None:
     world = World()
     entry = world.add()
-    assert world.registry.next_deadline() == world.now.mono + 10
+    assert world.registry._fleet.deadlines.next() == world.now.mono + 10
     world.pass_time(9.9)
     assert state_of(entry) == ("STARTING", "AWAITING_BEAT")
     world.pass_time(0.1)
@@ -234,8 +234,7 @@ def test_a_removal_that_was_not_stored_is_asked_for_again() -> None:
     first = world.pass_time(60)
     assert world.pass_time(REMOVAL_RETRY_S - 0.1) == []
     assert world.pass_time(0.1) == first
-    world.live(entry)
-    assert world.pass_time(1_000) == []
+    assert world.beats(world.live(entry), 100) == []
 
 
 @pytest.mark.parametrize("own", [0.0, 5.0, None])
@@ -260,7 +259,7 @@ def test_no_jump_of_the_wall_clock_changes_anything() -> None:
 def test_without_deadlines_there_is_no_next_one() -> None:
     world = World()
     world.add(liveness=STATIC)
-    assert world.registry.next_deadline() is None
+    assert world.registry._fleet.deadlines.next() is None
 
 
 # A restart.

@@ -211,7 +211,7 @@ def test_a_beat_without_news_makes_no_edge() -> None:
     session = world.live(world.add())
     before = len(world.edges)
     for seq in range(100):
-        world.clock.advance(1)
+        world.pass_time(1)
         world.beat(session, seq=seq)
     assert len(world.edges) == before
     assert len(world.registry._fleet.deadlines) <= 1
@@ -272,7 +272,7 @@ def test_attach_and_detach() -> None:
     assert list(session.services) == [second.service_id]
     assert state_of(first) == ("STARTING", "AWAITING_BEAT")
     assert not first.streams
-    world.pass_time(10)
+    world.beats(session, 10)
     assert state_of(first) == ("UNHEALTHY", "NOT_SEEN")
     assert state_of(second) == ("HEALTHY", "STREAM_OPEN")
 

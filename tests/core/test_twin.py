@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from orion_registry.core.commands import Register, Unregister, Update
 from orion_registry.core.frames import Attach, Beat, Detach, Goodbye, GoodbyeReason, Hello, ServiceBeat, SessionRequest
 from orion_registry.core.model import LivenessMode, ServiceSpec, ServiceStatus, SessionRef
+from orion_registry.core.patience import TICK_S
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.errors import RegistryError
@@ -67,7 +68,7 @@ class RegistryAndTwin(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(views=4)  # fewer than selectors: views come and go
-        self.twin = Twin()
+        self.twin = Twin(self.world.now.mono)
         self.ids: dict[tuple[str, str], str] = {}
         self.streams: list[tuple[HeartbeatSession, TwinStream]] = []
         self.highest: dict[str, int] = {}
@@ -146,7 +147,7 @@ class RegistryAndTwin(RuleBasedStateMachine):
 
     @rule(agent=agents, secret=secrets, backs=st.lists(st.tuples(names, pick), max_size=2), status=reports)
     def hello(self, agent: str, secret: str, backs: list[tuple[str, int]], status: str) -> None:
-        session, stream = self.world.registry.open_stream(LOCAL, lambda: None), TwinStream(agent)
+        session, stream = self.world.registry.open_stream(LOCAL, lambda: None), TwinStream(agent, self.twin.now)
         self.twin.streams.append(stream)
         self.streams.append((session, stream))
         refs = [self.some_ref(agent, name, secret, back) for name, back in backs]
@@ -160,6 +161,8 @@ class RegistryAndTwin(RuleBasedStateMachine):
         session, stream = self.some_stream(index)
         ref = self.some_ref(agent, name, secret, back)
         heard = not (stream.ended or stream.goodbye)
+        if heard:
+            self.twin.hear(stream)
         request = SessionRequest(ref=ref, self_status=ServiceStatus[status])
         session.receive(Attach(sessions=(request,)), self.world.now)
         if heard:
@@ -213,12 +216,14 @@ class RegistryAndTwin(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 3.0, 4.9, 6.5, 10.0, 30.0, 60.0]), stored=st.booleans())
     def pass_time(self, seconds: float, stored: bool) -> None:
-        removals = self.world.pass_time(seconds)
-        assert {removal.service_id for removal in removals} == self.twin.pass_time(seconds)
-        if stored:  # else the store was down: asked for again later
-            for removal in removals:
-                self.world.run(removal)
-                self.twin.remove(removal.service_id)
+        for _ in range(round(seconds / TICK_S)):
+            removals = self.world.pass_time(TICK_S)
+            assert {removal.service_id for removal in removals} == self.twin.pass_time(self.world.now.mono)
+            if stored:  # else the store was down: asked for again later
+                for removal in removals:
+                    self.world.run(removal)
+                    self.twin.remove(removal.service_id)
+            self.same_services()
 
     # What must be the same.
 
@@ -235,7 +240,8 @@ class RegistryAndTwin(RuleBasedStateMachine):
             assert look.record.generation == service.generation
             assert self.world.stored[service.service_id] is look.record
             assert len(entry.streams) == len(self.twin.carriers(service.service_id))
-            assert entry.deadline is None or service.deadline is not None
+            counted = service.state in {"STREAM_OPEN", "LATE"}
+            assert entry.deadline is None or counted or service.deadline is not None
             assert service.epoch >= self.highest.get(service.service_id, 0), "epochs only rise"
             self.highest[service.service_id] = service.epoch
 

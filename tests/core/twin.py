@@ -7,6 +7,7 @@ from orion_registry.core.selector import Selector
 WORST_FIRST = ["UNHEALTHY", "STOPPING", "UNKNOWN", "STARTING", "HEALTHY"]
 STATUS_OF = {
     "STREAM_OPEN": "HEALTHY",
+    "LATE": "HEALTHY",
     "BEATING": "HEALTHY",
     "STATIC": "HEALTHY",
     "AWAITING_BEAT": "STARTING",
@@ -16,6 +17,7 @@ STATUS_OF = {
     "NOT_SEEN": "UNHEALTHY",
 }
 NOT_SEEN_S, GRACE_S, RETENTION_S, RETRY_S = 10.0, 6.5, 60.0, 5.0
+LATE_S, SILENT_S = 1.5, 3.0
 
 
 @dataclass(eq=False)
@@ -51,6 +53,7 @@ class TwinService:
 @dataclass(eq=False)
 class TwinStream:
     agent: str
+    heard: float
     carries: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
     ended: bool = False
@@ -59,8 +62,8 @@ class TwinStream:
 
 
 class Twin:
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, now: float) -> None:
+        self.now = now
         self.next_epoch = 1
         self.services: list[TwinService] = []
         self.streams: list[TwinStream] = []
@@ -207,12 +210,20 @@ class Twin:
         self.to(service, "STREAM_OPEN")
         return "OK"
 
+    def hear(self, stream: TwinStream) -> None:
+        """A sign of life for all that it carries."""
+        stream.heard = self.now
+        for service in self.services:
+            if service.service_id in stream.carries and service.state != "STREAM_OPEN":
+                self.to(service, "STREAM_OPEN")
+
     def beat(self, stream: TwinStream, service_id: str, report: str) -> None:
         unused, stream.unused = stream.unused, {}
         for known, epoch in unused.items():
             service = self.find(known)
             assert service is not None
             self.use(service, epoch, stream)
+        self.hear(stream)
         service = self.find(service_id)
         if service_id in stream.carries and report != "UNSPECIFIED" and service is not None:
             self.say(service, report)
@@ -241,11 +252,18 @@ class Twin:
 
     # Time and answers.
 
-    def pass_time(self, seconds: float) -> set[str]:
-        """Returns who is to be removed."""
-        self.now += seconds
+    def pass_time(self, now: float) -> set[str]:
+        """One tick. Returns who is to be removed."""
+        self.now = now
         due = set()
         for service in self.services:
+            if service.state in {"STREAM_OPEN", "LATE"}:
+                heard = max(stream.heard for stream in self.carriers(service.service_id))
+                if service.state == "STREAM_OPEN" and heard + LATE_S <= now:
+                    self.to(service, "LATE")
+                elif service.state == "LATE" and heard + SILENT_S <= now:
+                    self.to(service, "SILENT")
+                continue
             if service.deadline is None or service.deadline > self.now:
                 continue
             if service.dead:

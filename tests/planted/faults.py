@@ -93,8 +93,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "late clean-up marks a service that another stream carries",
         f"{CORE}/sessions.py",
-        "            entry.pulse = next(reversed(entry.streams))._pulse\n            return\n",
-        "            entry.pulse = next(reversed(entry.streams))._pulse\n",
+        "            self._fleet.rejudge(entry)\n            return\n",
+        "            self._fleet.rejudge(entry)\n",
         f"{T}sessions.py::test_a_delayed_old_hello_fences_nobody_off",
     ),
     Fault(

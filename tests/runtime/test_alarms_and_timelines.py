@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from orion_registry.core.model import ServiceStatus
+from orion_registry.core.model import Now, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.coordinator import STORE_DOWN
@@ -12,7 +12,15 @@ from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.clock import VirtualClock
 from orion_registry.testing.stores import FULL, FailingStore, SlowStore
 from tests.building import LOCAL
-from tests.runtime.virtual import add, coordinator_on, in_virtual_time, live, passing, refused, register
+from tests.runtime.virtual import LoopClock, add, coordinator_on, in_virtual_time, live, passing, refused, register
+
+
+class StandingClock:
+    def __init__(self, now: Now) -> None:
+        self._now = now
+
+    def now(self) -> Now:
+        return self._now
 
 
 def test_an_alarm_holds_while_there_is_trouble_and_is_told_once_each_way(caplog: pytest.LogCaptureFixture) -> None:
@@ -74,3 +82,18 @@ async def test_timelines_outlive_the_daemon_and_go_with_the_service() -> None:
     assert len(after.registry) == 0
     assert after.timelines.of(entry.service_id) == ()
     await after.stop()
+
+
+@in_virtual_time
+async def test_a_stall_of_the_daemon_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    coordinator = await coordinator_on()
+    await passing(5.0)
+    assert "stalled" not in caplog.messages
+    now = LoopClock().now()
+    coordinator._clock = StandingClock(Now(mono=now.mono + 7.0, wall=now.wall))
+    coordinator.tick()
+    coordinator.tick()
+    (record,) = [record for record in caplog.records if record.message == "stalled"]
+    assert record.levelname == "WARNING"
+    assert [round(record.__dict__[name]) for name in ("lag_s", "credited_s")] == [7, 7]
+    await coordinator.stop()

@@ -8,12 +8,13 @@ import pytest
 from orion_registry.core.commands import Remove
 from orion_registry.core.history import Edge
 from orion_registry.core.model import RemovalReason, ServiceStatus
+from orion_registry.core.patience import TICK_S
 from orion_registry.errors import NotFound, Reason
 from orion_registry.runtime.clock import SystemClock
 from orion_registry.runtime.entropy import SystemEntropy
 from orion_registry.runtime.journal import LINES, Journal
 from orion_registry.runtime.reaper import AT_ONCE, Reaper
-from orion_registry.runtime.ticker import TICK_S, Ticker
+from orion_registry.runtime.ticker import Ticker
 from tests.building import make_record, make_snapshot, make_spec
 from tests.runtime.virtual import in_virtual_time, passing, settle
 

@@ -57,6 +57,8 @@ SPECS = [
     (ServiceInfo(liveness_ttl=Duration(seconds=2**62)), "service.liveness_ttl"),
     (ServiceInfo(liveness_ttl=Duration(seconds=1, nanos=2**31 - 1)), "service.liveness_ttl"),
     (ServiceInfo(retention=Duration(seconds=-1, nanos=5)), "service.retention"),
+    (ServiceInfo(silence_timeout=Duration(seconds=2**62)), "service.silence_timeout"),
+    (ServiceInfo(stuck_after=Duration(seconds=2**62)), "service.stuck_after"),
     (ServiceInfo.FromString(enum(21, 77)), "service.liveness"),
 ]
 
@@ -138,7 +140,7 @@ def test_bad_request(decode: Any, request_: Any, field: str) -> None:
 def test_update_mask_is_bounded() -> None:
     """A mask has no more paths than there are fields."""
     request = pb.UpdateServiceRequest(ref=SessionRef(service_id="a"))
-    request.update_mask.paths.extend(["tags"] * 29)
+    request.update_mask.paths.extend(["tags"] * 31)
     with pytest.raises(InvalidArgument, match="update_mask"):
         decode_update(request)
 

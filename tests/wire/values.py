@@ -67,6 +67,8 @@ def specs(draw: st.DrawFn) -> ServiceSpec:
         liveness=draw(st.sampled_from(LivenessMode)),
         liveness_ttl_s=draw(spans),
         retention_s=draw(st.none() | spans),
+        silence_timeout_s=draw(st.none() | spans),
+        stuck_after_s=draw(st.none() | spans),
     )
 
 

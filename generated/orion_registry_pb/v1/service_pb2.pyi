@@ -487,6 +487,8 @@ class ServiceInfo(_message.Message):
     READY_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    SILENCE_TIMEOUT_FIELD_NUMBER: _builtins.int
+    STUCK_AFTER_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Identifies the service. Optional on input: when empty it is derived from (namespace, agent_id, service_name) and
     therefore the same after every restart. [A-Za-z0-9][A-Za-z0-9._:-]{0,127}
@@ -565,6 +567,19 @@ class ServiceInfo(_message.Message):
     def retention(self) -> _duration_pb2.Duration:
         """How long it stays listed once UNHEALTHY, 0 to 30 days; 0 = until it is unregistered. Default: the registry's."""
 
+    @_builtins.property
+    def silence_timeout(self) -> _duration_pb2.Duration:
+        """LIVENESS_MODE_STREAM only: silence until it is UNHEALTHY(SILENT), 1 s to 24 h; LATE after half of it. For agents that
+        block for long. It only lengthens: never below three assigned intervals. Default: three assigned intervals, at least
+        the registry's silence_floor. Connections are watched apart: a cut or frozen one still ends within seconds.
+        """
+
+    @_builtins.property
+    def stuck_after(self) -> _duration_pb2.Duration:
+        """Time that a busy service may take without progress until it is STUCK, 0 to 24 h; 0 = never. Default: the registry's.
+        Counted from the beat that told of its last progress, or, of a task not seen before, from the task's beginning.
+        """
+
     def __init__(
         self,
         *,
@@ -596,10 +611,12 @@ class ServiceInfo(_message.Message):
         ready: _builtins.bool = ...,
         generation: _builtins.int = ...,
         retention: _duration_pb2.Duration | None = ...,
+        silence_timeout: _duration_pb2.Duration | None = ...,
+        stuck_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "last_heartbeat", b"last_heartbeat", "liveness_ttl", b"liveness_ttl", "load", b"load", "metadata", b"metadata", "registration_time", b"registration_time", "retention", b"retention", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "last_heartbeat", b"last_heartbeat", "liveness_ttl", b"liveness_ttl", "load", b"load", "metadata", b"metadata", "registration_time", b"registration_time", "retention", b"retention", "silence_timeout", b"silence_timeout", "stuck_after", b"stuck_after", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "agent_id", b"agent_id", "capabilities", b"capabilities", "checks", b"checks", "epoch", b"epoch", "generation", b"generation", "health_check_url", b"health_check_url", "host", b"host", "last_heartbeat", b"last_heartbeat", "liveness", b"liveness", "liveness_ttl", b"liveness_ttl", "load", b"load", "max_concurrency", b"max_concurrency", "metadata", b"metadata", "namespace", b"namespace", "port", b"port", "protocol", b"protocol", "ready", b"ready", "registration_time", b"registration_time", "retention", b"retention", "service_id", b"service_id", "service_name", b"service_name", "service_type", b"service_type", "status", b"status", "status_reasons", b"status_reasons", "tags", b"tags", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "agent_id", b"agent_id", "capabilities", b"capabilities", "checks", b"checks", "epoch", b"epoch", "generation", b"generation", "health_check_url", b"health_check_url", "host", b"host", "last_heartbeat", b"last_heartbeat", "liveness", b"liveness", "liveness_ttl", b"liveness_ttl", "load", b"load", "max_concurrency", b"max_concurrency", "metadata", b"metadata", "namespace", b"namespace", "port", b"port", "protocol", b"protocol", "ready", b"ready", "registration_time", b"registration_time", "retention", b"retention", "service_id", b"service_id", "service_name", b"service_name", "service_type", b"service_type", "silence_timeout", b"silence_timeout", "status", b"status", "status_reasons", b"status_reasons", "stuck_after", b"stuck_after", "tags", b"tags", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
