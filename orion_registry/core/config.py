@@ -16,8 +16,9 @@ class RegistryConfig:
             UNHEALTHY(NOT_SEEN). Promise 7 needs at least 10.
         admission_rate: resumes a second that the registry can take when all agents come back at once. A restored
             service may take as long as all of them need, and 5 s more, before it is NOT_SEEN.
-        reconnect_grace_s: how long a service whose stream ended with an announced return stays UNKNOWN. Agents come
-            back within 2 s (their back-off cap) plus a handshake; references/reliability-security.md 1.3.
+        reconnect_grace_s: how long a service whose stream ended with an announced return, or right after a stall of
+            the daemon, stays UNKNOWN. Agents come back within 2 s (their back-off cap) plus a handshake;
+            references/reliability-security.md 1.3.
         go_away_s: how long agents are told to stay away when the registry shuts down.
         beat_budget: beats a second that all agents together may send; the interval widens to stay below. One beat
             costs about 100 us of CPU with grpc.aio, so 2,000 is a fifth of a core.
@@ -26,6 +27,13 @@ class RegistryConfig:
         silence_floor_s: no service is SILENT before so many seconds, however short the interval. Longer suits links
             that lose packets: at 1 % loss the longest silence measured was 1.3 s, at 10 % 3.6 s
             (references/reliability-security.md 1.3).
+        cut_silence_s: an end after this much silence may be a cut link's as well as a crash's. The transport knows it:
+            keepalive_time + ping_timeout, less 0.2 s for timers. Longer calls a cut proven death and holds nobody.
+        stuck_after_s: how long a busy service may take without progress until it is STUCK; 0 = never. Shorter spares
+            callers the ones that hang, and puts slow but honest work second.
+        flaps: falls within flap_window_s after which a service is not trusted at once when it comes back.
+        flap_window_s: the window of that.
+        probation_s: how long it is PROBATION then; 0 = never. Longer keeps callers off a crash loop for longer.
         epoch_block: epochs reserved in the store at a time. A crash skips the rest of a block.
         history: revisions kept for resuming watches.
         views: selectors whose answer is kept up to date; more cost memory and a little on every edge.
@@ -39,6 +47,11 @@ class RegistryConfig:
     beat_budget: float = 2_000.0
     beats_missed: int = 3
     silence_floor_s: float = 3.0
+    cut_silence_s: float = 2.5
+    stuck_after_s: float = 0.0
+    flaps: int = 3
+    flap_window_s: float = 60.0
+    probation_s: float = 10.0
     epoch_block: int = 1_048_576
     history: int = 16_384
     views: int = 256
@@ -60,6 +73,11 @@ _BOUNDS = (
     ("beat_budget", 1, 1_000_000),
     ("beats_missed", 2, 100),
     ("silence_floor_s", 1, 86_400),
+    ("cut_silence_s", 0, 86_400),
+    ("stuck_after_s", 0, 86_400),
+    ("flaps", 1, 1_000),
+    ("flap_window_s", 1, 86_400),
+    ("probation_s", 0, 86_400),
     ("epoch_block", 16_384, 2**40),
     ("history", 1, 10_000_000),
     ("views", 1, 100_000),

@@ -1,36 +1,55 @@
-"""Deadlines of services: one lazily re-armed heap entry each, never a push per beat."""
+"""Deadlines: one lazily re-armed heap entry each, never a push per beat."""
 
 import heapq
 from collections.abc import Iterator
-
-from orion_registry.core.entry import Entry
+from typing import Generic, Protocol, TypeVar
 
 VOID_KEPT = 64
 """Items of the heap that may mean nothing before tidying up is worth it."""
 
 
-class Deadlines:
+class Timed(Protocol):
+    """What may have a deadline.
+
+    Attributes:
+        deadline: when it is due; None = never. Belongs to `Deadlines`, as does armed: the deadline that the heap knows,
+            never later than `deadline`.
+    """
+
+    deadline: float | None
+    armed: float | None
+
+    @property
+    def ordinal(self) -> int:
+        """Orders those that are due together; no two of one heap have the same."""
+        ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Deadlines(Generic[T]):
     """A heap that may know a deadline too early, never too late.
 
-    Moving a deadline later, as every beat does, only writes `entry.deadline`; the heap finds out when the old one pops.
+    Moving a deadline later only writes `entry.deadline`; the heap finds out when the old one pops.
     """
 
     __slots__ = ("_heap", "_void")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._heap: list[tuple[float, int, T]] = []
         self._void = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def set(self, entry: Entry, deadline: float | None) -> None:
+    def set(self, entry: T, deadline: float | None) -> None:
         """Sets or clears an entry's deadline."""
         entry.deadline = deadline
         if deadline is not None and (entry.armed is None or deadline < entry.armed):
             self._arm(entry, deadline)
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: T) -> None:
         """The entry is gone."""
         entry.deadline = None
         if entry.armed is not None:
@@ -41,7 +60,7 @@ class Deadlines:
         """The earliest instant at which `due` may have something; None = never."""
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> Iterator[Entry]:
+    def due(self, now: float) -> Iterator[T]:
         """Takes out the entries whose deadline is not after `now`, and clears it."""
         while self._heap and self._heap[0][0] <= now:
             armed, _, entry = heapq.heappop(self._heap)
@@ -57,7 +76,7 @@ class Deadlines:
             entry.deadline = None
             yield entry
 
-    def _arm(self, entry: Entry, deadline: float) -> None:
+    def _arm(self, entry: T, deadline: float) -> None:
         void = entry.armed is not None
         entry.armed = deadline
         heapq.heappush(self._heap, (deadline, entry.ordinal, entry))

@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from orion_registry.core.model import Load, ServiceSpec, ServiceStatus, Snapshot, StatusReason
+from orion_registry.core.model import (
+    Load,
+    ServiceSpec,
+    ServiceStatus,
+    Snapshot,
+    StatusReason,
+    StatusReasonCode,
+)
 
 if TYPE_CHECKING:
+    from orion_registry.core.flaps import Flaps
     from orion_registry.core.sessions import HeartbeatSession
+    from orion_registry.core.tasks import Task
 
 
 Encoded = tuple[Snapshot, float | None, Load | None, bytes]
@@ -39,6 +48,8 @@ class Entry:
         snapshot: what is published; replaced at every edge.
         ordinal: place in the order of registration; pages and views are sorted by it.
         liveness: the liveness state and since when.
+        conditions: what else holds besides liveness and self-report, by reason.
+        flaps, task: its falls, and what it works on; None = none so far.
         self_report: what the agent says of itself and since when; UNSPECIFIED = nothing.
         load: last load reported.
         pulse: when it was last heard of; None = never in this life of the daemon.
@@ -54,11 +65,13 @@ class Entry:
 
     __slots__ = (
         "armed",
+        "conditions",
         "counts_from",
         "deadline",
         "departing",
         "encoded",
         "epoch",
+        "flaps",
         "liveness",
         "load",
         "ordinal",
@@ -67,6 +80,7 @@ class Entry:
         "self_report_wall",
         "snapshot",
         "streams",
+        "task",
         "used_epoch",
     )
 
@@ -76,6 +90,9 @@ class Entry:
         self.liveness = liveness
         self.self_report = ServiceStatus.UNSPECIFIED
         self.self_report_wall = 0.0
+        self.conditions: dict[StatusReasonCode, StatusReason] = {}
+        self.flaps: Flaps | None = None
+        self.task: Task | None = None
         self.load: Load | None = None
         self.pulse: Pulse | None = None
         self.epoch = 0

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 from orion_registry.core import liveness
 from orion_registry.core.catalog import Catalog
+from orion_registry.core.census import Headcount, agent_of
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.deadlines import Deadlines
 from orion_registry.core.entry import Entry
 from orion_registry.core.epochs import EpochCounter
+from orion_registry.core.flaps import Flaps
 from orion_registry.core.history import Edge, History
+from orion_registry.core.mass_hold import MassHold
 from orion_registry.core.model import (
     Now,
     Record,
@@ -21,6 +24,7 @@ from orion_registry.core.model import (
 from orion_registry.core.pace import Pace
 from orion_registry.core.patience import Patience
 from orion_registry.core.status import effective
+from orion_registry.core.tasks import Task
 from orion_registry.core.views import Views
 from orion_registry.errors import NotFound, Reason
 
@@ -28,6 +32,7 @@ Publish = Callable[[Edge], None]
 """Takes every edge, in the order of revisions, in the same call that made it. It must not call back."""
 
 
+_PROBATION = StatusReasonCode.PROBATION
 _SPANS = ("liveness_ttl_s", "retention_s", "silence_timeout_s")
 """Fields of a spec that deadlines are made of."""
 
@@ -45,7 +50,11 @@ class Fleet:
         self.catalog = Catalog()
         self.views = Views(self.catalog, config.views)
         self.history = History(config.history)
-        self.deadlines = Deadlines()
+        self.headcount = Headcount()
+        self.hold = MassHold()
+        self.deadlines: Deadlines[Entry] = Deadlines()
+        self.probations: Deadlines[Flaps] = Deadlines()
+        self.tasks: Deadlines[Task] = Deadlines()
         self.epochs = EpochCounter(config.epoch_block)
         self.pace = Pace(config.beat_budget, config.beats_missed, config.silence_floor_s)
         self.patience = Patience()
@@ -87,6 +96,10 @@ class Fleet:
         """Takes a service out."""
         self.revision += 1
         self.deadlines.forget(entry)
+        if entry.flaps is not None:
+            self.probations.forget(entry.flaps)
+        if entry.task is not None:
+            self.tasks.forget(entry.task)
         self.catalog.delete(entry)
         self._announce(entry, Edge(self.revision, entry.service_id, entry.snapshot, None, reason))
 
@@ -100,36 +113,70 @@ class Fleet:
         `extra_s` is added to the time that the new state is allowed.
         """
         mode = (record or entry.snapshot.record).spec.liveness
-        state = liveness.next_state(entry.liveness.code, event, mode)
-        if state is not entry.liveness.code or record is not None:
+        before = entry.liveness.code
+        state = liveness.next_state(before, event, mode)
+        if state is not before or record is not None:
             entry.liveness = StatusReason(code=state, since_wall=now.wall)
+            if state in liveness.LIVE and before not in liveness.LIVE:
+                self._welcome_back(entry, now)  # first, so that it is never ready in between
             self.refresh(entry, record)
         self._allow(entry, now, extra_s)
-
-    def overdue(self, entry: Entry, now: Now) -> None:
-        """The deadline of one that is not dead yet passed. Where beats came since, a later one is set instead."""
-        if entry.liveness.code in liveness.ON_BEATS:
-            deadline = self._beat_deadline(entry)
-            if deadline is None or deadline > now.mono:
-                self.deadlines.set(entry, deadline)
-                return
-        self.happened(entry, liveness.Event.DEADLINE, now)
-        for stream in entry.streams:
-            stream.pulse.missed[entry] = None
 
     def rejudge(self, entry: Entry) -> None:
         """Its streams, or the interval expected of them, have changed: its deadline may be earlier now."""
         if entry.liveness.code in liveness.ON_BEATS:
-            self.deadlines.set(entry, self._beat_deadline(entry))
+            self.deadlines.set(entry, self.beat_deadline(entry))
 
     def rewritten(self, entry: Entry, record: Record, now: Now) -> None:
-        """Publishes a changed record. A changed ttl, silence or retention counts from now."""
+        """Publishes a changed record. A changed span of it counts from now."""
         before, after = entry.spec, record.spec
         self.refresh(entry, record)
         if before.silence_timeout_s != after.silence_timeout_s:
             entry.counts_from = now.mono
         if any(getattr(before, name) != getattr(after, name) for name in _SPANS):
             self._allow(entry, now, 0.0)
+        if before.stuck_after_s != after.stuck_after_s and entry.task is not None:
+            if entry.task.since is not None:
+                entry.task.since = now.mono
+            self.judge_task(entry.task, now)
+
+    def worked(self, entry: Entry, progress: int, age_s: float | None, now: Now) -> None:
+        """A beat told what a service works on; see `Task.told`."""
+        if entry.task is None:
+            if age_s is None:
+                return
+            entry.task = Task(entry)
+        entry.task.told(progress, age_s, now.mono)
+        self.judge_task(entry.task, now)
+
+    def judge_task(self, task: Task, now: Now) -> None:
+        """A service is STUCK or is not, and may become so later."""
+        entry = task.entry
+        own_s = entry.spec.stuck_after_s
+        stuck_at = task.stuck_at(self.config.stuck_after_s if own_s is None else own_s)
+        if stuck_at is not None and stuck_at <= now.mono:
+            self.tasks.set(task, None)
+            self.impose(entry, StatusReasonCode.STUCK, now)
+        else:
+            self.tasks.set(task, stuck_at)
+            self.lift(entry, StatusReasonCode.STUCK)
+
+    def flaps_of(self, entry: Entry) -> Flaps:
+        """The falls of a service."""
+        if entry.flaps is None:
+            entry.flaps = Flaps(entry, self.config)
+        return entry.flaps
+
+    def impose(self, entry: Entry, reason: StatusReasonCode, now: Now) -> None:
+        """A condition holds from now on."""
+        if reason not in entry.conditions:
+            entry.conditions[reason] = StatusReason(code=reason, since_wall=now.wall)
+            self.refresh(entry)
+
+    def lift(self, entry: Entry, reason: StatusReasonCode) -> None:
+        """A condition holds no more."""
+        if entry.conditions.pop(reason, None) is not None:
+            self.refresh(entry)
 
     def reported(self, entry: Entry, status: ServiceStatus, now: Now) -> None:
         """Takes a self-report; HEALTHY and UNSPECIFIED clear the last one."""
@@ -141,7 +188,7 @@ class Fleet:
     def refresh(self, entry: Entry, record: Record | None = None) -> None:
         """Publishes an edge if the service looks other than its snapshot says."""
         old = entry.snapshot
-        reasons: tuple[StatusReason, ...] = (entry.liveness,)
+        reasons: tuple[StatusReason, ...] = (entry.liveness, *entry.conditions.values())
         if entry.self_report is not ServiceStatus.UNSPECIFIED:
             reasons += (StatusReason(code=StatusReasonCode.SELF_REPORTED, since_wall=entry.self_report_wall),)
         new = _snapshot(record or old.record, reasons, entry.epoch, self.revision + 1, entry.self_report)
@@ -154,8 +201,11 @@ class Fleet:
         self.catalog.replace(entry, new)
         self._announce(entry, Edge(self.revision, entry.service_id, old, new))
 
-    def _beat_deadline(self, entry: Entry) -> float | None:
-        """From the latest beat of any stream that carries it: an older one may be the live one. None = no stream."""
+    def beat_deadline(self, entry: Entry) -> float | None:
+        """Of a service in `liveness.ON_BEATS`; None = no stream carries it.
+
+        From the latest beat of any stream: the newest one may be a ghost of an old hello, with nobody behind it.
+        """
         state, spec = entry.liveness.code, entry.spec
         deadlines = [
             max(stream.pulse.mono, entry.counts_from)
@@ -164,15 +214,29 @@ class Fleet:
         ]
         return max(deadlines, default=None)
 
+    def _welcome_back(self, entry: Entry, now: Now) -> None:
+        """It is heard of again; one that fell too often is not trusted at once."""
+        flaps, config = entry.flaps, self.config
+        if flaps is not None and config.probation_s and flaps.are_many(now.mono, config):
+            entry.conditions[_PROBATION] = StatusReason(code=_PROBATION, since_wall=now.wall)
+            self.probations.set(flaps, now.mono + config.probation_s)
+
     def _allow(self, entry: Entry, now: Now, extra_s: float) -> None:
-        if entry.liveness.code in liveness.ON_BEATS:
-            self.deadlines.set(entry, self._beat_deadline(entry))
+        state = entry.liveness.code
+        if state in liveness.ON_BEATS:
+            self.deadlines.set(entry, self.beat_deadline(entry))
+            return
+        if state is StatusReasonCode.HELD:
+            self.deadlines.set(entry, self.hold.until)
             return
         allowed_s = liveness.time_allowed(entry.liveness.code, entry.spec, self.config)
         self.deadlines.set(entry, None if allowed_s is None else now.mono + allowed_s + extra_s)
 
     def _announce(self, entry: Entry, edge: Edge) -> None:
         self.views.update(entry, edge.before, edge.after)
+        self.headcount.note(edge.before, edge.after)
+        agent = agent_of(entry.spec)
+        self.hold.seen(agent, lives=self.headcount.lives(agent))
         self.history.append(edge)
         self._publish(edge)
 

@@ -25,6 +25,10 @@ class Event(Enum):
     """The last stream that carried it ended without a goodbye."""
     MOVING = auto()
     """The last stream that carried it ended with an announced return."""
+    SHAKEN = auto()
+    """The last stream that carried it ended so soon after a stall of the daemon that this may be why."""
+    HELD = auto()
+    """It fell silent together with many others: see `mass_hold`."""
     DEADLINE = auto()
     """Its deadline passed."""
 
@@ -50,6 +54,8 @@ ALWAYS: Mapping[Event, State] = {
     Event.DETACHED: State.AWAITING_BEAT,
     Event.ENDED: State.DISCONNECTED,
     Event.MOVING: State.RECONNECT_GRACE,
+    Event.SHAKEN: State.RECONNECT_GRACE,
+    Event.HELD: State.HELD,
 }
 """State after these events, from any state."""
 
@@ -60,11 +66,18 @@ OVERDUE: Mapping[State, State] = {
     State.BEATING: State.SILENT,
     State.STREAM_OPEN: State.LATE,
     State.LATE: State.SILENT,
+    State.HELD: State.SILENT,
 }
 """State after DEADLINE. The dead have deadlines too: theirs end in removal, see `DEAD`."""
 
 DEAD = frozenset({State.DISCONNECTED, State.SILENT, State.NOT_SEEN})
 """States whose deadline is the retention."""
+
+LIVE = frozenset({State.STREAM_OPEN, State.LATE, State.BEATING})
+"""States in which a service is heard of. Whoever leaves them without a farewell falls."""
+
+FALLEN = frozenset({State.DISCONNECTED, State.SILENT})
+"""States that a fall leads to."""
 
 ON_BEATS = frozenset({State.STREAM_OPEN, State.LATE})
 """States whose deadline is counted from the last beat of a stream; see `silence_allowed`."""
@@ -89,7 +102,10 @@ def silence_allowed(state: State, interval_s: float, spec: ServiceSpec, config: 
 
 
 def time_allowed(state: State, spec: ServiceSpec, config: RegistryConfig) -> float | None:
-    """Seconds that a service may stay in a state not in `ON_BEATS` before its DEADLINE; None = for ever."""
+    """Seconds that a service may stay in a state before its DEADLINE; None = for ever.
+
+    Not for those in `ON_BEATS`, nor for HELD: all who are held are held until the same instant.
+    """
     if state in DEAD:
         retention_s = config.retention_s if spec.retention_s is None else spec.retention_s
         return retention_s or None

@@ -14,8 +14,9 @@ soft edges, is applied at once.
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from orion_registry.core import planning
+from orion_registry.core import falling, planning
 from orion_registry.core.authority import authorize, check_ref, use_epoch, void_streams
+from orion_registry.core.census import Census
 from orion_registry.core.commands import Command, Imported, Registered, Remove, Removed, Result, Updated
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
@@ -34,6 +35,7 @@ from orion_registry.core.model import (
     RemovalReason,
     ServiceStatus,
     SessionRef,
+    StatusReasonCode,
 )
 from orion_registry.core.paging import Page, page_of
 from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
@@ -154,6 +156,16 @@ class Registry:
             buffer.start(members, resync=start_revision != 0)
         return buffer
 
+    @property
+    def census(self) -> Census:
+        """How many there are, as of now."""
+        return self._fleet.headcount.taken(self._fleet.pace.streams)
+
+    @property
+    def mass_hold(self) -> str:
+        """What happened if many fell silent together and are held; empty: nobody is held. For an alarm."""
+        return self._fleet.hold.story
+
     # The durable lane.
 
     @property
@@ -245,6 +257,10 @@ class Registry:
         entry.used_epoch, entry.epoch = plan.record.used_epoch, self._fleet.epochs.take()
         entry.load, entry.pulse = None, None
         entry.self_report = ServiceStatus.UNSPECIFIED
+        if entry.task is not None:
+            self._fleet.tasks.forget(entry.task)
+            entry.task = None
+        entry.conditions.pop(StatusReasonCode.STUCK, None)
         self._fleet.happened(entry, Event.CLAIMED, now, record=plan.record)
 
     # The soft lane.
@@ -311,5 +327,10 @@ class Registry:
                 at = entry.snapshot.revision
                 due.append(Remove(service_id=entry.service_id, reason=RemovalReason.EXPIRED, at_revision=at))
             else:
-                self._fleet.overdue(entry, now)
+                falling.overdue(self._fleet, entry, now)
+        for flaps in list(self._fleet.probations.due(now.mono)):
+            self._fleet.lift(flaps.entry, StatusReasonCode.PROBATION)
+        for task in list(self._fleet.tasks.due(now.mono)):
+            self._fleet.judge_task(task, now)
+        falling.judge(self._fleet, now)
         return due

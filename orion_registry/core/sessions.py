@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from orion_registry.core import limits
+from orion_registry.core import falling, limits
 from orion_registry.core.authority import check_ref, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
@@ -230,6 +230,7 @@ class HeartbeatSession:
             entry.load = news.load
         if news.self_status is not ServiceStatus.UNSPECIFIED:
             self._fleet.reported(entry, news.self_status, now)
+        self._fleet.worked(entry, news.progress, news.task_age_s, now)
 
     def _use_epochs(self, now: Now) -> None:
         """The first beat after a session result: from now on older sessions are stale."""
@@ -330,6 +331,9 @@ class HeartbeatSession:
         entry.pulse = Pulse(self.pulse.mono, self.pulse.wall)
         if not self._fleet.judging:
             return
+        if event is Event.ENDED:
+            falling.ended(self._fleet, entry, now.mono - self.pulse.mono, now)
+            return
         extra_s = self._fleet.config.go_away_s if event is Event.MOVING else 0.0
         self._fleet.happened(entry, event, now, extra_s=extra_s)
 
@@ -353,3 +357,5 @@ def _check_beats(beats: tuple[ServiceBeat, ...]) -> None:
     for index, news in enumerate(beats):
         if news.load is not None:
             check_load(f"beat.services[{index}].load", news.load)
+        if news.task_age_s is not None:
+            check_number(f"beat.services[{index}].task_age", news.task_age_s, 0, limits.TASK_AGE_MAX_S)

@@ -43,6 +43,9 @@ IMPORT_TIMEOUT_S = 60.0
 STORE_DOWN = "STORE_DOWN"
 """Alarm: the store takes no ordinary writes. Health, discovery and watches go on."""
 
+MASS_HOLD = "MASS_HOLD"
+"""Alarm: many agents fell silent together, and those not proven dead are held for a while. See `core.mass_hold`."""
+
 CLOSE_S = 1.0
 """How long a store that hangs may hold up the end of the daemon. What was acknowledged is stored already."""
 
@@ -132,6 +135,7 @@ class Coordinator:
         self._hub.tick()
         self._journal.flush()
         self.timelines.flush()
+        self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
         self.alarms.keep(STORE_DOWN, self._store.alarm or self._writer.trouble)
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())

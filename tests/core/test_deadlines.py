@@ -7,12 +7,12 @@ from orion_registry.core.entry import Entry
 from tests.building import make_entry
 
 
-def due(deadlines: Deadlines, now: float) -> list[int]:
+def due(deadlines: Deadlines[Entry], now: float) -> list[int]:
     return [entry.ordinal for entry in deadlines.due(now)]
 
 
 def test_an_entry_is_due_at_its_deadline_once() -> None:
-    deadlines, entry = Deadlines(), make_entry()
+    deadlines, entry = Deadlines[Entry](), make_entry()
     deadlines.set(entry, 5.0)
     assert deadlines.next() == 5.0
     assert due(deadlines, 4.9) == []
@@ -24,7 +24,7 @@ def test_an_entry_is_due_at_its_deadline_once() -> None:
 
 def test_moving_a_deadline_later_pushes_nothing() -> None:
     """A beat moves the deadline; the heap finds out when the old one pops."""
-    deadlines, entry = Deadlines(), make_entry()
+    deadlines, entry = Deadlines[Entry](), make_entry()
     for beat in range(1_000):
         deadlines.set(entry, 5.0 + beat)
     assert len(deadlines) == 1
@@ -34,7 +34,7 @@ def test_moving_a_deadline_later_pushes_nothing() -> None:
 
 
 def test_an_earlier_deadline_counts_at_once_and_the_old_one_is_forgotten() -> None:
-    deadlines, entry = Deadlines(), make_entry()
+    deadlines, entry = Deadlines[Entry](), make_entry()
     deadlines.set(entry, 50.0)
     deadlines.set(entry, 5.0)
     assert due(deadlines, 5.0) == [1]
@@ -42,7 +42,7 @@ def test_an_earlier_deadline_counts_at_once_and_the_old_one_is_forgotten() -> No
 
 
 def test_a_cleared_deadline_never_comes() -> None:
-    deadlines, entry = Deadlines(), make_entry()
+    deadlines, entry = Deadlines[Entry](), make_entry()
     deadlines.set(entry, 5.0)
     deadlines.set(entry, None)
     assert due(deadlines, 9.0) == []
@@ -51,7 +51,7 @@ def test_a_cleared_deadline_never_comes() -> None:
 
 
 def test_equal_deadlines_come_in_the_order_of_registration() -> None:
-    deadlines = Deadlines()
+    deadlines = Deadlines[Entry]()
     for ordinal in (3, 1, 2):
         deadlines.set(make_entry(ordinal), 5.0)
     assert due(deadlines, 5.0) == [1, 2, 3]
@@ -59,7 +59,7 @@ def test_equal_deadlines_come_in_the_order_of_registration() -> None:
 
 def test_back_and_forth_to_the_same_instant() -> None:
     """Leaves two equal items in the heap; the entry is due once."""
-    deadlines, entry = Deadlines(), make_entry()
+    deadlines, entry = Deadlines[Entry](), make_entry()
     for deadline in (50.0, 5.0, 50.0):
         deadlines.set(entry, deadline)
     assert due(deadlines, 10.0) == []
@@ -68,7 +68,7 @@ def test_back_and_forth_to_the_same_instant() -> None:
 
 def test_entries_that_are_gone_take_no_memory() -> None:
     """Register, unregister, a million times, with a ttl of a day: the heap stays small."""
-    deadlines = Deadlines()
+    deadlines = Deadlines[Entry]()
     for ordinal in range(10_000):
         entry = make_entry(ordinal)
         deadlines.set(entry, 86_400.0)
@@ -79,7 +79,7 @@ def test_entries_that_are_gone_take_no_memory() -> None:
 
 
 def test_flapping_between_near_and_far_takes_no_memory() -> None:
-    deadlines, entry = Deadlines(), make_entry()
+    deadlines, entry = Deadlines[Entry](), make_entry()
     for now in range(0, 100_000, 10):
         deadlines.set(entry, now + 5.0)
         deadlines.set(entry, 1e9)
@@ -89,7 +89,7 @@ def test_flapping_between_near_and_far_takes_no_memory() -> None:
 
 def test_against_a_twin_that_looks_at_all() -> None:
     rng = random.Random(7)
-    deadlines, now = Deadlines(), 0.0
+    deadlines, now = Deadlines[Entry](), 0.0
     twin: dict[int, float] = {}
     entries: dict[int, Entry] = {}
     for step in range(5_000):

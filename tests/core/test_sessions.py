@@ -116,7 +116,7 @@ def test_a_stale_hello_is_refused() -> None:
 
 def test_a_lost_welcome_locks_nobody_out() -> None:
     """The agent never learned its epoch, so it comes again with the one it knows, any number of times."""
-    world = World()
+    world = World(probation_s=0.0)
     entry = world.add()
     known = ref_of(entry)
     for _ in range(5):

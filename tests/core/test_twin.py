@@ -67,7 +67,7 @@ def spec_of(agent: str, name: str, tags: tuple[str, ...], mode: str, ttl: float)
 class RegistryAndTwin(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(views=4)  # fewer than selectors: views come and go
+        self.world = World(views=4, probation_s=0.0)  # fewer than selectors: views come and go
         self.twin = Twin(self.world.now.mono)
         self.ids: dict[tuple[str, str], str] = {}
         self.streams: list[tuple[HeartbeatSession, TwinStream]] = []

@@ -7,7 +7,7 @@ import pytest
 from orion_registry.core.model import Now, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.runtime.alarms import Alarms
-from orion_registry.runtime.coordinator import STORE_DOWN
+from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.clock import VirtualClock
 from orion_registry.testing.stores import FULL, FailingStore, SlowStore
@@ -96,4 +96,18 @@ async def test_a_stall_of_the_daemon_is_logged_once(caplog: pytest.LogCaptureFix
     (record,) = [record for record in caplog.records if record.message == "stalled"]
     assert record.levelname == "WARNING"
     assert [round(record.__dict__[name]) for name in ("lag_s", "credited_s")] == [7, 7]
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_a_mass_hold_is_an_alarm_while_it_lasts() -> None:
+    coordinator = await coordinator_on()
+    for number in range(6):
+        await live(coordinator, await add(coordinator, f"agent-{number}"))
+    await passing(3.5)
+    (alarm,) = coordinator.alarms.held
+    assert alarm.name == MASS_HOLD
+    assert alarm.message.startswith("5 of 6 agents fell silent together"), "the sixth followed"
+    await passing(30.0)
+    assert coordinator.alarms.held == ()
     await coordinator.stop()
