@@ -14,8 +14,10 @@ class RegistryConfig:
             more history, and keeps more garbage in view of `include_not_ready`.
         not_seen_s: how long a registered, detached or restored service may take to its first beat before it is
             UNHEALTHY(NOT_SEEN). Promise 7 needs at least 10.
-        admission_rate: resumes a second that the registry can take when all agents come back at once. A restored
-            service may take as long as all of them need, and 5 s more, before it is NOT_SEEN.
+        admission_rate: hellos a second that are let in when all agents come back at once, twice as many in the first
+            moment; the others are told their turn. A restored service may take as long as all of them need, and 5 s
+            more, before it is NOT_SEEN. More is sooner done, and leaves less time for those who are in.
+        registration_rate: registrations a second that are let in; above what stores take, so it is there for floods.
         reconnect_grace_s: how long a service whose stream ended with an announced return, or right after a stall of
             the daemon, stays UNKNOWN. Agents come back within 2 s (their back-off cap) plus a handshake;
             references/reliability-security.md 1.3.
@@ -42,6 +44,7 @@ class RegistryConfig:
     retention_s: float = 60.0
     not_seen_s: float = 10.0
     admission_rate: float = 500.0
+    registration_rate: float = 10_000.0
     reconnect_grace_s: float = 6.0
     go_away_s: float = 0.5
     beat_budget: float = 2_000.0
@@ -68,6 +71,7 @@ _BOUNDS = (
     ("retention_s", 0, 30 * 86_400),
     ("not_seen_s", 10, 3_600),
     ("admission_rate", 1, 1_000_000),
+    ("registration_rate", 1, 1_000_000),
     ("reconnect_grace_s", 1, 3_600),
     ("go_away_s", 0, 60),
     ("beat_budget", 1, 1_000_000),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from orion_registry.core import liveness
+from orion_registry.core.admission import Admission
 from orion_registry.core.catalog import Catalog
 from orion_registry.core.census import Headcount, agent_of
 from orion_registry.core.config import RegistryConfig
@@ -58,6 +59,7 @@ class Fleet:
         self.epochs = EpochCounter(config.epoch_block)
         self.pace = Pace(config.beat_budget, config.beats_missed, config.silence_floor_s)
         self.patience = Patience()
+        self.admission = Admission(config)
         self.revision = 1
         self.judging = True
         self._publish = publish
@@ -121,6 +123,12 @@ class Fleet:
                 self._welcome_back(entry, now)  # first, so that it is never ready in between
             self.refresh(entry, record)
         self._allow(entry, now, extra_s)
+
+    def wait_for(self, entry: Entry, wait_s: float, now: Now) -> None:
+        """Its agent was told to come again after so long: it gets that on top of what it is allowed."""
+        if entry.liveness.code in liveness.AWAITED and entry.deadline is not None:
+            until = now.mono + wait_s + self.config.reconnect_grace_s
+            self.deadlines.set(entry, max(entry.deadline, until))
 
     def rejudge(self, entry: Entry) -> None:
         """Its streams, or the interval expected of them, have changed: its deadline may be earlier now."""

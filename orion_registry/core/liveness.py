@@ -79,6 +79,9 @@ LIVE = frozenset({State.STREAM_OPEN, State.LATE, State.BEATING})
 FALLEN = frozenset({State.DISCONNECTED, State.SILENT})
 """States that a fall leads to."""
 
+AWAITED = frozenset({State.AWAITING_BEAT, State.RESTORED, State.RECONNECT_GRACE})
+"""States of those who are about to come, or to come back."""
+
 ON_BEATS = frozenset({State.STREAM_OPEN, State.LATE})
 """States whose deadline is counted from the last beat of a stream; see `silence_allowed`."""
 

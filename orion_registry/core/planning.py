@@ -133,6 +133,7 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
 
 
 def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor: Actor, now: Now) -> Plan:
+    fleet.admission.registration(now.mono)
     check_text("request_id", command.request_id)
     if command.secret:
         check_secret("secret", command.secret)

@@ -162,6 +162,11 @@ class Registry:
         return self._fleet.headcount.taken(self._fleet.pace.streams)
 
     @property
+    def refused_hellos(self) -> int:
+        """Hellos that were told to wait for their turn."""
+        return self._fleet.admission.refused_hellos
+
+    @property
     def mass_hold(self) -> str:
         """What happened if many fell silent together and are held; empty: nobody is held. For an alarm."""
         return self._fleet.hold.story

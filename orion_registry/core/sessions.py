@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from orion_registry.core import falling, limits
+from orion_registry.core.admission import come_again
 from orion_registry.core.authority import check_ref, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
@@ -28,7 +30,7 @@ from orion_registry.core.frames import (
     Sessions,
     Welcome,
 )
-from orion_registry.core.liveness import Event
+from orion_registry.core.liveness import AWAITED, Event
 from orion_registry.core.model import Actor, LivenessMode, Now, ServiceStatus, SessionRef
 from orion_registry.core.validation import check_id, check_labels, check_load, check_number, check_text
 from orion_registry.errors import (
@@ -248,9 +250,22 @@ class HeartbeatSession:
         check_text("hello.sdk", frame.sdk)
         check_labels("hello.features", frame.features)
         _check_sessions(frame.sessions)
+        if wait_s := self._fleet.admission.hello(now.mono):
+            self._send_away(frame, wait_s, now)
+            raise come_again("hellos", wait_s)
         self.agent_id = frame.agent_id
         self.outbox.append(Welcome(interval_s=self._tell_pace(), timeout_s=self._fleet.pace.timeout_s))
         self._attach(frame.sessions, now)
+
+    def _send_away(self, frame: Hello, wait_s: float, now: Now) -> None:
+        """Gives the time that an agent has to wait to the services that it may act for, and to no others."""
+        for request in frame.sessions:
+            entry = self._fleet.catalog.get(request.ref.service_id)
+            if entry is None or entry.liveness.code not in AWAITED or entry.spec.agent_id != frame.agent_id:
+                continue
+            with suppress(RegistryError):  # of a service that it may not act for
+                check_ref(self._fleet, request.ref)
+                self._fleet.wait_for(entry, wait_s, now)
 
     def _attach(self, requests: tuple[SessionRequest, ...], now: Now) -> None:
         _check_sessions(requests)
