@@ -1,8 +1,10 @@
 """What is wrong with the registry itself, now: raised and cleared by whoever notices, logged once each way."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from orion_registry.core.events import AlarmCleared, AlarmRaised
 from orion_registry.runtime.clock import Clock
 
 log = logging.getLogger("orion_registry")
@@ -18,10 +20,11 @@ class Alarm:
 
 
 class Alarms:
-    """The alarms that hold now, by name."""
+    """The alarms that hold now, by name. `tell` hears of each change."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, tell: Callable[[AlarmRaised | AlarmCleared], None]) -> None:
         self._clock = clock
+        self._tell = tell
         self._held: dict[str, Alarm] = {}
 
     @property
@@ -34,5 +37,7 @@ class Alarms:
         if trouble and name not in self._held:
             self._held[name] = Alarm(name=name, message=trouble, since_wall=self._clock.now().wall)
             log.error("alarm", extra={"alarm": name, "error": trouble})
+            self._tell(AlarmRaised(name=name, text=trouble))
         elif not trouble and self._held.pop(name, None) is not None:
             log.info("alarm cleared", extra={"alarm": name})
+            self._tell(AlarmCleared(name=name))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from orion_registry.core.commands import Command, Import, Imported, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
+from orion_registry.core.events import RegistryStarted, RegistryStopping, SnapshotImported
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import (
     AgentFrame,
@@ -27,10 +28,12 @@ from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.entropy import Entropy
+from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.reaper import Reaper
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
+from orion_registry.runtime.vitals import Census, VitalSigns, census_of, vitals_of
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
 from orion_registry.runtime.writer import Writer, WriterConfig
 from orion_registry.store.base import Store
@@ -62,6 +65,8 @@ class Coordinator:
     Attributes:
         registry: for reads.
         serving: between `start` and `stop`.
+        started_at: when it was made.
+        events: what happened.
         alarms: what is wrong with the registry itself.
         timelines: what became of each service of late.
     """
@@ -79,11 +84,15 @@ class Coordinator:
         self._store = store
         self.registry = Registry(config, entropy, entropy.history_id(), self._publish)
         self.serving = False
+        self.started_at = clock.now()
         self._hub = WatchHub(clock, lambda: self.registry.revision)
-        self.alarms = Alarms(clock)
+        self.events = EventLog(clock, self.registry.history_id)
+        self.alarms = Alarms(clock, self.events.add)
         self._writer = Writer(self.registry, store, clock, writer or WriterConfig())
         self._journal = Journal()
-        self.timelines = Timelines(store, clock)
+        self.events.hand_to(self._journal.take)
+        self.timelines = Timelines(store, self.events)
+        self._vital_signs = VitalSigns()
         self._reaper = Reaper(self._remove)
         self._ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
@@ -104,6 +113,8 @@ class Coordinator:
         self.registry.restore_epochs(stored)
         await self._reserve_epochs()
         self.registry.restore(stored, self._clock.now())
+        self.events.settle_restored()
+        self.events.add(RegistryStarted(services=len(self.registry)))
         self._ticker.start()
         self.serving = True
         log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
@@ -111,6 +122,7 @@ class Coordinator:
     async def stop(self) -> None:
         """Stops serving: judges nobody any more, sends every agent away, ends every watch, closes the store."""
         self.serving = False
+        self.events.add(RegistryStopping())
         self.registry.stop_judging()
         await self._ticker.stop()
         away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
@@ -121,6 +133,7 @@ class Coordinator:
         self._reaper.stop()
         if unfinished := await self._writer.drain(timeout_s=1.0):
             log.error("stopped with writes under way", extra={"writes": unfinished})
+        self.events.stop()
         self.timelines.flush()
         try:
             async with asyncio.timeout(CLOSE_S):
@@ -133,10 +146,13 @@ class Coordinator:
         self._reaper.add(self.registry.advance(self._clock.now()))
         self._tell_stalls()
         self._hub.tick()
+        self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
+        self.alarms.keep(STORE_DOWN, self.store_trouble)
+        for event in self._vital_signs.news(vitals_of(self.registry)):
+            self.events.add(event)
+        self.events.tick()
         self._journal.flush()
         self.timelines.flush()
-        self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
-        self.alarms.keep(STORE_DOWN, self._store.alarm or self._writer.trouble)
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
 
@@ -151,6 +167,32 @@ class Coordinator:
         """Raises `Unavailable` (NOT_SERVING) before `start` and after `stop`."""
         if not self.serving:
             raise _stopping()
+
+    # How it is.
+
+    @property
+    def store_kind(self) -> str:
+        """What keeps registrations."""
+        return self._store.kind
+
+    @property
+    def store_trouble(self) -> str:
+        """Why the store takes no ordinary writes now; empty while it does."""
+        return self._store.alarm or self._writer.trouble
+
+    @property
+    def watchers(self) -> int:
+        """Watches open."""
+        return len(self._hub)
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since `started_at`."""
+        return self._clock.now().mono - self.started_at.mono
+
+    def census(self) -> Census:
+        """What the registry holds, counted."""
+        return census_of(self.registry, self._sessions)
 
     # The durable lane.
 
@@ -172,6 +214,7 @@ class Coordinator:
         self.require_serving()
         result = await self._writer.execute(Import(stored=stored), actor, IMPORT_TIMEOUT_S)
         assert isinstance(result, Imported)
+        self.events.add(SnapshotImported(added=result.added, kept=result.kept))
         log.info("snapshot imported", extra={"added": result.added, "kept": result.kept, "revision": result.revision})
         return result
 
@@ -293,8 +336,7 @@ class Coordinator:
 
     def _publish(self, edge: Edge) -> None:
         self._hub.publish(edge)
-        self._journal.note(edge)
-        self.timelines.note(edge)
+        self.events.note(edge)
 
 
 def _farewell(service_id: str, epoch: int) -> Remove:

@@ -2,12 +2,14 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
-from orion_registry.core.history import Edge
-from orion_registry.core.model import ServiceStatus
+from orion_registry.core.events import LoggedEvent, RegistryEvent, ServiceRegistered, ServiceRemoved, StatusChanged
 
 LINES = 10
-"""Edges told one by one between two flushes; beyond that they are summed up."""
+"""Events told one by one between two flushes; beyond that they are summed up."""
+
+Told = ServiceRegistered | StatusChanged | ServiceRemoved
 
 log = logging.getLogger("orion_registry")
 
@@ -16,42 +18,51 @@ class Journal:
     """Collects comings, goings and changes of status, and logs them when flushed."""
 
     def __init__(self) -> None:
-        self._edges: list[Edge] = []
+        self._events: list[tuple[int, Told]] = []
 
-    def note(self, edge: Edge) -> None:
-        """Takes note of an edge, if it is one that people want to hear of."""
-        if _status(edge, before=True) is not _status(edge, before=False):
-            self._edges.append(edge)
+    def take(self, events: Sequence[LoggedEvent]) -> None:
+        """Takes note of the events that people want to hear of."""
+        self._events += [(logged.seq, event) for logged in events if (event := _worth_a_line(logged.event)) is not None]
 
     def flush(self) -> None:
         """Logs what has come together."""
-        edges, self._edges = self._edges, []
-        for edge in edges[:LINES]:
-            log.info("service changed", extra={"service_id": edge.service_id, **_told(edge), "revision": edge.revision})
-        if len(edges) > LINES:
-            kinds = {_kind(edge): edge for edge in edges[LINES:]}  # words only once for each: there may be thousands
-            counts = Counter(map(_kind, edges[LINES:]))
+        events, self._events = self._events, []
+        for seq, event in events[:LINES]:
+            log.info("service changed", extra={"service_id": event.service_id, **_told(event), "event": seq})
+        if len(events) > LINES:
+            rest = [event for _, event in events[LINES:]]
+            kinds = {_kind(event): event for event in rest}  # words only once for each: there may be thousands
+            counts = Counter(map(_kind, rest))
             by_kind = {
-                " ".join(f"{name}={value}" for name, value in _told(edge).items()): counts[kind]
-                for kind, edge in kinds.items()
+                " ".join(f"{name}={value}" for name, value in _told(event).items()): counts[kind]
+                for kind, event in kinds.items()
             }
-            log.info("more services changed", extra={"edges": len(edges) - LINES, "by_kind": by_kind})
+            log.info("more services changed", extra={"events": len(rest), "by_kind": by_kind})
 
 
-def _status(edge: Edge, *, before: bool) -> ServiceStatus | None:
-    snapshot = edge.before if before else edge.after
-    return None if snapshot is None else snapshot.status
+def _worth_a_line(event: RegistryEvent) -> Told | None:
+    if isinstance(event, StatusChanged):
+        return event if event.before is not event.after else None
+    return event if isinstance(event, ServiceRegistered | ServiceRemoved) else None
 
 
-def _kind(edge: Edge) -> tuple[object, ...]:
-    """What makes two edges the same in a sum."""
-    reason = edge.removal if edge.after is None else edge.after.reasons[0].code
-    return _status(edge, before=True), _status(edge, before=False), reason
+def _kind(event: Told) -> tuple[object, ...]:
+    """What makes two events the same in a sum."""
+    match event:
+        case ServiceRegistered():
+            return None, event.status, event.reasons[0]
+        case StatusChanged():
+            return event.before, event.after, event.reasons[0]
+        case ServiceRemoved():
+            return event.status, None, event.removal
 
 
-def _told(edge: Edge) -> dict[str, str]:
-    """What an edge means, in words: from what, to what, and why."""
-    told = {"was": edge.before.status.name if edge.before else "UNREGISTERED"}
-    if edge.after is not None:
-        return told | {"status": edge.after.status.name, "reason": edge.after.reasons[0].code.name}
-    return told | {"status": "REMOVED", "reason": edge.removal.name if edge.removal else "REMOVED"}
+def _told(event: Told) -> dict[str, str]:
+    """What an event means, in words: from what, to what, and why."""
+    match event:
+        case ServiceRegistered():
+            return {"was": "UNREGISTERED", "status": event.status.name, "reason": event.reasons[0].name}
+        case StatusChanged():
+            return {"was": event.before.name, "status": event.after.name, "reason": event.reasons[0].name}
+        case ServiceRemoved():
+            return {"was": event.status.name, "status": "REMOVED", "reason": event.removal.name}

@@ -29,6 +29,11 @@ class Store(Protocol):
     """Keeps facts. Batches may be committed side by side; no two that are under way concern the same service."""
 
     @property
+    def kind(self) -> str:
+        """What it is, in one word, for people."""
+        ...
+
+    @property
     def alarm(self) -> str:
         """Why ordinary writes are refused at present; empty while they are not."""
         ...

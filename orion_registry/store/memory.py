@@ -10,6 +10,8 @@ from orion_registry.core.timeline import StatusEdge, Timeline
 class MemoryStore:
     """Keeps facts in dictionaries. It survives `close`, so that a test can restart a daemon on it."""
 
+    kind = "memory"
+
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
         self._timelines: dict[str, Timeline] = {}

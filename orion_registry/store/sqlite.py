@@ -60,6 +60,8 @@ class SqliteStore:
         reserve_bytes: room set aside for removals and epochs on a full disk.
     """
 
+    kind = "sqlite"
+
     def __init__(self, directory: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._path = directory
         self._reserve_bytes = reserve_bytes

@@ -29,6 +29,11 @@ class SlowStore:
         self._open.set()
 
     @property
+    def kind(self) -> str:
+        """See `Store.kind`."""
+        return self._inner.kind
+
+    @property
     def alarm(self) -> str:
         """See `Store.alarm`."""
         return self._inner.alarm
@@ -61,6 +66,11 @@ class FailingStore:
     def __init__(self, inner: Store | None = None, *, failing: bool = False) -> None:
         self._inner = inner or MemoryStore()
         self.failing = failing
+
+    @property
+    def kind(self) -> str:
+        """See `Store.kind`."""
+        return self._inner.kind
 
     @property
     def alarm(self) -> str:

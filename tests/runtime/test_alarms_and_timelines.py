@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from orion_registry.core.events import AlarmCleared, AlarmRaised
 from orion_registry.core.model import Now, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.runtime.alarms import Alarms
@@ -26,7 +27,8 @@ class StandingClock:
 def test_an_alarm_holds_while_there_is_trouble_and_is_told_once_each_way(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = VirtualClock()
-    alarms = Alarms(clock)
+    told: list[AlarmRaised | AlarmCleared] = []
+    alarms = Alarms(clock, told.append)
     for trouble in ("", "full", "still full", "", ""):
         alarms.keep("DISK", trouble)
         clock.advance(1.0)
@@ -35,6 +37,7 @@ def test_an_alarm_holds_while_there_is_trouble_and_is_told_once_each_way(caplog:
             assert (held.name, held.message, held.since_wall) == ("DISK", "full", 1_700_000_001.0)
     assert alarms.held == ()
     assert [record.message for record in caplog.records] == ["alarm", "alarm cleared"]
+    assert told == [AlarmRaised(name="DISK", text="full"), AlarmCleared(name="DISK")]
 
 
 @in_virtual_time

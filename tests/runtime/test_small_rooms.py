@@ -6,8 +6,17 @@ import logging
 import pytest
 
 from orion_registry.core.commands import Remove
-from orion_registry.core.history import Edge
+from orion_registry.core.events import (
+    LoggedEvent,
+    RegistryEvent,
+    RegistryStarted,
+    ServiceRegistered,
+    ServiceRemoved,
+    ServiceUpdated,
+    StatusChanged,
+)
 from orion_registry.core.model import RemovalReason, ServiceStatus
+from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.core.patience import TICK_S
 from orion_registry.errors import NotFound, Reason
 from orion_registry.runtime.clock import SystemClock
@@ -15,7 +24,6 @@ from orion_registry.runtime.entropy import SystemEntropy
 from orion_registry.runtime.journal import LINES, Journal
 from orion_registry.runtime.reaper import AT_ONCE, Reaper
 from orion_registry.runtime.ticker import Ticker
-from tests.building import make_record, make_snapshot, make_spec
 from tests.runtime.virtual import in_virtual_time, passing, settle
 
 
@@ -108,45 +116,54 @@ async def test_the_ticker_ticks_until_stopped_whatever_a_tick_does(caplog: pytes
 # Journal.
 
 
-def edge(name: str, before: str, after: str) -> Edge:
-    record = make_record(make_spec(service_id=name))
-    was, now = (make_snapshot(record, ServiceStatus[status]) for status in (before, after))
-    return Edge(7, name, was, now)
+def changed(service_id: str, before: ServiceStatus, after: ServiceStatus) -> StatusChanged:
+    return StatusChanged(
+        service_id=service_id, agent_id="a", before=before, after=after, reasons=(Code.SILENT,), ready=False
+    )
+
+
+def logged(*events: RegistryEvent) -> list[LoggedEvent]:
+    return [LoggedEvent(seq, 1.0, event) for seq, event in enumerate(events, 1)]
 
 
 def test_the_journal_tells_comings_goings_and_changes_of_status(caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal()
     caplog.set_level(logging.INFO)
-    same = edge("s", "HEALTHY", "HEALTHY")
-    journal.note(same)
+    healthy, unhealthy = ServiceStatus.HEALTHY, ServiceStatus.UNHEALTHY
+    updated = ServiceUpdated(service_id="s", agent_id="a", generation=2)
+    journal.take(logged(changed("s", healthy, healthy), updated, RegistryStarted(services=1)))
     journal.flush()
     assert not caplog.records
-    for item in (
-        Edge(1, "s", None, same.after),
-        edge("s", "HEALTHY", "UNHEALTHY"),
-        Edge(1, "s", same.before, None, RemovalReason.EXPIRED),
-    ):
-        journal.note(item)
+    registered = ServiceRegistered(
+        service_id="s", agent_id="a", namespace="n", service_name="c", status=healthy, reasons=(Code.STATIC,)
+    )
+    removed = ServiceRemoved(service_id="s", agent_id="a", status=healthy, removal=RemovalReason.EXPIRED)
+    journal.take(logged(registered, changed("s", healthy, unhealthy), removed))
     journal.flush()
     journal.flush()
-    assert [(line.__dict__["was"], line.__dict__["status"], line.__dict__["reason"]) for line in caplog.records] == [
-        ("UNREGISTERED", "HEALTHY", "STATIC"),
-        ("HEALTHY", "UNHEALTHY", "STATIC"),
-        ("HEALTHY", "REMOVED", "EXPIRED"),
+    lines = [line.__dict__ for line in caplog.records]
+    assert [(line["event"], line["was"], line["status"], line["reason"]) for line in lines] == [
+        (1, "UNREGISTERED", "HEALTHY", "STATIC"),
+        (2, "HEALTHY", "UNHEALTHY", "SILENT"),
+        (3, "HEALTHY", "REMOVED", "EXPIRED"),
     ]
-    assert {line.__dict__["service_id"] for line in caplog.records} == {"s"}
+    assert {line["service_id"] for line in lines} == {"s"}
 
 
 def test_a_mass_event_is_summed_up(caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal()
     caplog.set_level(logging.INFO)
-    for number in range(5_000):
-        journal.note(edge(f"s{number}", "HEALTHY", "UNHEALTHY"))
+    gone = [changed(f"s{number}", ServiceStatus.HEALTHY, ServiceStatus.UNHEALTHY) for number in range(5_000)]
+    back = changed("s", ServiceStatus.UNHEALTHY, ServiceStatus.HEALTHY)
+    journal.take(logged(*gone, back))
     journal.flush()
     assert len(caplog.records) == LINES + 1
     last = caplog.records[-1].__dict__
-    assert last["edges"] == 5_000 - LINES
-    assert last["by_kind"] == {"was=HEALTHY status=UNHEALTHY reason=STATIC": 5_000 - LINES}
+    assert last["events"] == 5_001 - LINES
+    assert last["by_kind"] == {
+        "was=HEALTHY status=UNHEALTHY reason=SILENT": 5_000 - LINES,
+        "was=UNHEALTHY status=HEALTHY reason=SILENT": 1,
+    }
 
 
 # Entropy and clock.
