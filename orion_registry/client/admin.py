@@ -1,8 +1,9 @@
-"""For operators: a registry's snapshot, out and in.
+"""For operators: how a registry is, what happens in it, its snapshot out and in.
 
 async with AdminClient("127.0.0.1:6746") as admin:
-    async for piece in admin.export_snapshot():
-        file.write(piece)
+    print((await admin.server_info()).alarms)
+    async for news in admin.watch_events(EventFilter(types=frozenset({EventType.STATUS_CHANGED}))):
+        print(news.events)
 """
 
 import asyncio
@@ -12,9 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import grpc.aio
 
+from orion_registry.client.admin_events import EventPage
+from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.core.events import EventFilter
 from orion_registry.errors import RegistryError, bad_field
+from orion_registry.wire.events import decode_events, encode_types
+from orion_registry.wire.server_info import ServerInfo, decode_server_info
 from orion_registry_pb.v1 import admin_pb2 as pb
 from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceStub
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:  # it exists for type checkers only
     from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceAsyncStub
 
 DEFAULT_TIMEOUT_S = 120.0
+ALL_EVENTS: Final = EventFilter()
 PIECE_BYTES: Final = 60 * 1024
 """Of an import, in one message: it fits into the smallest max_message_size that a daemon may have, 64 KiB."""
 
@@ -64,6 +71,67 @@ class AdminClient:
     def address(self) -> str:
         """The address that calls go to now."""
         return self._connection.address
+
+    async def server_info(self) -> ServerInfo:
+        """How the registry is; it answers while it starts and stops, too."""
+        request = pb.GetServerInfoRequest()
+        return decode_server_info(await unary(self._connection, self._stub.GetServerInfo, request, self._timeout_s))
+
+    async def list_events(
+        self, wanted: EventFilter = ALL_EVENTS, *, after_seq: int = 0, history_id: str = "", page_size: int = 0
+    ) -> EventPage:
+        """One page of the events kept, those after after_seq; there are more while its after_seq < last_seq.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+            OutOfRange: events after after_seq are gone, it is of the future, or of another life than history_id.
+        """
+        request = pb.ListEventsRequest(
+            types=encode_types(wanted.types),
+            service_id=wanted.service_id,
+            agent_id=wanted.agent_id,
+            after_seq=after_seq,
+            history_id=history_id,
+            page_size=page_size,
+        )
+        answer = await unary(self._connection, self._stub.ListEvents, request, self._timeout_s)
+        return EventPage(
+            events=decode_events(answer.events),
+            after_seq=answer.after_seq,
+            history_id=answer.history_id,
+            oldest_seq=answer.oldest_seq,
+            last_seq=answer.last_seq,
+        )
+
+    async def watch_events(
+        self, wanted: EventFilter = ALL_EVENTS, *, after_seq: int = 0, history_id: str = ""
+    ) -> AsyncIterator[EventPage]:
+        """Events after after_seq, then those that come, until this is closed; `timeout_s` does not bound it.
+
+        The first page comes at once, and one without events now and then: go on after the last one's after_seq, with
+        its history_id, if the connection breaks.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+            OutOfRange: as `list_events`; or events were taken so slowly that some are lost.
+            Unavailable: the registry stops, or is out of reach.
+        """
+        address = self.address
+        request = pb.WatchEventsRequest(
+            types=encode_types(wanted.types),
+            service_id=wanted.service_id,
+            agent_id=wanted.agent_id,
+            after_seq=after_seq,
+            history_id=history_id,
+        )
+        call = self._stub.WatchEvents(request)
+        try:
+            while isinstance(news := await call.read(), pb.WatchEventsResponse):
+                yield EventPage(events=decode_events(news.events), after_seq=news.after_seq, history_id=news.history_id)
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            raise self._error(failure, address) from None
+        finally:
+            call.cancel()
 
     async def export_snapshot(self) -> AsyncIterator[bytes]:
         """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts."""

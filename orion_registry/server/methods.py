@@ -71,6 +71,7 @@ class Method:
 
 _AGENTS = frozenset({Role.AGENT})
 _OPERATORS = frozenset({Role.OPERATOR})
+_VIEWERS = frozenset({Role.OPERATOR, Role.VIEWER})
 _ALL = frozenset(Role)
 
 
@@ -93,6 +94,12 @@ def _admin(name: str, request: type[Message], cost: Cost, kind: Kind) -> Method:
     )
 
 
+def _look(name: str, request: type[Message], cost: Cost, kind: Kind = Kind.UNARY, always: bool = False) -> Method:
+    return Method(
+        service=ADMIN_SERVICE, name=name, kind=kind, request=request, roles=_VIEWERS, cost=cost, always=always
+    )
+
+
 def _always(service: str, name: str, request: type[Message], cost: Cost, kind: Kind) -> Method:
     return Method(service=service, name=name, kind=kind, request=request, roles=_ALL, cost=cost, always=True)
 
@@ -110,6 +117,9 @@ REGISTRY_METHODS = (
 )
 
 ADMIN_METHODS = (
+    _look("GetServerInfo", admin_pb2.GetServerInfoRequest, Cost.READ, always=True),
+    _look("ListEvents", admin_pb2.ListEventsRequest, Cost.READ),
+    _look("WatchEvents", admin_pb2.WatchEventsRequest, Cost.STREAM, Kind.SERVER_STREAM),
     _admin("ExportSnapshot", admin_pb2.ExportSnapshotRequest, Cost.STREAM, Kind.SERVER_STREAM),
     _admin("ImportSnapshot", admin_pb2.ImportSnapshotRequest, Cost.WRITE, Kind.CLIENT_STREAM),
 )

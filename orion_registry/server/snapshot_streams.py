@@ -1,4 +1,4 @@
-"""AdminService: what operators do. Handlers decode, make one call to the coordinator, and encode."""
+"""ExportSnapshot and ImportSnapshot: everything that is stored, out and in."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from orion_registry.core.commands import Imported
 from orion_registry.core.model import Actor
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
-from orion_registry.server.methods import ADMIN_SERVICE
-from orion_registry.server.wrapper import Handlers, Stream, abort
+from orion_registry.server.wrapper import Stream, abort
 from orion_registry.store.snapshot import SnapshotReader, write_snapshot
 from orion_registry.wire.encode import encode_imported
 from orion_registry_pb.v1 import admin_pb2 as pb
@@ -24,19 +23,14 @@ DRAIN_S, PAUSE_S = 2.0, 0.1
 that ends while its client writes (grpc#36066); the client is told INTERNAL instead of what is wrong with its file."""
 
 
-class AdminService:
-    """Handlers of the RPCs, by their names."""
+class SnapshotStreams:
+    """Serves ExportSnapshot and ImportSnapshot calls."""
 
-    def __init__(self, coordinator: Coordinator, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, coordinator: Coordinator, *, idle_s: float) -> None:
         self._coordinator = coordinator
         self._idle_s = idle_s
         self._importing = False
         self._cuts: set[asyncio.Task[None]] = set()
-
-    @property
-    def handlers(self) -> Handlers:
-        """What `build_handlers` takes."""
-        return {ADMIN_SERVICE: {"ExportSnapshot": self.export, "ImportSnapshot": self.import_snapshot}}
 
     async def export(self, _request: pb.ExportSnapshotRequest, _actor: Actor, stream: Stream) -> None:
         """ExportSnapshot: the state is that of the call's beginning; a slow client holds one piece of the file."""

@@ -16,11 +16,12 @@ from pathlib import Path
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command line does, before grpc is imported
 
 from orion_registry.cli import logs
+from orion_registry.runtime import events
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 
 HISTORY = 500
-"""Edges kept: few, so that the ring is as full at the baseline as at the end."""
+"""Edges and events kept: few, so that the rings are as full at the baseline as at the end."""
 
 
 def memory_bytes() -> int:
@@ -41,13 +42,14 @@ def stats(daemon: Daemon) -> dict[str, int]:
         "blocks": sys.getallocatedblocks(),
         "services": len(coordinator.registry),
         "streams": len(coordinator._sessions),
-        "watchers": len(coordinator._hub),
+        "watchers": coordinator.watchers + coordinator.events.subscribers,
     }
 
 
 async def serve() -> None:
     """Serves until stdin closes."""
     loop = asyncio.get_running_loop()
+    events.KEPT = HISTORY
     logs.watch_loop(loop)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

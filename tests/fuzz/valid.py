@@ -7,8 +7,9 @@ from typing import Any
 from tests.fuzz.schema import Rpc
 
 _FILES = ("orion_registry_pb/v1/service.proto", "google/protobuf/struct.proto", "grpc/health/v1/health.proto")
-_SYMBOLS = ("orion.registry.v1.RegistryService", "orion.registry.v1.ServiceInfo", "grpc.health.v1.Health.Check",
-            "grpc.reflection.v1.ServerReflection", "google.protobuf.Duration")  # fmt: skip
+_SYMBOLS = ("orion.registry.v1.RegistryService", "orion.registry.v1.AdminService", "orion.registry.v1.ServiceInfo",
+            "grpc.health.v1.Health.Check", "grpc.reflection.v1.ServerReflection",
+            "google.protobuf.Duration")  # fmt: skip
 _SERVED = ("", "orion.registry.v1.RegistryService", "grpc.health.v1.Health")
 _MASK = ("service_type", "host", "port", "protocol", "capabilities", "metadata", "tags", "version", "zone", "weight",
          "max_concurrency", "liveness_ttl", "retention")  # fmt: skip
@@ -39,6 +40,7 @@ class Valid:
         self._count = 0
         self.tokens: list[tuple[Any, str]] = []  # selector and token of pages that go on
         self.resumable: list[tuple[str, int]] = []  # history_id and revision of answers
+        self.listed: list[tuple[str, int]] = []  # history_id and after_seq of answers
 
     def message(self, rpc: Rpc) -> Any | None:
         """A valid request; None if none is known for this RPC, or none is possible now."""
@@ -160,6 +162,27 @@ class Valid:
         self._fill_selector(request.selector)
         if self.resumable and self._rng.random() < 0.4:
             request.history_id, request.start_revision = self._rng.choice(self.resumable)
+
+    def _GetServerInfo(self, _request: Any) -> None:
+        return
+
+    def _ListEvents(self, request: Any) -> None:
+        self._fill_event_filter(request)
+        request.page_size = self._rng.choice((0, 1, 3, 1_000))
+
+    def _WatchEvents(self, request: Any) -> None:
+        self._fill_event_filter(request)
+
+    def _fill_event_filter(self, request: Any) -> None:
+        rng = self._rng
+        if rng.random() < 0.4:
+            request.types.extend(rng.randrange(1, 12) for _ in range(rng.randrange(4)))
+        if self._held and rng.random() < 0.2:
+            request.service_id = rng.choice(self._held).service_id
+        if self._held and rng.random() < 0.2:
+            request.agent_id = rng.choice(self._held).agent_id
+        if self.listed and rng.random() < 0.4:
+            request.history_id, request.after_seq = rng.choice(self.listed)
 
     def _fill_selector(self, selector: Any) -> None:
         rng = self._rng

@@ -163,6 +163,8 @@ class Worker:
             case "GetService":
                 self.valid.resumable = [*self.valid.resumable[-5:], (response.history_id, response.revision)]
                 self.learn(response.history_id)
+            case "ListEvents":
+                self.valid.listed = [*self.valid.listed[-5:], (response.history_id, response.after_seq)]
             case "DiscoverServices" if response.next_page_token:
                 self.valid.tokens = [*self.valid.tokens[-5:], (request.selector, response.next_page_token)]
                 self.learn(response.next_page_token)

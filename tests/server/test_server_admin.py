@@ -188,7 +188,7 @@ async def test_a_full_disk(data: bytes) -> None:
 
 async def test_too_large_is_refused_while_it_comes(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     """The registry holds no more than the limit; the client is told why, though it was still writing."""
-    monkeypatch.setattr("orion_registry.server.admin_service.SnapshotReader", lambda: SnapshotReader(limit=1_000))
+    monkeypatch.setattr("orion_registry.server.snapshot_streams.SnapshotReader", lambda: SnapshotReader(limit=1_000))
 
     async def much() -> AsyncIterator[bytes]:
         yield data
@@ -244,8 +244,11 @@ def test_table_is_complete() -> None:
     rows = {method.name: method for method in ADMIN_METHODS}
     assert set(rows) == set(service.methods_by_name)
     assert service.full_name == ADMIN_SERVICE
-    assert all(method.audited and not method.always for method in ADMIN_METHODS)
-    assert {role.value for method in ADMIN_METHODS for role in method.roles} == {"operator"}
+    looks = {"GetServerInfo", "ListEvents", "WatchEvents"}
+    for name, row in rows.items():
+        assert row.audited is (name not in looks)
+        assert {role.value for role in row.roles} == ({"operator", "viewer"} if name in looks else {"operator"})
+    assert {name for name, row in rows.items() if row.always} == {"GetServerInfo"}
     assert (rows["ExportSnapshot"].kind, rows["ImportSnapshot"].kind) == (Kind.SERVER_STREAM, Kind.CLIENT_STREAM)
     for name, described in service.methods_by_name.items():
         assert rows[name].request.DESCRIPTOR is described.input_type

@@ -66,6 +66,7 @@ def test_table_is_complete() -> None:
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "orion.registry.v1.AdminService",
     }
 
 

@@ -29,7 +29,8 @@ class AdminServiceStub(object):
     """For operators.
 
     Errors name their reason in google.rpc.ErrorInfo (see ErrorReason). Every method may answer UNAVAILABLE/NOT_SERVING
-    while the registry starts or stops; it is not repeated below. Roles are enforced once identities are configured.
+    while the registry starts or stops, except GetServerInfo; it is not repeated below. Roles are enforced once identities
+    are configured.
     """
 
     def __init__(self, channel):
@@ -38,6 +39,21 @@ class AdminServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.GetServerInfo = channel.unary_unary(
+                '/orion.registry.v1.AdminService/GetServerInfo',
+                request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.GetServerInfoRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.GetServerInfoResponse.FromString,
+                _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/orion.registry.v1.AdminService/ListEvents',
+                request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/orion.registry.v1.AdminService/WatchEvents',
+                request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.ExportSnapshot = channel.unary_stream(
                 '/orion.registry.v1.AdminService/ExportSnapshot',
                 request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ExportSnapshotRequest.SerializeToString,
@@ -54,8 +70,46 @@ class AdminServiceServicer(object):
     """For operators.
 
     Errors name their reason in google.rpc.ErrorInfo (see ErrorReason). Every method may answer UNAVAILABLE/NOT_SERVING
-    while the registry starts or stops; it is not repeated below. Roles are enforced once identities are configured.
+    while the registry starts or stops, except GetServerInfo; it is not repeated below. Roles are enforced once identities
+    are configured.
     """
+
+    def GetServerInfo(self, request, context):
+        """Tells how the registry is: version, age, alarms, its own health, and counts of what it holds. Answers while the
+        registry starts and stops, too. Counts are of the moment of the answer.
+
+        Errors: none.
+
+        Who may call: operators, viewers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
+        """Lists events, the oldest first, a page at a time. The registry keeps the last 10,000 of its life.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
+        are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
+
+        Who may call: operators, viewers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """Sends events as they happen, within 100 ms, after those since after_seq. Nothing is left out: a client that takes
+        them so slowly that the next one is not kept any more is told so, and the stream ends.
+
+        Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
+        UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
+
+        Who may call: operators, viewers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ExportSnapshot(self, request, context):
         """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
@@ -90,6 +144,21 @@ class AdminServiceServicer(object):
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetServerInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerInfo,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.GetServerInfoRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListEventsRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsResponse.SerializeToString,
+            ),
             'ExportSnapshot': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportSnapshot,
                     request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.ExportSnapshotRequest.FromString,
@@ -112,8 +181,90 @@ class AdminService(object):
     """For operators.
 
     Errors name their reason in google.rpc.ErrorInfo (see ErrorReason). Every method may answer UNAVAILABLE/NOT_SERVING
-    while the registry starts or stops; it is not repeated below. Roles are enforced once identities are configured.
+    while the registry starts or stops, except GetServerInfo; it is not repeated below. Roles are enforced once identities
+    are configured.
     """
+
+    @staticmethod
+    def GetServerInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/GetServerInfo',
+            orion__registry__pb_dot_v1_dot_admin__pb2.GetServerInfoRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_admin__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/ListEvents',
+            orion__registry__pb_dot_v1_dot_admin__pb2.ListEventsRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_admin__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/WatchEvents',
+            orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ExportSnapshot(request,

@@ -1,0 +1,50 @@
+"""What a daemon says of itself."""
+
+import platform
+from collections.abc import Sequence
+
+import grpc
+
+from orion_registry import __version__
+from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.runtime.vitals import vitals_of
+from orion_registry.wire.server_info import HeldAlarm, ServerInfo
+
+
+def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str) -> ServerInfo:
+    """How it is now, serving or not."""
+    registry, events = coordinator.registry, coordinator.events
+    vitals, census = vitals_of(registry), coordinator.census()
+    events.settle()
+    alarms = [
+        HeldAlarm(name=alarm.name, text=alarm.message, since_wall=alarm.since_wall) for alarm in coordinator.alarms.held
+    ]
+    return ServerInfo(
+        version=__version__,
+        started_wall=coordinator.started_at.wall,
+        uptime_s=coordinator.uptime_s,
+        history_id=registry.history_id,
+        revision=registry.revision,
+        event_seq=events.last_seq,
+        serving=coordinator.serving,
+        listen_addresses=tuple(addresses),
+        profile=profile,
+        lag_s=vitals.lag_s,
+        worst_lag_s=vitals.worst_lag_s,
+        stalls=vitals.stalls,
+        credited_s=vitals.credited_s,
+        last_stall_s=vitals.last_stall_s,
+        alarms=tuple(alarms),
+        services=len(registry),
+        by_status=census.by_status,
+        by_reason=census.by_reason,
+        agents=census.agents,
+        streams=census.streams,
+        watchers=coordinator.watchers,
+        event_watchers=events.subscribers,
+        refused_hellos=vitals.refused_hellos,
+        store_kind=coordinator.store_kind,
+        store_trouble=coordinator.store_trouble,
+        python_version=platform.python_version(),
+        grpcio_version=grpc.__version__,
+    )

@@ -1,0 +1,148 @@
+"""How a registry is, as the SDK hands it out: plain Python values, none of protobuf; and as bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orion_registry.core.model import ServiceStatus, StatusReasonCode
+from orion_registry.wire.enums import known
+from orion_registry.wire.spans import decode_known_span, span_of, timestamp_of, wall_of
+from orion_registry.wire.status import safe_message
+from orion_registry_pb.v1 import admin_pb2 as pb
+from orion_registry_pb.v1 import service_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAlarm:
+    """Something that is wrong with the registry: which alarm, what was seen, since when (wall clock, a label)."""
+
+    name: str
+    text: str
+    since_wall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """How a registry was when it answered. Spans in seconds; `_wall` are seconds since 1970, labels.
+
+    Attributes:
+        version: of the registry.
+        started_wall: when this life of it began.
+        uptime_s: how long ago that was, by a clock that never jumps.
+        history_id: names this life; revision and event_seq are of its latest change and event.
+        serving: False while it starts and stops.
+        listen_addresses: where it listens.
+        profile: of spans, such as lan; empty if it has none.
+        lag_s: how late its last tick came; worst_lag_s: the worst of the last minute.
+        stalls: how often it stood still, for credited_s together, last_stall_s the last time.
+        alarms: what is wrong now, the oldest first.
+        by_status: services by status, by_reason by their worst reason; only what occurs.
+        agents: connected; on `streams` heartbeat streams.
+        watchers: WatchServices calls open; event_watchers: WatchEvents calls.
+        refused_hellos: told to come back later, in this life.
+        store_kind: memory or sqlite; store_trouble: why it takes no ordinary writes now, empty if it does.
+    """
+
+    version: str
+    started_wall: float
+    uptime_s: float
+    history_id: str
+    revision: int
+    event_seq: int
+    serving: bool
+    listen_addresses: tuple[str, ...]
+    profile: str
+    lag_s: float
+    worst_lag_s: float
+    stalls: int
+    credited_s: float
+    last_stall_s: float
+    alarms: tuple[HeldAlarm, ...]
+    services: int
+    by_status: Mapping[ServiceStatus, int] = field(default_factory=dict)
+    by_reason: Mapping[StatusReasonCode, int] = field(default_factory=dict)
+    agents: int
+    streams: int
+    watchers: int
+    event_watchers: int
+    refused_hellos: int
+    store_kind: str
+    store_trouble: str
+    python_version: str
+    grpcio_version: str
+
+
+def encode_server_info(info: ServerInfo) -> bytes:
+    """A GetServerInfoResponse."""
+    health = pb.SelfHealth(
+        lag=span_of(info.lag_s),
+        worst_lag=span_of(info.worst_lag_s),
+        stalls=info.stalls,
+        credited=span_of(info.credited_s),
+        last_stall=span_of(info.last_stall_s),
+    )
+    message = pb.GetServerInfoResponse(
+        version=info.version,
+        started_at=timestamp_of(info.started_wall),
+        uptime=span_of(info.uptime_s),
+        history_id=info.history_id,
+        revision=info.revision,
+        event_seq=info.event_seq,
+        serving=info.serving,
+        listen_addresses=info.listen_addresses,
+        profile=info.profile,
+        self_health=health,
+        services=info.services,
+        agents=info.agents,
+        streams=info.streams,
+        watchers=info.watchers,
+        event_watchers=info.event_watchers,
+        refused_hellos=info.refused_hellos,
+        store=pb.StoreInfo(kind=info.store_kind, trouble=safe_message(info.store_trouble)),
+        python_version=info.python_version,
+        grpcio_version=info.grpcio_version,
+    )
+    for alarm in info.alarms:
+        message.alarms.add(name=alarm.name, text=safe_message(alarm.text), since=timestamp_of(alarm.since_wall))
+    for status, count in sorted(info.by_status.items()):
+        message.by_status.add(status=service_pb2.ServiceStatus.ValueType(status), count=count)
+    for reason, count in sorted(info.by_reason.items()):
+        message.by_reason.add(reason=service_pb2.StatusReasonCode.ValueType(reason), count=count)
+    return message.SerializeToString()
+
+
+def decode_server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
+    """What a registry sent. Reasons that this version does not know are left out."""
+    health = message.self_health
+    alarms = [HeldAlarm(name=alarm.name, text=alarm.text, since_wall=wall_of(alarm.since)) for alarm in message.alarms]
+    return ServerInfo(
+        version=message.version,
+        started_wall=wall_of(message.started_at),
+        uptime_s=decode_known_span(message.uptime),
+        history_id=message.history_id,
+        revision=message.revision,
+        event_seq=message.event_seq,
+        serving=message.serving,
+        listen_addresses=tuple(message.listen_addresses),
+        profile=message.profile,
+        lag_s=decode_known_span(health.lag),
+        worst_lag_s=decode_known_span(health.worst_lag),
+        stalls=health.stalls,
+        credited_s=decode_known_span(health.credited),
+        last_stall_s=decode_known_span(health.last_stall),
+        alarms=tuple(alarms),
+        services=message.services,
+        by_status={known(ServiceStatus, row.status, ServiceStatus.UNKNOWN): row.count for row in message.by_status},
+        by_reason={StatusReasonCode(row.reason): row.count for row in message.by_reason if row.reason in _CODES},
+        agents=message.agents,
+        streams=message.streams,
+        watchers=message.watchers,
+        event_watchers=message.event_watchers,
+        refused_hellos=message.refused_hellos,
+        store_kind=message.store.kind,
+        store_trouble=message.store.trouble,
+        python_version=message.python_version,
+        grpcio_version=message.grpcio_version,
+    )
+
+
+_CODES = frozenset(int(code) for code in StatusReasonCode)
