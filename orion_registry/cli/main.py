@@ -9,7 +9,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import click
 
 from orion_registry import __version__
+from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
+from orion_registry.cli.info import info
 from orion_registry.cli.serve import serve
 from orion_registry.cli.snapshot import snapshot
 
@@ -24,6 +26,8 @@ def cli() -> None:
 
 
 cli.add_command(serve)
+cli.add_command(info)
+cli.add_command(events)
 cli.add_command(snapshot)
 
 

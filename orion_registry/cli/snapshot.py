@@ -1,30 +1,21 @@
 """`orion-registry snapshot save|restore|inspect`: a registry as one file, out, in, and looked at."""
 
-import asyncio
 import json
-import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from orion_registry.cli.group import Group
+from orion_registry.cli.outcome import ADDRESS, CannotBegin, connect, opened, run
 from orion_registry.cli.snapshot_file import Progress, SnapshotTarget, read_pieces, show_size
 from orion_registry.core.facts import Stored
-from orion_registry.errors import RegistryError
 from orion_registry.runtime.clock import SystemClock
-from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.snapshot import SnapshotReader, write_snapshot
 
-if TYPE_CHECKING:
-    from orion_registry.client.admin import AdminClient
-
-T = TypeVar("T")
-EXIT_FAILED = 1
-EXIT_CANNOT_BEGIN = 2
 COUNTS_SHOWN = 20
 
 _CODES = """\
@@ -86,19 +77,10 @@ def snapshot() -> None:
 
 
 _FILE = click.argument("file", metavar="FILE")
-_ADDRESS = click.option(
-    "--address",
-    metavar="ADDRESS",
-    help="A running daemon: HOST:PORT or unix:PATH.  [default: ORION_ADDRESS, else 127.0.0.1:6746]",
-)
 _DATA_DIR = click.option(
     "--data-dir", metavar="DIR", type=click.Path(path_type=Path), help="A data directory that no daemon runs on."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
-
-
-class CannotBegin(Exception):
-    """With these arguments there is nothing to try; `str()` is the line to show."""
 
 
 # Saving.
@@ -106,18 +88,18 @@ class CannotBegin(Exception):
 
 @snapshot.command("save", help=_SAVE + _CODES, short_help="Save a registry to FILE.")
 @_FILE
-@_ADDRESS
+@ADDRESS
 @_DATA_DIR
 @_JSON
 def save(file: str, address: str | None, data_dir: Path | None, as_json: bool) -> int:
     """See `_SAVE`."""
     _one_of(address, data_dir)
-    return _run(_save(file, address or "", data_dir, as_json))
+    return run(_save(file, address or "", data_dir, as_json))
 
 
 async def _save(file: str, address: str, data_dir: Path | None, as_json: bool) -> None:
     if data_dir is None:
-        async with _connect(address) as admin:
+        async with connect(address) as admin:
             origin = admin.address
             reader = await _write(file, admin.export_snapshot())
     else:
@@ -132,7 +114,7 @@ async def _save(file: str, address: str, data_dir: Path | None, as_json: bool) -
 async def _write(file: str, pieces: AsyncIterator[bytes]) -> SnapshotReader:
     """Writes the pieces to FILE; it is there only once all of them are, and are sound."""
     reader = SnapshotReader(limit=None)
-    with _opened(lambda: SnapshotTarget(file)) as target, Progress("saved") as progress:
+    with opened(lambda: SnapshotTarget(file)) as target, Progress("saved") as progress:
         async for piece in pieces:
             reader.feed(piece)
             target.write(piece)
@@ -165,20 +147,20 @@ async def _stored_pieces(stored: Stored) -> AsyncIterator[bytes]:
 
 @snapshot.command("restore", help=_RESTORE + _CODES, short_help="Bring the services of FILE back.")
 @_FILE
-@_ADDRESS
+@ADDRESS
 @_DATA_DIR
 @_JSON
 def restore(file: str, address: str | None, data_dir: Path | None, as_json: bool) -> int:
     """See `_RESTORE`."""
     _one_of(address, data_dir)
     if data_dir is None:
-        return _run(_restore_online(file, address or "", as_json))
-    return _run(_restore_offline(file, data_dir, as_json))
+        return run(_restore_online(file, address or "", as_json))
+    return run(_restore_offline(file, data_dir, as_json))
 
 
 async def _restore_online(file: str, address: str, as_json: bool) -> None:
-    with _opened(lambda: read_pieces(file)) as pieces, Progress("sent") as progress:
-        async with _connect(address) as admin:
+    with opened(lambda: read_pieces(file)) as pieces, Progress("sent") as progress:
+        async with connect(address) as admin:
             done = await admin.import_snapshot(progress.counting(pieces))
             target = admin.address
     outcome = {"file": file, "to": target, "added": done.added, "kept": done.kept, "revision": done.revision}
@@ -210,7 +192,7 @@ async def _restore_offline(file: str, data_dir: Path, as_json: bool) -> None:
 @_JSON
 def inspect(file: str, as_json: bool) -> int:
     """See `_INSPECT`."""
-    return _run(_inspect(file, as_json))
+    return run(_inspect(file, as_json))
 
 
 async def _inspect(file: str, as_json: bool) -> None:
@@ -238,7 +220,7 @@ async def _inspect(file: str, as_json: bool) -> None:
 async def _read(file: str) -> tuple[SnapshotReader, Stored]:
     """Reads FILE to its end."""
     reader = SnapshotReader(limit=None)
-    with _opened(lambda: read_pieces(file)) as pieces, Progress("read") as progress:
+    with opened(lambda: read_pieces(file)) as pieces, Progress("read") as progress:
         async for piece in progress.counting(pieces):
             reader.feed(piece)
         return reader, reader.finish()
@@ -250,45 +232,6 @@ async def _read(file: str) -> tuple[SnapshotReader, Stored]:
 def _one_of(address: str | None, data_dir: Path | None) -> None:
     if address is not None and data_dir is not None:
         raise click.UsageError("give --address (a running daemon) or --data-dir (no daemon runs on it), not both")
-
-
-def _connect(address: str) -> "AdminClient":
-    from orion_registry.client.admin import AdminClient  # gRPC, after GRPC_VERBOSITY was set; and help stays fast
-
-    try:
-        return AdminClient(address)
-    except RegistryError as error:
-        raise CannotBegin(error.message) from None
-
-
-def _opened(opener: Callable[[], T]) -> T:
-    try:
-        return opener()
-    except OSError as error:
-        raise CannotBegin(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
-
-
-def _run(work: Coroutine[Any, Any, None]) -> int:
-    """Runs it; returns the exit code, and says in one line what went wrong."""
-    try:
-        asyncio.run(work)
-    except CannotBegin as error:
-        return _fail(str(error), EXIT_CANNOT_BEGIN)
-    except RegistryError as error:
-        return _fail(error.message, EXIT_FAILED)
-    except StoreFailed as error:
-        return _fail(str(error), EXIT_FAILED if isinstance(error, StoreDamaged) else EXIT_CANNOT_BEGIN)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
-        return _fail("stdout was closed before everything was written", EXIT_FAILED)
-    except OSError as error:
-        return _fail(f"{error.filename or 'FILE'}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
-    return 0
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"orion-registry: {message}", file=sys.stderr)
-    return code
 
 
 def _tell(outcome: object, where: Any = None) -> None:

@@ -287,7 +287,7 @@ def test_c_core_is_silent_unless_the_user_set_it(given: dict[str, str], seen: st
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        ([], "orion-registry: which command? One of serve, snapshot (see orion-registry --help)\n"),
+        ([], "orion-registry: which command? One of events, info, serve, snapshot (see orion-registry --help)\n"),
         (
             ["snapshot"],
             "orion-registry: which command? One of inspect, restore, save (see orion-registry snapshot --help)\n",

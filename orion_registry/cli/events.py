@@ -1,0 +1,176 @@
+"""`orion-registry events`: what happened in a registry, and what happens."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from enum import IntEnum
+from typing import Any
+
+import click
+
+from orion_registry.cli.outcome import ADDRESS, connect, run
+from orion_registry.cli.showing import Paint, plural, show_span, show_time
+from orion_registry.core import events as core
+from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
+from orion_registry.core.model import ServiceStatus, StatusReasonCode
+from orion_registry.errors import Unavailable
+
+Show = Callable[[LoggedEvent], None]
+
+PAGE = 1_000
+TYPES = tuple(kind.name for kind in EventType)
+
+_HELP = """\
+Show what happened in a registry since it started, the oldest first; with --follow go on with what happens.
+
+The registry keeps the last 10,000 events. Each has a number that rises by one; after a restart they begin at 1 again.
+docs/events.md lists the types.
+
+\b
+Examples:
+  orion-registry events                                    all that are kept
+  orion-registry events --follow                           these, then those that come
+  orion-registry events --follow --type STATUS_CHANGED --type SERVICE_REMOVED
+  orion-registry events --agent calc-1                     what became of one agent
+  orion-registry events --since 1500 --json                after number 1500, a JSON object a line
+  orion-registry events --json | jq -r .type | sort | uniq -c
+
+\b
+Exit codes: 0 done, 1 it failed (unreachable, refused, events after --since are lost), 2 wrong usage,
+130 stopped with Ctrl-C. One line on stderr says why.
+"""
+
+
+@click.command(help=_HELP, short_help="Show what happened, and what happens.")
+@ADDRESS
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or the registry stops.")
+@click.option(
+    "--type",
+    "types",
+    metavar="TYPE",
+    multiple=True,
+    type=click.Choice(TYPES, case_sensitive=False),
+    help=f"Only events of this type; may be given several times. One of {', '.join(TYPES)}.",
+)
+@click.option("--service", metavar="ID", default="", help="Only events of the service with this service_id.")
+@click.option("--agent", metavar="ID", default="", help="Only events of this agent's services.")
+@click.option("--since", metavar="SEQ", type=click.IntRange(min=0), default=0, help="Only events after this number.")
+@click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
+def events(
+    address: str | None, follow: bool, types: tuple[str, ...], service: str, agent: str, since: int, as_json: bool
+) -> int:
+    """See `_HELP`."""
+    wanted = EventFilter(types=frozenset(EventType[name] for name in types), service_id=service, agent_id=agent)
+    show = _show_json if as_json else _Lines()
+    work = _follow if follow else _list
+    return run(work(address or "", wanted, since, show))
+
+
+async def _list(address: str, wanted: EventFilter, since: int, show: Show) -> None:
+    async with connect(address) as admin:
+        page = await admin.list_events(wanted, after_seq=since, page_size=PAGE)
+        end = page.last_seq  # those that come while it lists are for the next time
+        while True:
+            for logged in page.events:
+                if logged.seq <= end:
+                    show(logged)
+            if page.after_seq >= end:
+                return
+            page = await admin.list_events(wanted, after_seq=page.after_seq, history_id=page.history_id, page_size=PAGE)
+
+
+async def _follow(address: str, wanted: EventFilter, since: int, show: Show) -> None:
+    from orion_registry.client.failures import Unreachable  # see `connect`
+
+    seq = since
+    async with connect(address) as admin:
+        try:
+            async for page in admin.watch_events(wanted, after_seq=since):
+                for logged in page.events:
+                    show(logged)
+                seq = page.after_seq
+        except Unreachable as error:
+            raise Unavailable(error.reason, f"{error.message}; go on with --since {seq}") from None
+
+
+# For people.
+
+
+class _Lines:
+    """A line for each event."""
+
+    def __init__(self) -> None:
+        self._paint = Paint()
+
+    def __call__(self, logged: LoggedEvent) -> None:
+        """Prints it."""
+        event = logged.event
+        colour = "red" if event.type is EventType.ALARM_RAISED else "dim"
+        when = self._paint(show_time(logged.wall), "dim")
+        whose = ""
+        if isinstance(event, core.ServiceEvent):
+            whose = f"{event.agent_id}  {event.service_id}  "
+        kind = self._paint(f"{event.type.name:<18}", colour)
+        print(f"{logged.seq:>7}  {when}  {kind}  {whose}{self._told(event)}".rstrip(), flush=True)
+
+    def _told(self, event: RegistryEvent) -> str:
+        match event:
+            case core.StatusChanged():
+                change = self._paint.status(event.after)
+                if event.before is not event.after:
+                    change = f"{self._paint.status(event.before)} -> {change}"
+                return f"{change} ({_reasons(event.reasons)}){_unready(event)}"
+            case core.ServiceRegistered():
+                place = f"{event.service_name} in {event.namespace}"
+                return f"{place}: {self._paint.status(event.status)} ({_reasons(event.reasons)})"
+            case core.ServiceUpdated():
+                return f"generation {event.generation:,}"
+            case core.ServiceRemoved():
+                return f"{event.removal.name}, was {self._paint.status(event.status)}"
+            case _:
+                return _told_of_registry(event)
+
+
+def _told_of_registry(event: core.OwnEvent) -> str:
+    match event:
+        case core.StallCredited():
+            return f"stood still for {show_span(event.lag_s)}"
+        case core.AlarmRaised():
+            return f"{event.name}: {event.text}"
+        case core.AlarmCleared():
+            return event.name
+        case core.HellosRefused():
+            return f"{plural(event.count, 'hello')} told to come back later"
+        case core.SnapshotImported():
+            return f"{plural(event.added, 'service')} added, {event.kept:,} kept"
+        case core.RegistryStarted():
+            return f"{plural(event.services, 'service')} restored"
+        case core.RegistryStopping():
+            return ""
+
+
+def _unready(event: core.StatusChanged) -> str:
+    healthy = event.after is ServiceStatus.HEALTHY
+    return ", not ready" if healthy and not event.ready else ""
+
+
+def _reasons(codes: Sequence[StatusReasonCode]) -> str:
+    return ", ".join(code.name for code in codes)
+
+
+# JSON.
+
+
+def _show_json(logged: LoggedEvent) -> None:
+    about = {"seq": logged.seq, "time": show_time(logged.wall), "type": logged.event.type.name}
+    print(json.dumps(about | _fields(logged.event)), flush=True)
+
+
+def _fields(event: RegistryEvent) -> dict[str, Any]:
+    return {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, IntEnum):
+        return value.name
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -1,0 +1,78 @@
+"""How a command that talks to a registry ends: an exit code, and one line on stderr that says why."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from orion_registry.errors import RegistryError
+from orion_registry.store.base import StoreDamaged, StoreFailed
+
+if TYPE_CHECKING:
+    from orion_registry.client.admin import AdminClient
+
+T = TypeVar("T")
+EXIT_FAILED = 1
+EXIT_CANNOT_BEGIN = 2
+
+ADDRESS = click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="A running daemon: HOST:PORT or unix:PATH.  [default: ORION_ADDRESS, else 127.0.0.1:6746]",
+)
+
+
+class CannotBegin(Exception):
+    """With these arguments there is nothing to try; `str()` is the line to show."""
+
+
+def connect(address: str, **options: float) -> "AdminClient":
+    """A client of the daemon at an address; empty: the default.
+
+    Raises:
+        CannotBegin: it is no address.
+    """
+    from orion_registry.client.admin import AdminClient  # gRPC, after GRPC_VERBOSITY was set; and help stays fast
+
+    try:
+        return AdminClient(address, **options)
+    except RegistryError as error:
+        raise CannotBegin(error.message) from None
+
+
+def opened(opener: Callable[[], T]) -> T:
+    """Opens a file.
+
+    Raises:
+        CannotBegin: it cannot be opened.
+    """
+    try:
+        return opener()
+    except OSError as error:
+        raise CannotBegin(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
+
+
+def run(work: Coroutine[Any, Any, None]) -> int:
+    """Runs it; returns the exit code, and says in one line what went wrong."""
+    try:
+        asyncio.run(work)
+    except CannotBegin as error:
+        return _fail(str(error), EXIT_CANNOT_BEGIN)
+    except RegistryError as error:
+        return _fail(error.message, EXIT_FAILED)
+    except StoreFailed as error:
+        return _fail(str(error), EXIT_FAILED if isinstance(error, StoreDamaged) else EXIT_CANNOT_BEGIN)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
+        return _fail("stdout was closed before everything was written", EXIT_FAILED)
+    except OSError as error:
+        return _fail(f"{error.filename or 'FILE'}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"orion-registry: {message}", file=sys.stderr)
+    return code
