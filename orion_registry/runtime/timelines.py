@@ -47,8 +47,7 @@ class Timelines:
             self._unsaved.append(change)
 
     def flush(self) -> None:
-        """Hands what is new to the store."""
-        self._events.settle()
+        """Hands what it has taken to the store."""
         if self._unsaved:
             self._store.note(self._unsaved)
             self._unsaved = []

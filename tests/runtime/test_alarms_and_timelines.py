@@ -4,11 +4,13 @@ import logging
 
 import pytest
 
-from orion_registry.core.events import AlarmCleared, AlarmRaised
+from orion_registry.core.events import AlarmCleared, AlarmRaised, StatusChanged
 from orion_registry.core.model import Now, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
+from orion_registry.runtime.events import EventLog
+from orion_registry.runtime.timelines import Timelines
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.clock import VirtualClock
 from orion_registry.testing.stores import FULL, FailingStore, SlowStore
@@ -65,6 +67,20 @@ async def test_a_store_that_hangs_raises_the_alarm_until_it_answers() -> None:
     await passing(0.3)
     assert coordinator.alarms.held == ()
     await coordinator.stop()
+
+
+def test_a_timeline_tells_of_status_alone() -> None:
+    """Not of readiness: an agent that is late now and then would fill it."""
+    log = EventLog(VirtualClock(), "life")
+    timelines = Timelines(MemoryStore(), log)
+    for before, after in (("STARTING", "HEALTHY"), ("HEALTHY", "HEALTHY"), ("HEALTHY", "UNHEALTHY")):
+        log.add(
+            StatusChanged(
+                service_id="s", agent_id="a", before=ServiceStatus[before], after=ServiceStatus[after],
+                reasons=(Code.LATE,), ready=True,
+            )
+        )  # fmt: skip
+    assert [edge.status.name for edge in timelines.of("s")] == ["HEALTHY", "UNHEALTHY"]
 
 
 @in_virtual_time

@@ -246,10 +246,13 @@ def all_types(coordinator: Any, wanted: EventFilter = ALL) -> list[str]:
 @in_virtual_time
 async def test_a_life_from_start_to_stop() -> None:
     coordinator = await coordinator_on()
+    subscription = coordinator.events.subscribe(ALL)
     entry = await add(coordinator)
     coordinator.close_stream(await live(coordinator, entry))
     await coordinator.execute(Remove(service_id=entry.service_id, reason=RemovalReason.REMOVED), LOCAL)
     await coordinator.stop()
+    assert types(await subscription.next_batch())[-1] == "REGISTRY_STOPPING"
+    assert isinstance(await refused(subscription.next_batch()), Unavailable)
     told = ["REGISTRY_STARTED", "SERVICE_REGISTERED", "STATUS_CHANGED", "STATUS_CHANGED", "SERVICE_REMOVED"]
     assert all_types(coordinator) == [*told, "REGISTRY_STOPPING"]
     page = coordinator.events.page(ALL)
@@ -321,6 +324,16 @@ def test_stalls_and_refused_hellos_are_seen_in_the_counters() -> None:
     more = news(stalls=3, credited_s=4.0, refused_hellos=7)
     assert more == (StallCredited(lag_s=2.5), HellosRefused(count=7))
     assert news(stalls=3, credited_s=4.0, refused_hellos=9) == (HellosRefused(count=2),)
+
+
+@in_virtual_time
+async def test_a_tick_tells_what_the_counters_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    coordinator = await coordinator_on()
+    vitals = Vitals(stalls=1, credited_s=2.0, refused_hellos=3)
+    monkeypatch.setattr("orion_registry.runtime.coordinator.vitals_of", lambda registry: vitals)
+    await passing(3 * TICK_S)
+    assert all_types(coordinator) == ["REGISTRY_STARTED", "STALL_CREDITED", "HELLOS_REFUSED"]
+    await coordinator.stop()
 
 
 @in_virtual_time
