@@ -33,7 +33,7 @@ from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.reaper import Reaper
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
-from orion_registry.runtime.vitals import Census, VitalSigns, census_of, vitals_of
+from orion_registry.runtime.vitals import VitalSigns
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
 from orion_registry.runtime.writer import Writer, WriterConfig
 from orion_registry.store.base import Store
@@ -92,12 +92,11 @@ class Coordinator:
         self._journal = Journal()
         self.events.hand_to(self._journal.take)
         self.timelines = Timelines(store, self.events)
-        self._vital_signs = VitalSigns()
+        self._vital_signs = VitalSigns(self.registry)
         self._reaper = Reaper(self._remove)
         self._ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
         self._reserving: asyncio.Task[None] | None = None
-        self._stalls = 0
 
     # Life.
 
@@ -144,24 +143,16 @@ class Coordinator:
     def tick(self) -> None:
         """Lets time pass."""
         self._reaper.add(self.registry.advance(self._clock.now()))
-        self._tell_stalls()
         self._hub.tick()
         self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
         self.alarms.keep(STORE_DOWN, self.store_trouble)
-        for event in self._vital_signs.news(vitals_of(self.registry)):
+        for event in self._vital_signs.news():
             self.events.add(event)
         self.events.tick()
         self._journal.flush()
         self.timelines.flush()
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
-
-    def _tell_stalls(self) -> None:
-        """Logs each stall of this process once: what it judged in that time it judged late."""
-        health = self.registry.self_health()
-        if health.stalls != self._stalls:
-            self._stalls = health.stalls
-            log.warning("stalled", extra={"lag_s": round(health.lag_s, 3), "credited_s": round(health.last_stall_s, 3)})
 
     def require_serving(self) -> None:
         """Raises `Unavailable` (NOT_SERVING) before `start` and after `stop`."""
@@ -189,10 +180,6 @@ class Coordinator:
     def uptime_s(self) -> float:
         """Seconds since `started_at`."""
         return self._clock.now().mono - self.started_at.mono
-
-    def census(self) -> Census:
-        """What the registry holds, counted."""
-        return census_of(self.registry, self._sessions)
 
     # The durable lane.
 

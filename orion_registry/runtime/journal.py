@@ -4,7 +4,15 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from orion_registry.core.events import LoggedEvent, RegistryEvent, ServiceRegistered, ServiceRemoved, StatusChanged
+from orion_registry.core.events import (
+    HellosRefused,
+    LoggedEvent,
+    RegistryEvent,
+    ServiceRegistered,
+    ServiceRemoved,
+    StallCredited,
+    StatusChanged,
+)
 
 LINES = 10
 """Events told one by one between two flushes; beyond that they are summed up."""
@@ -21,7 +29,13 @@ class Journal:
         self._events: list[tuple[int, Told]] = []
 
     def take(self, events: Sequence[LoggedEvent]) -> None:
-        """Takes note of the events that people want to hear of."""
+        """Takes note of the events that people want to hear of; the registry's own are told at once."""
+        for logged in events:
+            match logged.event:
+                case StallCredited(lag_s=lag_s):
+                    log.warning("stalled", extra={"lag_s": round(lag_s, 3), "event": logged.seq})
+                case HellosRefused(count=count):
+                    log.info("hellos told to wait for their turn", extra={"hellos": count, "event": logged.seq})
         self._events += [(logged.seq, event) for logged in events if (event := _worth_a_line(logged.event)) is not None]
 
     def flush(self) -> None:

@@ -7,14 +7,13 @@ import grpc
 
 from orion_registry import __version__
 from orion_registry.runtime.coordinator import Coordinator
-from orion_registry.runtime.vitals import vitals_of
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 
 
 def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str) -> ServerInfo:
     """How it is now, serving or not."""
     registry, events = coordinator.registry, coordinator.events
-    vitals, census = vitals_of(registry), coordinator.census()
+    health, census = registry.self_health(), registry.census
     events.settle()
     alarms = [
         HeldAlarm(name=alarm.name, text=alarm.message, since_wall=alarm.since_wall) for alarm in coordinator.alarms.held
@@ -29,20 +28,20 @@ def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str
         serving=coordinator.serving,
         listen_addresses=tuple(addresses),
         profile=profile,
-        lag_s=vitals.lag_s,
-        worst_lag_s=vitals.worst_lag_s,
-        stalls=vitals.stalls,
-        credited_s=vitals.credited_s,
-        last_stall_s=vitals.last_stall_s,
+        lag_s=health.lag_s,
+        worst_lag_s=health.worst_lag_s,
+        stalls=health.stalls,
+        credited_s=health.credited_s,
+        last_stall_s=health.last_stall_s,
         alarms=tuple(alarms),
         services=len(registry),
         by_status=census.by_status,
         by_reason=census.by_reason,
-        agents=census.agents,
-        streams=census.streams,
+        agents=census.agents_live,
+        streams=census.streams_open,
         watchers=coordinator.watchers,
         event_watchers=events.subscribers,
-        refused_hellos=vitals.refused_hellos,
+        refused_hellos=registry.refused_hellos,
         store_kind=coordinator.store_kind,
         store_trouble=coordinator.store_trouble,
         python_version=platform.python_version(),

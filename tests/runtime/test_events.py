@@ -1,7 +1,7 @@
 """runtime/events, vitals: numbered events, kept in a ring, told to who asks and to who follows."""
 
 import asyncio
-from collections.abc import Iterable
+import logging
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orion_registry.core.commands import Remove
+from orion_registry.core.config import RegistryConfig
 from orion_registry.core.events import (
     AlarmCleared,
     AlarmRaised,
@@ -19,14 +20,17 @@ from orion_registry.core.events import (
     RegistryStarted,
     StallCredited,
 )
-from orion_registry.core.model import LivenessMode, RemovalReason, ServiceStatus, StatusReasonCode
+from orion_registry.core.frames import Hello
+from orion_registry.core.model import LivenessMode, Now, RemovalReason, ServiceStatus, StatusReasonCode
+from orion_registry.core.patience import TICK_S
+from orion_registry.core.registry import Registry
 from orion_registry.errors import InvalidArgument, OutOfRange, Reason, Unavailable
 from orion_registry.runtime import events as room
 from orion_registry.runtime.events import BATCH, BOOKMARK_EVERY_S, EventLog, EventPage, Subscription
-from orion_registry.runtime.ticker import TICK_S
-from orion_registry.runtime.vitals import Vitals, VitalSigns
+from orion_registry.runtime.vitals import VitalSigns
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.clock import VirtualClock
+from orion_registry.testing.entropy import SeededEntropy
 from orion_registry.testing.stores import FailingStore
 from tests.building import LOCAL
 from tests.runtime.virtual import LoopClock, add, coordinator_on, in_virtual_time, live, passing, refused, settle
@@ -313,26 +317,36 @@ async def test_alarms_come_and_go() -> None:
 
 
 def test_stalls_and_refused_hellos_are_seen_in_the_counters() -> None:
-    signs = VitalSigns()
+    registry = Registry(RegistryConfig(admission_rate=1.0), SeededEntropy(), "life", lambda edge: None)
+    signs = VitalSigns(registry)
 
-    def news(**counters: Any) -> Iterable[RegistryEvent]:
-        return signs.news(Vitals(**counters))
+    def tick(mono: float, hellos: int = 0) -> list[RegistryEvent]:
+        registry.advance(Now(mono=mono, wall=0.0))
+        for number in range(hellos):
+            stream = registry.open_stream(LOCAL, lambda: None)
+            stream.receive(Hello(agent_id=f"a{number}"), Now(mono=mono, wall=0.0))
+        return list(signs.news())
 
-    assert news() == ()
-    assert news(stalls=1, credited_s=1.5) == (StallCredited(lag_s=1.5),)
-    assert news(stalls=1, credited_s=1.5) == ()
-    more = news(stalls=3, credited_s=4.0, refused_hellos=7)
-    assert more == (StallCredited(lag_s=2.5), HellosRefused(count=7))
-    assert news(stalls=3, credited_s=4.0, refused_hellos=9) == (HellosRefused(count=2),)
+    assert tick(0.0) == []
+    assert tick(2.0) == [StallCredited(lag_s=2.0 - TICK_S)]
+    assert tick(2.0 + TICK_S) == []
+    (stall, refused_hellos) = tick(5.0, hellos=9)
+    assert isinstance(stall, StallCredited)
+    assert stall.lag_s == pytest.approx(3.0 - 2 * TICK_S)
+    assert refused_hellos == HellosRefused(count=7)
+    assert tick(5.0 + TICK_S, hellos=2) == [HellosRefused(count=2)]
 
 
 @in_virtual_time
-async def test_a_tick_tells_what_the_counters_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    coordinator = await coordinator_on()
-    vitals = Vitals(stalls=1, credited_s=2.0, refused_hellos=3)
-    monkeypatch.setattr("orion_registry.runtime.coordinator.vitals_of", lambda registry: vitals)
-    await passing(3 * TICK_S)
-    assert all_types(coordinator) == ["REGISTRY_STARTED", "STALL_CREDITED", "HELLOS_REFUSED"]
+async def test_a_tick_tells_what_the_counters_say(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    coordinator = await coordinator_on(admission_rate=1.0)
+    await passing(2 * TICK_S)
+    for number in range(5):
+        await coordinator.receive(coordinator.open_stream(LOCAL, lambda: None), Hello(agent_id=f"a{number}"))
+    await passing(2 * TICK_S)
+    assert all_types(coordinator) == ["REGISTRY_STARTED", "HELLOS_REFUSED"]
+    assert "hellos told to wait for their turn" in caplog.messages
     await coordinator.stop()
 
 
@@ -343,9 +357,9 @@ async def test_the_census_counts_what_there_is() -> None:
     await add(coordinator, "c", liveness=LivenessMode.STATIC)
     await live(coordinator, up)
     coordinator.close_stream(await live(coordinator, down))
-    census = coordinator.census()
+    census = coordinator.registry.census
     assert census.by_status == {ServiceStatus.HEALTHY: 2, ServiceStatus.UNHEALTHY: 1}
     code = StatusReasonCode
     assert census.by_reason == {code.STREAM_OPEN: 1, code.STATIC: 1, code.DISCONNECTED: 1}
-    assert (census.agents, census.streams) == (1, 1)
+    assert (census.agents_live, census.streams_open) == (1, 1)
     await coordinator.stop()
