@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from orion_registry.cli import logs
-from orion_registry.server.settings import TABLE, Row
+from orion_registry.server.setting_rows import Row
+from orion_registry.server.settings import TABLE
 from orion_registry.server.settings_sources import Loaded, load, print_config
 from orion_registry.server.start_error import SettingError, StartError
 

@@ -4,11 +4,11 @@ from it, so that all have the same names. Precedence: flag > environment > file 
 
 import resource
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 from orion_registry.server.address import parse_address
-from orion_registry.server.setting_kinds import Kind, addresses, choice, duration, path, size, switch, whole
+from orion_registry.server.setting_kinds import addresses, choice, duration, path, size, switch, whole
+from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
 
 DESCRIPTORS_KEPT = 256
@@ -27,29 +27,6 @@ def most_connections() -> int:
     return max(16, open_files_limit() - DESCRIPTORS_KEPT)
 
 
-def _setting(
-    kind: Kind,
-    default: Any,
-    *,
-    group: str,
-    meaning: str,
-    trade_off: str,
-    name: str = "",
-    default_text: str = "",
-) -> Any:
-    about = {
-        "kind": kind,
-        "group": group,
-        "meaning": meaning,
-        "trade_off": trade_off,
-        "name": name,
-        "default_text": default_text,
-    }
-    if callable(default):
-        return field(default_factory=default, metadata=about)
-    return field(default=default, metadata=about)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that an operator may set. Checked when made; spans are seconds, sizes bytes.
@@ -58,7 +35,7 @@ class Settings:
         SettingError: a value breaks its rule; the message names the setting, the rule and what came.
     """
 
-    listen: tuple[str, ...] = _setting(
+    listen: tuple[str, ...] = setting(
         addresses(parse_address),
         ("127.0.0.1:6746",),
         group="Where it listens",
@@ -70,14 +47,14 @@ class Settings:
             "umask let in."
         ),
     )
-    insecure_listen: bool = _setting(
+    insecure_listen: bool = setting(
         switch(),
         False,
         group="Where it listens",
         meaning="Allow addresses that other machines can reach, in plaintext and without identities.",
         trade_off="Whoever reaches the port may register, read and remove; only for a network that you trust.",
     )
-    data_dir: str = _setting(
+    data_dir: str = setting(
         path(),
         "",
         group="Store",
@@ -88,16 +65,16 @@ class Settings:
         ),
         trade_off="Every write waits for this disk to sync. Only its owner may read it; secrets are kept as hashes.",
     )
-    ephemeral: bool = _setting(
+    ephemeral: bool = setting(
         switch(),
         False,
         group="Store",
         meaning="Keep registrations in memory only: the registry forgets them when it stops.",
         trade_off="Nothing to look after and no disk to wait for; agents have to register again after a restart.",
     )
-    retention_s: float = _setting(
+    retention_s: float = setting(
         duration(0.0, 30 * 86_400.0),
-        60.0,
+        by_profile(60.0, dev=0.0),
         group="Registry",
         name="retention",
         meaning="How long a dead service stays listed before it is removed; 0s = until it is unregistered.",
@@ -106,7 +83,7 @@ class Settings:
             "set its own."
         ),
     )
-    beat_budget: int = _setting(
+    beat_budget: int = setting(
         whole(1, 1_000_000),
         2_000,
         group="Registry",
@@ -118,28 +95,48 @@ class Settings:
             "A beat costs about 0.1 ms of CPU: 2000 is a fifth of a core. A wider interval finds a blocked agent later."
         ),
     )
-    history_size: int = _setting(
+    admission_rate: int = setting(
+        whole(1, 1_000_000),
+        500,
+        group="Registry",
+        meaning=(
+            "Heartbeat streams a second that are let in when all agents come at once, twice as many in the first "
+            "moment; the others are told when it is their turn."
+        ),
+        trade_off=(
+            "More brings a large fleet back sooner after a restart, and leaves less time for beats meanwhile. After a "
+            "restart services may take services / admission_rate + 5 s to come back, at least 10 s."
+        ),
+    )
+    registration_rate: int = setting(
+        whole(1, 1_000_000),
+        10_000,
+        group="Registry",
+        meaning="Registrations a second that are let in; the others are told when it is their turn.",
+        trade_off="Above what a disk takes, so it only stops floods; lower it to keep time for everybody else.",
+    )
+    history_size: int = setting(
         whole(1, 10_000_000),
         16_384,
         group="Registry",
         meaning="Revisions kept so that a watch that broke can resume.",
         trade_off="More let a watcher be away for longer without a new snapshot; each costs about 100 bytes.",
     )
-    max_message_size: int = _setting(
+    max_message_size: int = setting(
         size(64 * 1024, 64 * 1024**2),
         1024**2,
         group="Limits",
         meaning="Largest message taken from a client; above it RESOURCE_EXHAUSTED.",
         trade_off="Every open call of a hostile client may hold one of these in memory.",
     )
-    max_metadata_size: int = _setting(
+    max_metadata_size: int = setting(
         size(4 * 1024, 1024**2),
         16 * 1024,
         group="Limits",
         meaning="Largest metadata (HTTP/2 headers) of one call; above it RESOURCE_EXHAUSTED.",
         trade_off="Room for tokens, held in memory for each call.",
     )
-    max_streams_per_connection: int = _setting(
+    max_streams_per_connection: int = setting(
         whole(1, 100_000),
         1_024,
         group="Limits",
@@ -149,7 +146,7 @@ class Settings:
             "behind one proxy share its connection."
         ),
     )
-    max_connections: int = _setting(
+    max_connections: int = setting(
         whole(1, 1_000_000),
         most_connections,
         group="Limits",
@@ -160,7 +157,7 @@ class Settings:
             "about 40 kB."
         ),
     )
-    handshake_timeout_s: float = _setting(
+    handshake_timeout_s: float = setting(
         duration(0.1, 120.0),
         3.0,
         group="Limits",
@@ -168,9 +165,19 @@ class Settings:
         meaning="How long a new connection may take until it speaks HTTP/2; then it is closed.",
         trade_off="Shorter frees the sockets of the silent sooner; longer suits slow links.",
     )
-    keepalive_time_s: float = _setting(
+    profile: str = setting(
+        choice(*PROFILES),
+        "lan",
+        group="Failure detection",
+        meaning=(
+            "Defaults of the settings that say so: lan for agents near by, wan for links that lose packets, dev for "
+            "people in a debugger: nothing times out for ten minutes and nothing is removed."
+        ),
+        trade_off="wan finds the hung and the cut off later, dev hardly at all. Whatever is set by itself wins.",
+    )
+    keepalive_time_s: float = setting(
         duration(0.1, 3_600.0),
-        1.2,
+        by_profile(1.2, dev=600.0),
         group="Failure detection",
         name="keepalive_time",
         meaning="Silence on a connection until the daemon sends an HTTP/2 PING.",
@@ -179,9 +186,9 @@ class Settings:
             "quiet; a PING costs 0.04 ms of CPU."
         ),
     )
-    ping_timeout_s: float = _setting(
+    ping_timeout_s: float = setting(
         duration(0.1, 600.0),
-        1.5,
+        by_profile(1.5, wan=5.0, dev=600.0),
         group="Failure detection",
         name="ping_timeout",
         meaning="How long the answer to a PING may take; then the connection and its streams end.",
@@ -190,7 +197,37 @@ class Settings:
             "needs up to 1 s."
         ),
     )
-    shutdown_grace_s: float = _setting(
+    silence_floor_s: float = setting(
+        duration(1.0, 86_400.0),
+        by_profile(3.0, wan=8.0, dev=600.0),
+        group="Failure detection",
+        name="silence_floor",
+        meaning=(
+            "Shortest silence of a heartbeat stream until its services are UNHEALTHY(SILENT): three assigned "
+            "intervals, but at least this. LATE at half of it."
+        ),
+        trade_off=(
+            "Shorter finds blocked event loops sooner, never before three intervals; longer suits links that lose "
+            "packets. A service may lengthen its own."
+        ),
+    )
+    probation_s: float = setting(
+        duration(0.0, 86_400.0),
+        by_profile(10.0, dev=0.0),
+        group="Failure detection",
+        name="probation",
+        meaning="How long a service that fell more than 3 times in 60 s is not ready once it is back; 0s = never.",
+        trade_off="Longer keeps callers off a crash loop for longer, and a service that recovered out of use.",
+    )
+    stuck_after_s: float = setting(
+        duration(0.0, 86_400.0),
+        0.0,
+        group="Failure detection",
+        name="stuck_after",
+        meaning="How long a busy service may report no progress until it is STUCK (second choice); 0s = never.",
+        trade_off="Set it to more than the longest honest step of your agents' work. A service may set its own.",
+    )
+    shutdown_grace_s: float = setting(
         duration(0.0, 600.0),
         2.0,
         group="Process",
@@ -198,14 +235,14 @@ class Settings:
         meaning="How long streams may take to end after go_away at shutdown; then they are cut.",
         trade_off="Longer gives slow clients more time to hear it; the exit waits only for those that need it.",
     )
-    log_level: str = _setting(
+    log_level: str = setting(
         choice("debug", "info", "warning", "error"),
         "info",
         group="Process",
         meaning="Least severity that is logged, to stderr.",
         trade_off="debug says why each stream ended, and costs time under load.",
     )
-    log_format: str = _setting(
+    log_format: str = setting(
         choice("auto", "text", "json"),
         "auto",
         group="Process",
@@ -214,7 +251,11 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Checks every field, then what depends on the machine."""
+        """Fills in what the profile decides, checks every field, then what depends on the machine."""
+        for row in TABLE:
+            if row.by_profile is not None and getattr(self, row.field_name) is None:
+                default = row.by_profile.get(self.profile, row.by_profile["lan"])  # a wrong one is blamed below
+                object.__setattr__(self, row.field_name, default)
         for row in TABLE:
             value = getattr(self, row.field_name)
             if not row.kind.allows(value):
@@ -225,42 +266,5 @@ class Settings:
             raise SettingError("max_connections", limit, self.max_connections)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row of the table: a setting as people see it."""
-
-    name: str
-    field_name: str
-    kind: Kind
-    group: str
-    meaning: str
-    trade_off: str
-    default_text: str
-
-    @property
-    def flag(self) -> str:
-        """Name on the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """Name in the environment."""
-        return "ORION_" + self.name.upper()
-
-
-def _row(source: "Field[Any]") -> Row:
-    about = source.metadata
-    kind: Kind = about["kind"]
-    return Row(
-        name=about["name"] or source.name,
-        field_name=source.name,
-        kind=kind,
-        group=about["group"],
-        meaning=about["meaning"],
-        trade_off=about["trade_off"],
-        default_text=about["default_text"] or kind.show(source.default).strip('[]"'),
-    )
-
-
-TABLE: tuple[Row, ...] = tuple(_row(source) for source in fields(Settings))
+TABLE: tuple[Row, ...] = tuple(row_of(source) for source in fields(Settings))
 BY_NAME: Mapping[str, Row] = {row.name: row for row in TABLE}

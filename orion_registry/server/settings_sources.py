@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orion_registry.server.settings import BY_NAME, TABLE, Row, Settings
+from orion_registry.server.setting_rows import PROFILES, Row
+from orion_registry.server.settings import BY_NAME, TABLE, Settings
 from orion_registry.server.start_error import SettingError, StartError
 
 _FILE_BYTES = 1024 * 1024
@@ -68,10 +69,14 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | No
             origins[row.name] = "default"
     values = {BY_NAME[name].field_name: _read(BY_NAME[name], value, origins[name]) for name, value in raw.items()}
     try:
-        return Loaded(settings=Settings(**values), origins=origins)  # type: ignore[arg-type] # each kind reads its own
+        settings = Settings(**values)  # type: ignore[arg-type] # each kind reads its own
     except SettingError as error:
         got = None if BY_NAME[error.name].kind.blame else raw.get(error.name)
         raise error.came_from(origins[error.name], got) from None
+    if settings.profile != PROFILES[0]:
+        decided = {row.name for row in TABLE if row.by_profile is not None and row.name not in raw}
+        origins.update(dict.fromkeys(decided, f"profile {settings.profile}"))
+    return Loaded(settings=settings, origins=origins)
 
 
 def _read(row: Row, value: object, origin: str) -> object:

@@ -215,3 +215,33 @@ def test_a_refused_listen_says_where_it_came_from() -> None:
 
 def test_plaintext_beyond_loopback_by_name() -> None:
     assert load({"insecure_listen": True, "listen": ("0.0.0.0:0",)}, {}).settings.insecure_listen
+
+
+@pytest.mark.parametrize(
+    ("profile", "spans"),
+    [
+        ("lan", (1.2, 1.5, 3.0, 10.0, 60.0)),
+        ("wan", (1.2, 5.0, 8.0, 10.0, 60.0)),
+        ("dev", (600.0, 600.0, 600.0, 0.0, 0.0)),
+    ],
+)
+def test_a_profile_gives_defaults(profile: str, spans: tuple[float, ...]) -> None:
+    settings = Settings(profile=profile)
+    fields = ("keepalive_time_s", "ping_timeout_s", "silence_floor_s", "probation_s", "retention_s")
+    assert tuple(getattr(settings, name) for name in fields) == spans
+
+
+def test_what_is_set_by_itself_wins_over_the_profile_and_origins_tell(tmp_path: Path) -> None:
+    file = tmp_path / "orion.toml"
+    file.write_text('profile = "wan"\n')
+    loaded = load({"silence_floor": "4s"}, {"ORION_PROBATION": "1m"}, str(file))
+    settings = loaded.settings
+    assert (settings.silence_floor_s, settings.probation_s, settings.ping_timeout_s) == (4.0, 60.0, 5.0)
+    origins = [loaded.origins[name] for name in ("profile", "silence_floor", "probation", "ping_timeout", "log_level")]
+    assert origins == [f"file {file}", "flag --silence-floor", "environment ORION_PROBATION", "profile wan", "default"]
+    assert 'ping_timeout = "5s"  # profile wan\n' in print_config(loaded)
+
+
+def test_a_profile_that_is_none_is_named() -> None:
+    with pytest.raises(SettingError, match=r"profile: must be one of lan, wan, dev, got 'moon' from flag --profile"):
+        load({"profile": "moon"}, {})

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from orion_registry.server.daemon import Daemon
+from orion_registry.server.daemon import Daemon, registry_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.store.base import StoreFailed
@@ -26,6 +26,17 @@ async def test_settings_reach_the_registry() -> None:
     async with running_daemon(retention_s=1.5, beat_budget=7, history_size=9) as daemon:
         config = daemon.coordinator.registry.config
         assert (config.retention_s, config.beat_budget, config.history) == (1.5, 7, 9)
+
+
+@pytest.mark.parametrize(
+    ("profile", "cut_s", "floor_s"), [("lan", 2.5, 3.0), ("wan", 6.0, 8.0), ("dev", 1_199.8, 600.0)]
+)
+def test_the_core_is_told_what_the_transport_and_the_profile_mean(profile: str, cut_s: float, floor_s: float) -> None:
+    config = registry_config(Settings(profile=profile, admission_rate=7, registration_rate=8, stuck_after_s=9.0))
+    assert config.cut_silence_s == pytest.approx(cut_s)
+    assert config.silence_floor_s == floor_s
+    assert config.probation_s == (0.0 if profile == "dev" else 10.0)
+    assert (config.admission_rate, config.registration_rate, config.stuck_after_s) == (7, 8, 9.0)
 
 
 async def test_settings_are_checked() -> None:
