@@ -55,6 +55,7 @@ class Holding:
         was_held: the registry had accepted it at least once.
         asked: it is in a hello or attach that has not been answered.
         load, self_status: what the next hello says of it; a beat says it too, once, when it is news.
+        task_began, progress: the task it works on, by the environment's clock, and how far; None = idle.
     """
 
     __slots__ = (
@@ -65,12 +66,14 @@ class Holding:
         "epoch",
         "error",
         "load",
+        "progress",
         "request_id",
         "secret",
         "self_status",
         "service_id",
         "spec",
         "state",
+        "task_began",
         "was_held",
     )
 
@@ -85,6 +88,8 @@ class Holding:
         self.asked = False
         self.load: Load | None = None
         self.self_status = ServiceStatus.UNSPECIFIED
+        self.task_began: float | None = None
+        self.progress = 0
         self.was_held = False
         self._contested = False
         self._dirty = False
@@ -125,6 +130,7 @@ class Holding:
         if self.state not in FINAL:
             self.state, self.epoch, self.error = HoldState.HELD, epoch, None
             self.was_held, self._contested = True, False
+            self._dirty = self._dirty or self.task_began is not None  # hello could not tell of it
 
     def refused(self, error: RegistryError, *, secret: str, request_id: str) -> None:
         """The registry did not put it on the stream.
@@ -178,8 +184,14 @@ class Holding:
             self.self_status, self._status_dirty = status, True
         self._dirty = True
 
-    def beat(self, loop_lag_s: float | None) -> ServiceBeat | None:
+    def report_task(self, began: float | None, progress: int) -> None:
+        """Notes what it works on; None = idle."""
+        self.task_began, self.progress, self._dirty = began, progress, True
+
+    def beat(self, loop_lag_s: float | None, now: float) -> ServiceBeat | None:
         """Its part of the next beat; None if there is nothing new. Taken once.
+
+        A task that goes on is told with all other news, for silence about it means idle.
 
         A status is said once only: said again, it would undo what `RegistryClient.update_status` has said since.
         """
@@ -187,7 +199,14 @@ class Holding:
             return None
         self_status = self.self_status if self._status_dirty else ServiceStatus.UNSPECIFIED
         self._dirty = self._status_dirty = False
-        return ServiceBeat(service_id=self.service_id, load=self.load, self_status=self_status, loop_lag_s=loop_lag_s)
+        return ServiceBeat(
+            service_id=self.service_id,
+            load=self.load,
+            self_status=self_status,
+            progress=self.progress,
+            task_age_s=None if self.task_began is None else max(0.0, now - self.task_began),
+            loop_lag_s=loop_lag_s,
+        )
 
 
 def superseded(spec: ServiceSpec, how: str) -> Aborted:

@@ -95,12 +95,12 @@ class Holdings:
             if holding.state is HoldState.HELD:
                 holding.lost(LostReason.SUPERSEDED, request_id="")
 
-    def beats(self, loop_lag_s: float | None) -> tuple[ServiceBeat, ...]:
+    def beats(self, loop_lag_s: float | None, now: float) -> tuple[ServiceBeat, ...]:
         """What the next beat says: news only. A blocked loop is told with the first service."""
         news: list[ServiceBeat] = []
         for holding in self._all:
             if holding.state is HoldState.HELD:
-                beat = holding.beat(loop_lag_s if not news else None)
+                beat = holding.beat(loop_lag_s if not news else None, now)
                 if beat is not None:
                     news.append(beat)
         return tuple(news[: limits.SESSIONS])

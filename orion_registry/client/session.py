@@ -21,9 +21,10 @@ from orion_registry.client.holdings import Holdings
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.state import ConnectionState
 from orion_registry.client.supervisor import Supervisor
+from orion_registry.core import limits
 from orion_registry.core.frames import Goodbye, GoodbyeReason
 from orion_registry.core.model import Load, ServiceSpec, ServiceStatus, SessionRef
-from orion_registry.core.validation import check_load
+from orion_registry.core.validation import check_load, check_number
 from orion_registry.errors import RegistryError
 from orion_registry.wire.requests import encode_load
 
@@ -44,6 +45,7 @@ class HeartbeatSession:
         self._connection = connection
         self._agent_id = agent_id
         self._options = options
+        self._env = environment
         self._holdings = Holdings(agent_id, specs, environment)
         self._supervisor = Supervisor(connection, agent_id, self._holdings, options, environment, self._interrupt)
         self._task: asyncio.Task[None] | None = None
@@ -92,6 +94,37 @@ class HeartbeatSession:
         encode_load(check_load("load", load))  # encoded for its types: a fault in them must not stop the beats later
         for holding in self._holdings.select(service_id):
             holding.report(load=load)
+
+    def report_task(self, progress: int = 0, *, age_s: float | None = None, service_id: str = "") -> None:
+        """Tells the registry with the next beat that a service (without service_id: all) is busy, and how far it got.
+
+        A busy service whose `progress` does not change for `stuck_after` is STUCK: others are preferred to it. Call it
+        when a task begins and at each step; call `report_idle` when there is nothing to do.
+
+        Args:
+            progress: any counter that changes while the task gets on.
+            age_s: seconds since the task began; None: it is the one reported before, or begins now.
+            service_id: the service.
+
+        Raises:
+            InvalidArgument: a figure is beyond its limit. Nothing is told, for the registry would end the stream.
+            KeyError: the session holds no such service.
+        """
+        check_number("progress", progress, -(2**63), 2**63 - 1)
+        check_number("age_s", age_s or 0.0, 0.0, limits.TASK_AGE_MAX_S)
+        now = self._env.now()
+        for holding in self._holdings.select(service_id):
+            known = now if holding.task_began is None else holding.task_began
+            holding.report_task(known if age_s is None else now - age_s, progress)
+
+    def report_idle(self, service_id: str = "") -> None:
+        """Tells the registry with the next beat that a service (without service_id: all) has nothing to do.
+
+        Raises:
+            KeyError: the session holds no such service.
+        """
+        for holding in self._holdings.select(service_id):
+            holding.report_task(None, holding.progress)
 
     def report_status(self, status: ServiceStatus, service_id: str = "") -> None:
         """Tells the registry at once how a service (without service_id: all) sees itself; HEALTHY clears it.

@@ -198,7 +198,7 @@ class Supervisor:
 
     def service_beats(self, loop_lag_s: float | None) -> tuple[ServiceBeat, ...]:
         """News for the next beat."""
-        return self._holdings.beats(loop_lag_s)
+        return self._holdings.beats(loop_lag_s, self._env.now())
 
     # How it ends.
 

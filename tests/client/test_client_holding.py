@@ -173,15 +173,15 @@ def test_an_unknown_epoch_is_claimed_again_once() -> None:
 
 def test_news_go_out_once_and_again_with_each_hello() -> None:
     holding = held()
-    assert holding.beat(None) is None
+    assert holding.beat(None, 0.0) is None
     holding.report(load=Load(in_flight=3), status=ServiceStatus.STOPPING)
-    beat = holding.beat(None)
+    beat = holding.beat(None, 0.0)
     assert beat is not None
     assert (beat.load, beat.self_status) == (Load(in_flight=3), ServiceStatus.STOPPING)
-    assert holding.beat(None) is None
+    assert holding.beat(None, 0.0) is None
     request = holding.request()
     assert (request.load, request.self_status) == (Load(in_flight=3), ServiceStatus.STOPPING)
-    lagging = holding.beat(0.4)
+    lagging = holding.beat(0.4, 0.0)
     assert lagging is not None
     assert lagging.loop_lag_s == 0.4
 
@@ -193,7 +193,7 @@ def test_a_status_is_said_once_on_a_stream_and_again_when_reported_again() -> No
     for report in ({}, {"load": Load(in_flight=1)}, {"status": ServiceStatus.STARTING}, {"load": Load(in_flight=2)}):
         if report:
             holding.report(**report)
-        beat = holding.beat(0.4)
+        beat = holding.beat(0.4, 0.0)
         assert beat is not None
         statuses.append(beat.self_status)
     unsaid = ServiceStatus.UNSPECIFIED
@@ -201,6 +201,38 @@ def test_a_status_is_said_once_on_a_stream_and_again_when_reported_again() -> No
     holding.report(status=ServiceStatus.STOPPING)
     assert holding.request().self_status is ServiceStatus.STOPPING
     holding.report(load=Load())
-    beat = holding.beat(None)
+    beat = holding.beat(None, 0.0)
     assert beat is not None
     assert beat.self_status is unsaid, "the hello has said it"
+
+
+def test_a_task_is_told_with_its_age_with_all_news_until_idle() -> None:
+    """The registry takes silence about a task in a service's news for idleness."""
+    holding = held()
+    holding.report_task(began=100.0, progress=7)
+    told = []
+    for now in (103.0, 105.0):
+        beat = holding.beat(None, now)
+        assert beat is not None
+        told.append((beat.progress, beat.task_age_s))
+        assert holding.beat(None, now) is None
+        holding.report(load=Load(in_flight=1))
+    assert told == [(7, 3.0), (7, 5.0)]
+    holding.report_task(began=None, progress=7)
+    beat = holding.beat(None, 106.0)
+    assert beat is not None
+    assert beat.task_age_s is None
+
+
+def test_a_task_is_told_again_after_each_hello() -> None:
+    holding = held()
+    holding.report_task(began=100.0, progress=7)
+    holding.request()
+    holding.accepted(9)
+    beat = holding.beat(None, 104.0)
+    assert beat is not None
+    assert beat.task_age_s == 4.0
+    holding.report_task(began=None, progress=7)
+    holding.request()
+    holding.accepted(10)
+    assert holding.beat(None, 105.0) is None
