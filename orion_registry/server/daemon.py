@@ -88,7 +88,7 @@ class Daemon:
             await self._listeners.bind(server, self.settings.listen, insecure=self.settings.insecure_listen)
             self.coordinator = self._make_coordinator()
             registry = RegistryService(self.coordinator)
-            admin = AdminService(self.coordinator, self._listeners.addresses)
+            admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
             handlers = {**registry.handlers, **admin.handlers, **self._health.handlers, **self._reflection.handlers}
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
