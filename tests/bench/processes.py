@@ -79,7 +79,7 @@ def registry(data_dir: Path | None = None) -> Server:
     place = ("--ephemeral",) if data_dir is None else ("--data-dir", str(data_dir))
     return Server(
         "-m", "orion_registry", "serve", *place, "--listen", "127.0.0.1:0", "--log-format", "json",
-        "--beat-budget", "1000000",
+        "--beat-budget", "1000000", "--admission-rate", "1000000",
     )  # fmt: skip
 
 

@@ -112,12 +112,12 @@ def test_save_restore_and_save_again(tmp_path: Path, file: str, address: str) ->
     assert out == f"added 3 services to {address}; 0 were registered there and stay as they are\n"
     saved = tmp_path / "saved"
     out = done("save", str(saved), ORION_ADDRESS=address).decode()
-    assert out == f"saved 3 services (2.0 kB) from {address} to {saved}\n"
+    assert out == f"saved 3 services (2.2 kB) from {address} to {saved}\n"
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert read(saved.read_bytes()).records == STORED.records
     piped = run("save", "-", "--address", address)
     assert (piped.returncode, read(piped.stdout).records) == (0, STORED.records)
-    assert piped.stderr.decode() == f"saved 3 services (2.0 kB) from {address} to -\n"
+    assert piped.stderr.decode() == f"saved 3 services (2.2 kB) from {address} to -\n"
     again = json.loads(done("restore", "-", "--json", "--address", address, stdin=piped.stdout))
     assert again == {"file": "-", "to": address, "added": 0, "kept": 3, "revision": again["revision"]}
     about = json.loads(done("save", str(saved), "--json", "--address", address))
@@ -160,7 +160,7 @@ def test_save_from_a_data_directory(tmp_path: Path) -> None:
     fill(directory)
     saved = tmp_path / "saved"
     out = done("save", str(saved), "--data-dir", str(directory)).decode()
-    assert out == f"saved 3 services (2.0 kB) from {directory} to {saved}\n"
+    assert out == f"saved 3 services (2.2 kB) from {directory} to {saved}\n"
     assert {record.service_id for record in read(saved.read_bytes()).records} == {"one", "two", "three"}
 
 
@@ -259,7 +259,7 @@ def test_save_from_a_damaged_database(tmp_path: Path) -> None:
 
 def test_inspect(file: str) -> None:
     assert done("inspect", file).decode().splitlines() == [
-        f"{file}: a sound snapshot of 3 services, 2.0 kB",
+        f"{file}: a sound snapshot of 3 services, 2.2 kB",
         "  created    2026-11-23T11:00:00Z",
         "  epochs     below 1,048,577",
         "  namespace  default 2, other 1",
@@ -377,6 +377,6 @@ def test_progress_on_a_terminal(tmp_path: Path, file: str) -> None:
     os.close(master)
     assert (ended.returncode, ended.stdout.splitlines()[0].decode()) == (
         0,
-        f"{file}: a sound snapshot of 3 services, 2.0 kB",
+        f"{file}: a sound snapshot of 3 services, 2.2 kB",
     )
-    assert bytes(told) == b"\r\x1b[Kread 2.0 kB\r\x1b[K"
+    assert bytes(told) == b"\r\x1b[Kread 2.2 kB\r\x1b[K"

@@ -87,7 +87,8 @@ class Fleet:
 async def start_daemon(nursery: Nursery, *options: str, name: str = "daemon", listen: str = "127.0.0.1:0") -> str:
     """Starts the real daemon and returns its address once it is ready."""
     place = () if "--data-dir" in options else ("--ephemeral",)
-    arguments = ("-m", "orion_registry", "serve", *place, "--listen", listen, "--log-format", "json", *options)
+    rate = () if "--admission-rate" in options else ("--admission-rate", "1000000")  # fleets are made at once
+    arguments = ("-m", "orion_registry", "serve", *place, "--listen", listen, "--log-format", "json", *rate, *options)
     child = await nursery.start(name, *arguments)
     return await daemon_address(child)
 

@@ -177,6 +177,7 @@ async def test_the_dead_are_removed_after_their_retention(stub: Any) -> None:
     again = RawStream(stub)
     await again.hello("a", renewed(back, results[2].epoch))
     await watch.until(lambda: bool(removals))
+    await again.beat()
     await asyncio.sleep(1.2)
     assert removals == [(gone.service_id, pb.REMOVAL_REASON_EXPIRED)]
     assert await status_of(stub, kept.service_id) == ("UNHEALTHY", "DISCONNECTED")

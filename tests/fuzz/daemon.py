@@ -54,7 +54,13 @@ async def serve() -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     settings = Settings(
-        listen=("127.0.0.1:0",), retention_s=0.0, history_size=HISTORY, log_format="json", ephemeral=True
+        listen=("127.0.0.1:0",),
+        retention_s=0.0,
+        history_size=HISTORY,
+        admission_rate=1_000_000,  # nobody is sent away: a refusal would hide what comes after it
+        registration_rate=1_000_000,
+        log_format="json",
+        ephemeral=True,
     )
     async with Daemon(settings) as daemon:
         print(json.dumps({"address": daemon.address}), flush=True)

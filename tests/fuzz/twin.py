@@ -14,6 +14,8 @@ STATIC = 4
 PEER = "127.0.0.1"
 """What an empty host becomes."""
 
+_SPANS = ("retention", "silence_timeout", "stuck_after")
+
 Spec = dict[str, Any]
 
 
@@ -46,7 +48,7 @@ def spec_of(service: Any) -> Spec:
         "max_concurrency": service.max_concurrency,
         "liveness": service.liveness or 1,
         "liveness_ttl": _nanos(service.liveness_ttl) if service.HasField("liveness_ttl") else 30 * 10**9,
-        "retention": _nanos(service.retention) if service.HasField("retention") else None,
+        **{span: _nanos(getattr(service, span)) if service.HasField(span) else None for span in _SPANS},
     }
 
 

@@ -12,7 +12,7 @@ _SYMBOLS = ("orion.registry.v1.RegistryService", "orion.registry.v1.AdminService
             "google.protobuf.Duration")  # fmt: skip
 _SERVED = ("", "orion.registry.v1.RegistryService", "grpc.health.v1.Health")
 _MASK = ("service_type", "host", "port", "protocol", "capabilities", "metadata", "tags", "version", "zone", "weight",
-         "max_concurrency", "liveness_ttl", "retention")  # fmt: skip
+         "max_concurrency", "liveness_ttl", "retention", "silence_timeout", "stuck_after")  # fmt: skip
 _STREAM, _TTL, _STATIC = 1, 2, 4
 _DAY_S = 86_400
 
@@ -80,6 +80,10 @@ class Valid:
             service.retention.seconds = rng.choice((0, _DAY_S, 30 * _DAY_S))
         if rng.random() < 0.3:
             service.liveness_ttl.seconds = rng.choice((1, 30, _DAY_S))
+        if rng.random() < 0.3:
+            service.silence_timeout.seconds = rng.choice((1, 30, _DAY_S))
+        if rng.random() < 0.3:
+            service.stuck_after.seconds = rng.choice((0, 1, _DAY_S))
 
     def fill_ref(self, ref: Any, held: Held) -> None:
         """The right to act for a service."""
