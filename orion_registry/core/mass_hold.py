@@ -104,8 +104,8 @@ class MassHold:
             return []
         self.until = now.mono + HOLD_S
         self.story = (
-            f"{fallen} of {lived} agents fell silent together; those not proven dead are held until "
-            f"{_clock(now.wall + HOLD_S)}"
+            f"{fallen} of {lived} agents fell silent together at {_clock(now.wall)}; "
+            f"those not proven dead, and such as follow them, are held for up to {HOLD_S:g} s"
         )
         return [service for fall in self._falls if fall.suspect for service in fall.services]
 

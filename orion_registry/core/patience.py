@@ -56,6 +56,8 @@ class Patience:
     def tick(self, now: Now) -> Now:
         """The instant of a tick in judged time. A late tick pays back its lag, less what was paid since the last."""
         mono = now.mono
+        if mono > self._patient_until:  # before the first tick there is no other measure than what was seen
+            self._repay(mono, mono - self._seen - TICK_S)
         lag_s = 0.0 if self._ticked is None else max(0.0, mono - self._ticked - TICK_S)
         if lag_s > LATE_TICK_S and lag_s > self._repaid_s:
             self._repay(mono, lag_s - self._repaid_s)

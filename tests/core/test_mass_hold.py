@@ -50,11 +50,13 @@ def test_what_is_a_mass(count: int, proven: int, living: int, held: bool) -> Non
     assert bool(hold.story) is held
 
 
-def test_the_story_names_how_many_and_until_when() -> None:
+def test_the_story_names_how_many_and_since_when() -> None:
     hold, _ = fallen(12)
     hold.judge(at(11.0), 18)
-    told = "12 of 30 agents fell silent together; those not proven dead are held until 12:00:41 UTC"
-    assert hold.story == told
+    assert hold.story == (
+        "12 of 30 agents fell silent together at 12:00:11 UTC; "
+        "those not proven dead, and such as follow them, are held for up to 30 s"
+    )
     assert hold.until == 11.0 + HOLD_S
     assert hold.lasts(40.9)
     assert not hold.lasts(41.0)

@@ -41,6 +41,14 @@ def test_before_the_first_instant_nothing_was_missed() -> None:
     assert patience.tick(at(1e9)).mono == 1e9
 
 
+def test_a_stall_before_the_first_tick_counts_against_nobody() -> None:
+    """Between what was restored and the first tick a daemon may stand still like at any other time."""
+    patience = Patience()
+    patience.judged(1_000.0)
+    assert patience.tick(at(1_060.0)).mono == near(1_000.0 + TICK_S)
+    assert patience.health().stalls == 1
+
+
 def test_the_first_tick_after_a_stall_pays_it_back() -> None:
     patience = ticking(1_010.0)
     after = patience.tick(at(1_015.0))
