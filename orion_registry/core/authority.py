@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from orion_registry.core import limits
 from orion_registry.core.credentials import secret_matches
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
-from orion_registry.core.frames import LostReason
-from orion_registry.core.liveness import Event
-from orion_registry.core.model import Now, SessionRef
-from orion_registry.errors import Aborted, FailedPrecondition, PermissionDenied, Reason, Unavailable, bad_field
+from orion_registry.core.frames import Hello, LostReason
+from orion_registry.core.liveness import AWAITED, Event
+from orion_registry.core.model import LivenessMode, Now, SessionRef
+from orion_registry.errors import (
+    Aborted,
+    FailedPrecondition,
+    PermissionDenied,
+    Reason,
+    RegistryError,
+    ResourceExhausted,
+    Unavailable,
+    bad_field,
+)
 
 if TYPE_CHECKING:
     from orion_registry.core.sessions import HeartbeatSession
+
+EPOCHS_KEPT = 2_048
+"""Epochs left for registrations when hellos have used up the rest: more than can be in flight."""
 
 DEPARTING_RETRY_S = 1.0
 """When to try again while a service is on its way out: a store that works is done by then."""
@@ -55,6 +69,43 @@ def check_ref(fleet: Fleet, ref: SessionRef) -> Entry:
         message = f"{ref.service_id!r} is being claimed or removed, which is not stored yet"
         raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
     return entry
+
+
+def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef, now: Now) -> None:
+    """Lets a stream carry a service: the ref's epoch counts as used from now on.
+
+    Raises:
+        PermissionDenied: NOT_OWNER, it is another agent's.
+        FailedPrecondition: WRONG_MODE.
+        ResourceExhausted: TOO_LARGE, the stream carries as many as it can.
+        RegistryError: see `check_ref`.
+    """
+    if entry.spec.agent_id != session.agent_id:
+        message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
+        raise PermissionDenied(Reason.NOT_OWNER, message)
+    check_ref(fleet, ref)
+    if entry.spec.liveness is not LivenessMode.STREAM:
+        raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
+    if len(session.services) >= limits.SESSIONS and ref.service_id not in session.services:
+        raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS:,} services")
+    fleet.epochs.require(EPOCHS_KEPT)
+    use_epoch(fleet, entry, ref.epoch, now, by=session)
+
+
+def send_away(fleet: Fleet, hello: Hello, wait_s: float, now: Now) -> None:
+    """Gives the time that an agent has to wait to the services that it may act for, and to no others."""
+    for request in hello.sessions:
+        entry = fleet.catalog.get(request.ref.service_id)
+        if entry is None or entry.liveness.code not in AWAITED or entry.spec.agent_id != hello.agent_id:
+            continue
+        with suppress(RegistryError):  # it may not act for this one
+            check_ref(fleet, request.ref)
+            fleet.wait_for(entry, wait_s, now)
+
+
+def mode_of(entry: Entry) -> str:
+    """The end of a message that says which liveness mode a service has."""
+    return f"{entry.service_id!r} has LIVENESS_MODE_{entry.spec.liveness.name}"
 
 
 def use_epoch(fleet: Fleet, entry: Entry, epoch: int, now: Now, by: HeartbeatSession | None = None) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from orion_registry.core import falling, planning
-from orion_registry.core.authority import authorize, check_ref, use_epoch, void_streams
+from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch, void_streams
 from orion_registry.core.census import Census
 from orion_registry.core.commands import Command, Imported, Registered, Remove, Removed, Result, Updated
 from orion_registry.core.config import RegistryConfig
@@ -41,7 +41,7 @@ from orion_registry.core.paging import Page, page_of
 from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
 from orion_registry.core.selector import Selector, check_selector
 from orion_registry.core.self_health import SelfHealth
-from orion_registry.core.sessions import HeartbeatSession, mode_of
+from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.core.validation import check_load
 from orion_registry.core.watching import WatchBuffer
 from orion_registry.errors import FailedPrecondition, Reason

@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 from orion_registry.core import falling, limits
 from orion_registry.core.admission import come_again
-from orion_registry.core.authority import check_ref, use_epoch
+from orion_registry.core.authority import admit, send_away, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
+from orion_registry.core.frame_checks import check_beats, check_sessions
 from orion_registry.core.frames import (
     Ack,
     AgentFrame,
@@ -30,15 +30,13 @@ from orion_registry.core.frames import (
     Sessions,
     Welcome,
 )
-from orion_registry.core.liveness import AWAITED, Event
-from orion_registry.core.model import Actor, LivenessMode, Now, ServiceStatus, SessionRef
-from orion_registry.core.validation import check_id, check_labels, check_load, check_number, check_text
+from orion_registry.core.liveness import Event
+from orion_registry.core.model import Actor, Now, ServiceStatus
+from orion_registry.core.validation import check_id, check_labels, check_number, check_text
 from orion_registry.errors import (
     FailedPrecondition,
-    PermissionDenied,
     Reason,
     RegistryError,
-    ResourceExhausted,
     bad_field,
 )
 
@@ -47,9 +45,6 @@ ACK_EVERY = 10
 
 CROSSED = 0.5
 """Share of a new interval in which a beat may still have been sent before the agent heard of it."""
-
-EPOCHS_KEPT = 2_048
-"""Epochs left for registrations when hellos have used up the rest: more than can be in flight."""
 
 
 class HeartbeatSession:
@@ -180,7 +175,7 @@ class HeartbeatSession:
         check_number("beat.seq", frame.seq, 0, 2**63 - 1)
         services, fleet, pulse = frame.services, self._fleet, self.pulse
         if services:
-            _check_beats(services)
+            check_beats(services)
         pulse.mono, pulse.wall = fleet.patience.judged(now.mono), now.wall
         if services or pulse.missed or self._unused:
             self._take(services, Now(mono=pulse.mono, wall=now.wall))
@@ -249,26 +244,16 @@ class HeartbeatSession:
         check_text("hello.instance_id", frame.instance_id)
         check_text("hello.sdk", frame.sdk)
         check_labels("hello.features", frame.features)
-        _check_sessions(frame.sessions)
+        check_sessions(frame.sessions)
         if wait_s := self._fleet.admission.hello(now.mono):
-            self._send_away(frame, wait_s, now)
+            send_away(self._fleet, frame, wait_s, now)
             raise come_again("hellos", wait_s)
         self.agent_id = frame.agent_id
         self.outbox.append(Welcome(interval_s=self._tell_pace(), timeout_s=self._fleet.pace.timeout_s))
         self._attach(frame.sessions, now)
 
-    def _send_away(self, frame: Hello, wait_s: float, now: Now) -> None:
-        """Gives the time that an agent has to wait to the services that it may act for, and to no others."""
-        for request in frame.sessions:
-            entry = self._fleet.catalog.get(request.ref.service_id)
-            if entry is None or entry.liveness.code not in AWAITED or entry.spec.agent_id != frame.agent_id:
-                continue
-            with suppress(RegistryError):  # of a service that it may not act for
-                check_ref(self._fleet, request.ref)
-                self._fleet.wait_for(entry, wait_s, now)
-
     def _attach(self, requests: tuple[SessionRequest, ...], now: Now) -> None:
-        _check_sessions(requests)
+        check_sessions(requests)
         self.pulse.mono, self.pulse.wall = now.mono, now.wall
         if self.pulse.missed:
             self._heard_again(now)
@@ -279,7 +264,7 @@ class HeartbeatSession:
         try:
             entry = self._fleet.require(service_id)
             seen = entry.snapshot
-            self._admit(entry, request.ref, now)
+            admit(self._fleet, self, entry, request.ref, now)
         except RegistryError as error:
             return SessionResult(service_id=service_id, error=error)
         entry.epoch = self._fleet.epochs.take()
@@ -298,19 +283,6 @@ class HeartbeatSession:
             previous_status=seen.status,
             previous_reason=seen.reasons[0].code,
         )
-
-    def _admit(self, entry: Entry, ref: SessionRef, now: Now) -> None:
-        """Raises the error that a session for the entry is refused with, if it is."""
-        if entry.spec.agent_id != self.agent_id:
-            message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {self.agent_id!r}"
-            raise PermissionDenied(Reason.NOT_OWNER, message)
-        check_ref(self._fleet, ref)
-        if entry.spec.liveness is not LivenessMode.STREAM:
-            raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
-        if len(self.services) >= limits.SESSIONS and ref.service_id not in self.services:
-            raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS:,} services")
-        self._fleet.epochs.require(EPOCHS_KEPT)
-        use_epoch(self._fleet, entry, ref.epoch, now, by=self)
 
     def _detach(self, service_ids: tuple[str, ...], now: Now) -> None:
         if len(service_ids) > limits.SESSIONS:
@@ -351,26 +323,3 @@ class HeartbeatSession:
             return
         extra_s = self._fleet.config.go_away_s if event is Event.MOVING else 0.0
         self._fleet.happened(entry, event, now, extra_s=extra_s)
-
-
-def mode_of(entry: Entry) -> str:
-    """The end of a message that says which liveness mode a service has."""
-    return f"{entry.service_id!r} has LIVENESS_MODE_{entry.spec.liveness.name}"
-
-
-def _check_sessions(requests: tuple[SessionRequest, ...]) -> None:
-    if len(requests) > limits.SESSIONS:
-        raise bad_field("sessions", f"at most {limits.SESSIONS:,} entries", len(requests))
-    for index, request in enumerate(requests):
-        if request.load is not None:
-            check_load(f"sessions[{index}].load", request.load)
-
-
-def _check_beats(beats: tuple[ServiceBeat, ...]) -> None:
-    if len(beats) > limits.SESSIONS:
-        raise bad_field("beat.services", f"at most {limits.SESSIONS:,} entries", len(beats))
-    for index, news in enumerate(beats):
-        if news.load is not None:
-            check_load(f"beat.services[{index}].load", news.load)
-        if news.task_age_s is not None:
-            check_number(f"beat.services[{index}].task_age", news.task_age_s, 0, limits.TASK_AGE_MAX_S)

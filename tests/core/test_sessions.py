@@ -3,6 +3,7 @@
 import pytest
 
 from orion_registry.core import limits
+from orion_registry.core.authority import EPOCHS_KEPT
 from orion_registry.core.entry import Entry
 from orion_registry.core.frames import (
     Ack,
@@ -25,7 +26,7 @@ from orion_registry.core.frames import (
     Welcome,
 )
 from orion_registry.core.model import Load, ServiceStatus, SessionRef, StatusReasonCode
-from orion_registry.core.sessions import EPOCHS_KEPT, HeartbeatSession
+from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.errors import Reason
 from tests.building import (
     LOCAL,
