@@ -113,7 +113,8 @@ def use_epoch(fleet: Fleet, entry: Entry, epoch: int, now: Now, by: HeartbeatSes
     entry.used_epoch = max(epoch, entry.used_epoch)
     if epoch > entry.epoch:  # given in an earlier life
         entry.epoch = epoch
-        fleet.refresh(entry)
+        if by is None:  # else it gets a new one at once, and one edge with it
+            fleet.refresh(entry)
     superseded = [stream for stream, held in entry.streams.items() if held < epoch and stream is not by]
     for stream in superseded:
         del entry.streams[stream]

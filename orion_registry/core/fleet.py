@@ -100,8 +100,7 @@ class Fleet:
         self.deadlines.forget(entry)
         if entry.flaps is not None:
             self.probations.forget(entry.flaps)
-        if entry.task is not None:
-            self.tasks.forget(entry.task)
+        self.forget_task(entry)
         self.catalog.delete(entry)
         self._announce(entry, Edge(self.revision, entry.service_id, entry.snapshot, None, reason))
 
@@ -156,6 +155,20 @@ class Fleet:
             entry.task = Task(entry)
         entry.task.told(progress, age_s, now.mono)
         self.judge_task(entry.task, now)
+
+    def forget_task(self, entry: Entry) -> None:
+        """Another life of its agent speaks for a service. Published with the edge that tells of it."""
+        self.suspend_task(entry)
+        entry.task = None
+
+    def suspend_task(self, entry: Entry) -> None:
+        """A new session speaks for a service: until it tells of a task, as that of an idle process never does, there is
+        none. How far the last one was is remembered: it may be the same. Published with the edge that tells of it.
+        """
+        if entry.task is not None:
+            self.tasks.forget(entry.task)
+            entry.task.suspended = True
+            entry.conditions.pop(StatusReasonCode.STUCK, None)
 
     def judge_task(self, task: Task, now: Now) -> None:
         """A service is STUCK or is not, and may become so later."""

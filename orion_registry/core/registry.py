@@ -262,10 +262,7 @@ class Registry:
         entry.used_epoch, entry.epoch = plan.record.used_epoch, self._fleet.epochs.take()
         entry.load, entry.pulse = None, None
         entry.self_report = ServiceStatus.UNSPECIFIED
-        if entry.task is not None:
-            self._fleet.tasks.forget(entry.task)
-            entry.task = None
-        entry.conditions.pop(StatusReasonCode.STUCK, None)
+        self._fleet.forget_task(entry)
         self._fleet.happened(entry, Event.CLAIMED, now, record=plan.record)
 
     # The soft lane.

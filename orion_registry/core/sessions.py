@@ -274,6 +274,7 @@ class HeartbeatSession:
         self._unused[entry] = entry.epoch
         if request.load is not None:
             entry.load = request.load
+        self._fleet.suspend_task(entry)
         self._fleet.reported(entry, request.self_status, now)  # first, so that it is never ready in between
         self._fleet.happened(entry, Event.SESSION, now)
         self._fleet.refresh(entry)

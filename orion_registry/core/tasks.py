@@ -13,9 +13,10 @@ class Task:
     Attributes:
         since: judged seconds of the last progress, or of the task's beginning; None = idle.
         progress: the counter as told last.
+        suspended: the session that told of it is over, and the one after it has told of none.
     """
 
-    __slots__ = ("armed", "deadline", "entry", "ordinal", "progress", "since")
+    __slots__ = ("armed", "deadline", "entry", "ordinal", "progress", "since", "suspended")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
@@ -24,9 +25,11 @@ class Task:
         self.armed: float | None = None
         self.since: float | None = None
         self.progress = 0
+        self.suspended = False
 
     def told(self, progress: int, age_s: float | None, mono: float) -> None:
         """A beat told of it: the counter, and how old the task is; no age = idle."""
+        self.suspended = False
         if age_s is None:
             self.since = None
         elif self.since is not None and progress != self.progress:
@@ -38,4 +41,6 @@ class Task:
 
     def stuck_at(self, stuck_after_s: float) -> float | None:
         """Judged seconds from which it is STUCK unless it gets on; None = never."""
-        return None if self.since is None or not stuck_after_s else self.since + stuck_after_s
+        if self.since is None or self.suspended or not stuck_after_s:
+            return None
+        return self.since + stuck_after_s

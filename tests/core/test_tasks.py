@@ -146,6 +146,22 @@ def test_another_life_of_the_agent_has_no_task_yet() -> None:
     assert {reason.code.name for reason in worker.entry.snapshot.reasons} == {"AWAITING_BEAT"}
 
 
+def test_a_new_session_owes_nothing_for_the_task_of_an_old_one() -> None:
+    """A process that crashed while busy comes back idle, and an idle one has nothing to tell."""
+    worker = Worker()
+    worker.tell(age_s=0.0)
+    worker.beats(10.0)
+    assert worker.is_stuck()
+    worker.world.close(worker.session)
+    worker.session = worker.world.live(worker.entry)
+    assert not worker.is_stuck()
+    worker.beats(2 * STUCK_S)
+    assert not worker.is_stuck()
+    worker.world.update(ref_of(worker.entry), ("stuck_after",), stuck_after_s=5.0)
+    worker.beats(STUCK_S)
+    assert not worker.is_stuck()
+
+
 def test_a_task_of_one_that_is_removed_is_forgotten() -> None:
     worker = Worker()
     worker.tell(age_s=0.0)
