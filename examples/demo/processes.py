@@ -44,6 +44,10 @@ class Child:
         """SIGKILL, at once."""
         os.kill(self.pid, signal.SIGKILL)
 
+    async def ended(self) -> int:
+        """Waits until it has ended by itself or by `kill`; returns the exit code."""
+        return await self._process.wait()
+
     async def read_json(self, timeout_s: float) -> dict[str, Any]:
         """The next line of its output. Raises RuntimeError with the end of its log if none comes."""
         assert self._process.stdout is not None

@@ -204,7 +204,8 @@ class Agent:
         except grpc.aio.AioRpcError as error:
             if not self._run.dying:
                 raise Faulty(f"{self.agent_id}: {error.code().name} {error.details()}") from error
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            # INTERNAL: grpc.aio's own word ("Internal error from Core") for a stream that ended as it was written to.
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL):
                 raise Faulty(f"{self.agent_id}: the daemon's death is told as {error.code().name}") from error
 
     async def _hello(self, stub: Any) -> None:

@@ -24,6 +24,7 @@ import grpc.aio
 
 from examples.demo.processes import Child, Nursery
 from orion_registry.client.backoff import Backoff
+from orion_registry.client.failures import registry_error
 from orion_registry_pb.v1 import heartbeat_pb2 as hb
 from orion_registry_pb.v1 import registry_pb2 as pb
 from orion_registry_pb.v1 import service_pb2 as sv
@@ -177,15 +178,19 @@ class Agent:
             await self.live()
             backoff = Backoff(random.random)
             while not await self._returned(backoff.next(self._away_s), gate):
-                self._away_s = 0.0
+                pass
 
     async def _returned(self, after_s: float, gate: asyncio.Semaphore) -> bool:
-        """One attempt to come back; a refused session is an error, a daemon that is away is not."""
+        """One attempt to come back; a refused session is an error, a daemon that is away or asks to wait is not."""
         await asyncio.sleep(after_s)
+        self._away_s = 0.0
         async with gate:
             try:
                 await self._hello()
-            except (grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
+            except grpc.aio.AioRpcError as failure:
+                self._away_s = registry_error(failure, "").retry_after_s or 0.0
+                return False
+            except (asyncio.CancelledError, asyncio.InvalidStateError):
                 return False
         return True
 
@@ -256,15 +261,22 @@ async def run(options: argparse.Namespace) -> None:
 
 
 async def open_patiently(agent: Agent | BareAgent) -> None:
-    """Opens a stream; on a busy machine a connection may be given up on the way."""
-    for attempts_left in reversed(range(OPEN_ATTEMPTS)):
+    """Opens a stream. On a busy machine a connection may be given up on the way; asked to wait it waits, every time."""
+    attempts_left = OPEN_ATTEMPTS
+    while True:
+        asked_s = None
         try:
             return await agent.open()
-        except (grpc.aio.AioRpcError, asyncio.CancelledError):
-            if not attempts_left:
+        except grpc.aio.AioRpcError as failure:
+            asked_s = registry_error(failure, "").retry_after_s
+            attempts_left -= asked_s is None
+            if attempts_left <= 0:
                 raise
-            await asyncio.sleep(0.5)
-    return None
+        except asyncio.CancelledError:
+            attempts_left -= 1
+            if attempts_left <= 0:
+                raise
+        await asyncio.sleep(0.5 if asked_s is None else asked_s * (1.0 + random.random()))
 
 
 def say(**event: object) -> None:

@@ -121,6 +121,11 @@ class RawStream:
         """Says that nothing more will be sent."""
         await self._call.done_writing()
 
+    async def leave(self) -> None:
+        """Says goodbye and reads to the end."""
+        await self.send(goodbye=hb.Goodbye(reason=hb.GOODBYE_REASON_STOPPING))
+        await self.end()
+
     def drop(self) -> None:
         """Cancels the call: on the server this looks like any other end without goodbye."""
         self._call.cancel()

@@ -265,8 +265,10 @@ class Return:
 HEADER = "signal    gone s  serving s  half back s  all back s  HEALTHY  faults"
 
 
-async def returns(host: Host, stub: Any, watch: RawWatch, agents: int, how: signal.Signals) -> Return:
-    """Restarts the daemon under a live fleet."""
+async def returns(
+    host: Host, stub: Any, watch: RawWatch, agents: int, how: signal.Signals, *, patience_s: float = 3 * BACK_S
+) -> Return:
+    """Restarts the daemon under a live fleet; waits `patience_s` for all to come back."""
     result = Return(how.name)
     before = {info.service_id: info async for info in everything(stub)}
     highest = max(info.epoch for info in before.values())
@@ -291,7 +293,7 @@ async def returns(host: Host, stub: Any, watch: RawWatch, agents: int, how: sign
     await watch.cut()
     watch.open()
     try:
-        await watch.until(lambda: len(healthy) == agents, timeout_s=3 * BACK_S)
+        await watch.until(lambda: len(healthy) == agents, timeout_s=patience_s)
     except TimeoutError:
         result.faults.append(f"{agents - len(healthy)} agents did not come back")
     watch.seen, watch.removed = None, None

@@ -1,0 +1,113 @@
+"""Real faults on real processes: which promises hold on this machine.
+
+Each row starts the daemon and agents as processes, injects a fault (signals, a bad proxy, a share of the CPU, another
+clock), and measures with a watcher on the machine's monotonic clock. Rows are those of the fault matrix; letters first
+(A1, N2) for those beyond it.
+
+    scripts/faults --list                         what there is
+    scripts/faults                                all rows but the long ones, about 20 minutes
+    scripts/faults --ci                           fewer repeats, shorter faults: under 10 minutes
+    scripts/faults --row sigstop --row 5 --repeat 20
+    scripts/faults --group network --minutes 30   30 minutes for each rate of false deaths
+    scripts/faults --long --json results.json     with pauses of 300 s and 10,000 agents: an hour
+
+Figures are least/median/99th percentile (how many). A row that fails while this program itself could not run for 0.3 s
+is played once more: on a machine that stands still nothing can be measured. Limits are the promises; they are the same
+with --ci. Ctrl-C ends all processes, those that are stopped too. Exit code 0 if all rows hold, 1 if one fails, 2 for a
+wrong command line, 130 after Ctrl-C.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from tests.e2e.fleet import raise_open_files_limit
+from tests.faults import rows_agents, rows_daemon, rows_mass, rows_network, rows_protocol, table
+from tests.faults.row import Row
+from tests.faults.runner import Options, Result, play
+
+GROUPS = (rows_agents.GROUP, rows_network.GROUP, rows_daemon.GROUP, rows_mass.GROUP, rows_protocol.GROUP)
+ROWS: tuple[Row, ...] = tuple(row for group in GROUPS for row in group.rows)
+CI_MINUTES = 0.25
+EXIT_INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--row", action="append", default=[], metavar="N", help="number or name; may be repeated")
+    made.add_argument("--group", action="append", default=[], choices=[group.name for group in GROUPS])
+    made.add_argument("--repeat", type=int, default=0, metavar="K", help="inject each fault so often")
+    made.add_argument("--minutes", type=float, default=0.0, help="for each rate of false deaths (default: 1, CI 0.25)")
+    made.add_argument("--ci", action="store_true", help="fewer repeats and shorter faults")
+    made.add_argument("--long", action="store_true", help="the rows of many minutes, too")
+    made.add_argument("--list", action="store_true", help="show the rows and exit")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    return made
+
+
+def chosen(rows: Sequence[str], groups: Sequence[str], *, long: bool) -> list[Row]:
+    """The rows asked for. A long one is played if it is named, or with --long.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    known = {name: row for row in ROWS for name in (row.number, row.name)}
+    if unknown := [name for name in rows if name not in known]:
+        raise ValueError(f"no such row: {', '.join(unknown)} (--list shows all)")
+    named = {known[name].number for name in rows}
+    picked = [row for row in ROWS if row.group in groups or (not rows and not groups)]
+    return [row for row in ROWS if row.number in named or (row in picked and (long or not row.long))]
+
+
+async def run(rows: Sequence[Row], options: Options) -> list[Result]:
+    """Plays them; each prints its line. SIGTERM ends it as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    results = []
+    for row in rows:
+        result = await play(row, options)
+        print(table.line(result), flush=True)
+        results.append(result)
+    return results
+
+
+def main() -> int:
+    """Entry point."""
+    made = parser()
+    arguments = made.parse_args()
+    try:
+        rows = chosen(arguments.row, arguments.group, long=arguments.long)
+    except ValueError as error:
+        made.error(str(error))
+    if arguments.list:
+        for row in rows if arguments.long or arguments.row or arguments.group else ROWS:
+            print(f"{row.number:>4} {row.name:17} {row.group:9} {'long  ' if row.long else '      '}{row.expect}")
+        return 0
+    minutes = arguments.minutes or (CI_MINUTES if arguments.ci else 1.0)
+    options = Options(repeat=arguments.repeat, ci=arguments.ci, long=arguments.long, minutes=minutes)
+    raise_open_files_limit()
+    try:
+        results = asyncio.run(run(rows, options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted: all processes are down", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(table.table(results))
+    print(table.summary(results))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table.as_json(results), indent=1) + "\n")
+    return table.exit_code(results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

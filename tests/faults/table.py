@@ -1,0 +1,85 @@
+"""How results are shown: a line when a row ends, a table for people, JSON for machines."""
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+
+from tests.faults import lag
+from tests.faults.runner import Result
+
+FAULTS_SHOWN = 5
+
+
+def line(result: Result) -> str:
+    """One row, as it ends."""
+    row, finding = result.row, result.finding
+    text = [f"{result.verdict:8} {row.number:>4} {row.name:17} {result.took_s:6.1f} s  {finding.measured()}"]
+    if result.missing:
+        text.append(f"not played: this machine lacks {result.missing}")
+    if result.replayed:
+        text.append("played twice: the machine itself stalled the first time")
+    if result.lag_s > lag.STALLED_S:
+        text.append(f"the machine stalled for {result.lag_s:.2f} s")
+    text += [f"note: {note}" for note in finding.notes]
+    text += [f"fault: {fault}" for fault in finding.faults[:FAULTS_SHOWN]]
+    if len(finding.faults) > FAULTS_SHOWN:
+        text.append(f"and {len(finding.faults) - FAULTS_SHOWN} faults more")
+    return "\n         ".join(text)
+
+
+def table(results: Sequence[Result]) -> str:
+    """All rows as Markdown: what docs/guarantees.md publishes."""
+    head = ["| row | fault | expected | measured (least/median/p99) | |", "|---|---|---|---|---|"]
+    body = [
+        f"| {each.row.number} | {each.row.name} | {each.row.expect} | "
+        f"{each.finding.measured() or each.missing} | {each.verdict} |"
+        for each in results
+    ]
+    return "\n".join([*head, *body])
+
+
+def summary(results: Sequence[Result]) -> str:
+    """How many held."""
+    failed = [each.row.name for each in results if not each.passed]
+    left_out = sum(bool(each.missing) for each in results)
+    held = len(results) - len(failed) - left_out
+    text = f"{held} of {len(results)} rows hold"
+    if left_out:
+        text += f", {left_out} cannot be played here"
+    if failed:
+        text += f", FAILED: {', '.join(failed)}"
+    return f"{text}; {sum(each.took_s for each in results):.0f} s"
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """0 if every row that was played holds, and at least one was."""
+    return 0 if any(not each.missing for each in results) and all(each.passed for each in results) else 1
+
+
+def as_json(results: Sequence[Result]) -> dict[str, Any]:
+    """All of it."""
+    return {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "grpcio": grpc.__version__},
+        "rows": [
+            {
+                "number": each.row.number,
+                "name": each.row.name,
+                "group": each.row.group,
+                "expect": each.row.expect,
+                "verdict": each.verdict,
+                "took_s": round(each.took_s, 1),
+                "lag_s": round(each.lag_s, 3),
+                "replayed": each.replayed,
+                "missing": each.missing,
+                "samples": each.finding.samples,
+                "limits": each.finding.limits,
+                "counts": each.finding.counts,
+                "notes": each.finding.notes,
+                "faults": each.finding.faults,
+            }
+            for each in results
+        ],
+    }
