@@ -10,6 +10,7 @@ clock), and measures with a watcher on the machine's monotonic clock. Rows are t
     scripts/faults --row sigstop --row 5 --repeat 20
     scripts/faults --group network --minutes 30   30 minutes for each rate of false deaths
     scripts/faults --long --json results.json     with pauses of 300 s and 10,000 agents: an hour
+    scripts/faults --publish docs/guarantees.md   puts the table there
 
 Figures are least/median/99th percentile (how many). A row that fails while this program itself could not run for 0.3 s
 is played once more: on a machine that stands still nothing can be measured. Limits are the promises; they are the same
@@ -35,7 +36,7 @@ from tests.faults.runner import Options, Result, play
 
 GROUPS = (rows_agents.GROUP, rows_network.GROUP, rows_daemon.GROUP, rows_mass.GROUP, rows_protocol.GROUP)
 ROWS: tuple[Row, ...] = tuple(row for group in GROUPS for row in group.rows)
-CI_MINUTES = 0.25
+CI_MINUTES = 0.15
 EXIT_INTERRUPTED = 130
 
 
@@ -47,11 +48,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--row", action="append", default=[], metavar="N", help="number or name; may be repeated")
     made.add_argument("--group", action="append", default=[], choices=[group.name for group in GROUPS])
     made.add_argument("--repeat", type=int, default=0, metavar="K", help="inject each fault so often")
-    made.add_argument("--minutes", type=float, default=0.0, help="for each rate of false deaths (default: 1, CI 0.25)")
+    made.add_argument("--minutes", type=float, default=0.0, help="for each rate of false deaths (default: 1, CI 0.15)")
     made.add_argument("--ci", action="store_true", help="fewer repeats and shorter faults")
     made.add_argument("--long", action="store_true", help="the rows of many minutes, too")
     made.add_argument("--list", action="store_true", help="show the rows and exit")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    made.add_argument("--publish", type=Path, metavar="FILE", help="put the table between the marks in a document")
     return made
 
 
@@ -106,6 +108,8 @@ def main() -> int:
     print(table.summary(results))
     if arguments.json:
         arguments.json.write_text(json.dumps(table.as_json(results), indent=1) + "\n")
+    if arguments.publish:
+        arguments.publish.write_text(table.published(arguments.publish.read_text(), results))
     return table.exit_code(results)
 
 

@@ -192,7 +192,7 @@ async def ttl(stage: Stage) -> None:
         await stage.settle()
         t0 = (await agents.ask("silence"))["t0"]
         seen = await daemon.observer.until(agents.ids, unhealthy, t0, 10.0)
-        stage.samples("UNHEALTHY", seen, t0, 2.0 + 0.2 + 0.7)  # t0 is the last beat of the last agent: up to ttl/3 off
+        stage.samples("UNHEALTHY", seen, t0, 2.0 + 0.2)
         t0 = time.monotonic()
         await agents.ask("beat")
         seen = await daemon.observer.until(agents.ids, healthy, t0, 10.0)

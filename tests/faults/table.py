@@ -11,6 +11,8 @@ from tests.faults import lag
 from tests.faults.runner import Result
 
 FAULTS_SHOWN = 5
+BEGIN, END = "<!-- rows: scripts/faults --publish -->", "<!-- end of rows -->"
+"""Between these lines of a document stands the table."""
 
 
 def line(result: Result) -> str:
@@ -39,6 +41,20 @@ def table(results: Sequence[Result]) -> str:
         for each in results
     ]
     return "\n".join([*head, *body])
+
+
+def published(document: str, results: Sequence[Result]) -> str:
+    """A document with this table in the place of the one that it had.
+
+    Raises:
+        ValueError: it has no place for one.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document has no lines {BEGIN!r} and {END!r}")
+    where = f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{before}{BEGIN}\n{table(results)}\n\n{where}, grpcio {grpc.__version__}.\n{END}{after}"
 
 
 def summary(results: Sequence[Result]) -> str:

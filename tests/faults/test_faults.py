@@ -247,6 +247,20 @@ async def test_a_failing_row_is_played_again_only_if_the_machine_stalled() -> No
     assert (late.passed, late.replayed) == (False, False)
 
 
+async def test_the_table_goes_between_the_marks_and_nowhere_else() -> None:
+    results = [await play(row_of(good), Options())]
+    text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
+    once = table.published(text, results)
+    assert once.startswith("before\n")
+    assert once.endswith("\nafter\n")
+    assert "old" not in once
+    assert "| T1 | test | it holds | took 100 ms | ok |" in once
+    assert table.published(once, results) == once
+    with pytest.raises(ValueError, match="no lines"):
+        table.published("no marks", results)
+    assert table.published((ROOT / "docs" / "guarantees.md").read_text(), results)
+
+
 def test_figures() -> None:
     assert spread([0.5]) == "500 ms"
     assert spread([1.0, 3.0, 2.0]) == "1/2/3 s (3)"
