@@ -41,9 +41,9 @@ async def play(stage: Stage, *, agents: int, watch_s: float, back_s: float) -> N
     await daemon_address(host.daemon)
     empty_mb = resident_mb(host.daemon.pid)
     began = time.monotonic()
-    for first in range(0, fits, EACH):
+    for first in range(0, fits - 1, EACH):
         count = str(first)
-        size = min(EACH, fits - first)
+        size = min(EACH, fits - 1 - first)  # the last one is the newcomer, who asks what is assigned
         await Fleet.start(stage.nursery, f"fleet-{count}", host.address, size, "--prefix", f"f{count}", "--reconnect")
     finding.sample("all registered and HEALTHY in", time.monotonic() - began)
     stub = await stage.stub(host.address)
@@ -54,7 +54,7 @@ async def play(stage: Stage, *, agents: int, watch_s: float, back_s: float) -> N
     await asyncio.sleep(watch_s)
     finding.count("CPU %", round(100.0 * (cpu_s(host.daemon.pid) - used) / (time.monotonic() - since), 1))
     finding.count("kB an agent", round((resident_mb(host.daemon.pid) - empty_mb) * 1024 / fits, 1))
-    await restarted(stage, host, stub, fits, back_s)
+    await restarted(stage, host, stub, fits - 1, back_s)
 
 
 async def interval_s(stub: object) -> float:

@@ -1,7 +1,9 @@
 """Faults of agents: they leave, crash, hang, block, flap."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -124,18 +126,28 @@ async def flapping(stage: Stage) -> None:
     stream = RawStream(stub)
     await stream.hello("flapper", ref)
     t0 = time.monotonic()
-    steady = asyncio.create_task(beat_on(stream, 15.0))
-    await daemon.observer.until(["flapper"], reason("PROBATION"), t0, 2.0)
-    seen = await daemon.observer.until(["flapper"], healthy, t0, 15.0)
+    async with beating(stream):
+        await daemon.observer.until(["flapper"], reason("PROBATION"), t0, 2.0)
+        seen = await daemon.observer.until(["flapper"], healthy, t0, 15.0)
     stage.samples("ready again", seen, t0, 11.0)
-    steady.cancel()
 
 
-async def beat_on(stream: RawStream, seconds: float) -> None:
-    """Beats once a second."""
-    for _ in range(round(seconds)):
-        await stream.beat()
-        await asyncio.sleep(1.0)
+@contextlib.asynccontextmanager
+async def beating(stream: RawStream) -> AsyncIterator[None]:
+    """Beats once a second meanwhile."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await stream.beat()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, asyncio.InvalidStateError):
+            await task
 
 
 @GROUP.row(
@@ -160,9 +172,8 @@ async def stuck(stage: Stage) -> None:
 
         t0 = time.monotonic()
         await stream.beat(working(10 * number + 1))
-        steady = asyncio.create_task(beat_on(stream, 10.0))
-        seen = await daemon.observer.until(["busy"], reason("STUCK"), t0, 5.0)
-        steady.cancel()
+        async with beating(stream):
+            seen = await daemon.observer.until(["busy"], reason("STUCK"), t0, 5.0)
         stage.samples("STUCK", seen, t0, 2.0 + 0.3)
         sight = daemon.observer.now["busy"]
         stage.finding.check(sight.status == "HEALTHY" and sight.ready, f"it is {sight}, ready {sight.ready}")
@@ -172,11 +183,10 @@ async def stuck(stage: Stage) -> None:
         stage.samples("cleared", seen, t0, 0.1)
         await stream.beat(working(10 * number + 2, idle=True))
         t0 = time.monotonic()
-        steady = asyncio.create_task(beat_on(stream, 5.0))
-        await asyncio.sleep(3.0)
+        async with beating(stream):
+            await asyncio.sleep(3.0)
         idle = [sight for sight in daemon.observer.since(t0) if "STUCK" in sight.reasons]
         stage.finding.check(not idle, "an idle agent was taken for stuck")
-        steady.cancel()
 
 
 @GROUP.row(

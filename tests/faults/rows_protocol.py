@@ -23,6 +23,8 @@ from tests.faults.stage import Daemon, Stage
 
 GROUP = Group("protocol")
 STATIC = sv.LIVENESS_MODE_STATIC
+STUCK = 20
+"""Watchers that do not read."""
 
 
 @GROUP.row(
@@ -133,7 +135,7 @@ async def change_all(stub: Any, refs: list[sv.SessionRef], number: int) -> None:
 @GROUP.row(
     "34",
     "stuck-watcher",
-    "10 watchers that do not read: cut (RESOURCE_EXHAUSTED) after 5 s, at most 20 MB in all, and others are told of a "
+    "20 watchers that do not read: cut (RESOURCE_EXHAUSTED) after 5 s, at most 2 MB each, and others are told of a "
     "kill in under 100 ms meanwhile",
     repeats=1,
 )
@@ -151,7 +153,7 @@ async def stuck_watcher(stage: Stage) -> None:
     before = resident_mb(daemon.pid)
     async with contextlib.AsyncExitStack() as stack:
         calls = []
-        for _ in range(10):
+        for _ in range(STUCK):
             lean = await stack.enter_async_context(lean_channel(daemon.address))
             calls.append(lean.WatchServices(pb.WatchServicesRequest(selector=ALL)))
         began = time.monotonic()

@@ -249,11 +249,11 @@ async def test_a_failing_row_is_played_again_only_if_the_machine_stalled() -> No
 
 async def test_the_table_goes_between_the_marks_and_nowhere_else() -> None:
     results = [await play(row_of(good), Options())]
-    text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
+    text = f"before\n{table.BEGIN}\nwas here\n{table.END}\nafter\n"
     once = table.published(text, results)
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
-    assert "old" not in once
+    assert "was here" not in once
     assert "| T1 | test | it holds | took 100 ms | ok |" in once
     assert table.published(once, results) == once
     with pytest.raises(ValueError, match="no lines"):
