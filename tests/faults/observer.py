@@ -1,6 +1,5 @@
 """A watcher that keeps every event with the time of its arrival, on the machine's monotonic clock."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class Observer:
         return first
 
     async def until_all(self, agents: Iterable[str], holds: Callable[[Sight], bool], timeout_s: float) -> float:
-        """Waits until all agents are so at once; returns the time."""
+        """Waits until all agents are so at once; returns since when, which may be earlier than now."""
         wanted = tuple(agents)
 
         def look() -> bool:
@@ -96,11 +95,7 @@ class Observer:
             wrong = [one for one in wanted if one not in self.now or not holds(self.now[one])]
             last = ", ".join(str(self.now.get(one, f"{one} never seen")) for one in wrong[:3])
             raise TimeoutError(f"{len(wrong)} of {len(wanted)} agents after {timeout_s:g} s: {last}") from None
-        return time.monotonic()
-
-    async def stay(self, seconds: float) -> None:
-        """Goes on watching for so long."""
-        await asyncio.sleep(seconds)
+        return max(self.now[one].at for one in wanted)
 
     def _saw(self, info: sv.ServiceInfo, at: float) -> None:
         self._keep(

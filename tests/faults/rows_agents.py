@@ -124,8 +124,8 @@ async def flapping(stage: Stage) -> None:
     stage.finding.check(len(told) <= 3 * cycles, f"{len(told)} events in {cycles} cycles")
     stage.finding.check(ready <= 5, f"ready {ready} times")
     stream = RawStream(stub)
-    await stream.hello("flapper", ref)
     t0 = time.monotonic()
+    await stream.hello("flapper", ref)
     async with beating(stream):
         await daemon.observer.until(["flapper"], reason("PROBATION"), t0, 2.0)
         seen = await daemon.observer.until(["flapper"], healthy, t0, 15.0)

@@ -37,7 +37,7 @@ async def after_the_stall(stage: Stage, daemon: Daemon, processes: list[Agents],
     seen = await daemon.observer.until(victims, unhealthy, began, 30.0)
     stage.samples("dead found", seen, resumed, 8.0)
     back = await daemon.observer.until_all(live, healthy, 15.0)
-    stage.finding.sample("all HEALTHY by", back - resumed)
+    stage.finding.sample("all HEALTHY by", max(0.0, back - resumed))
     await asyncio.sleep(max(0.0, resumed + 12.0 - time.monotonic()))
     unknown = {sight.agent_id for sight in daemon.observer.since(began, "UNKNOWN")} - set(victims)
     stage.finding.count("UNKNOWN for a while", len(unknown))
@@ -205,7 +205,7 @@ async def suspended(stage: Stage) -> None:
         resumed = max([stage.go_on(pid) for pid in (pids if number % 2 == 0 else reversed(pids))])
         await asyncio.sleep(1.0)
         back = await daemon.observer.until_all(live, healthy, 15.0)
-        stage.finding.sample("all HEALTHY by", back - resumed, 10.0)
+        stage.finding.sample("all HEALTHY by", max(0.0, back - resumed), 10.0)
         await asyncio.sleep(8.0)
         stage.nobody_died(daemon, live, began)
         older = [one for one in live if daemon.observer.now[one].epoch < epochs[one]]

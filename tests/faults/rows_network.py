@@ -36,8 +36,8 @@ async def cut_and_heal(stage: Stage, do: str, way: str, limit_s: float, seconds:
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - t0)))
         t0 = time.monotonic()
         await proxy.tell("heal")
-        await daemon.observer.until_all(agents.ids, healthy, 12.0)
-        stage.finding.sample("back", time.monotonic() - t0, 3.0)
+        back = await daemon.observer.until_all(agents.ids, healthy, 12.0)
+        stage.finding.sample("back", back - t0, 3.0)
     stage.nobody_died(daemon, around, began)
 
 
