@@ -12,7 +12,7 @@ from tests.e2e import kill_latency
 from tests.e2e.raw_stream import RawStream, register, renewed, service
 from tests.faults.observer import healthy, reason, unhealthy
 from tests.faults.row import Group
-from tests.faults.stage import Stage
+from tests.faults.stage import AGAIN_AND_AGAIN, Stage
 
 GROUP = Group("agents")
 AROUND = 20
@@ -55,7 +55,7 @@ async def kill(stage: Stage) -> None:
 
 @GROUP.row("3", "sigstop", "a hung process (SIGSTOP) is out in under 3 s; after SIGCONT it is back in under 2 s")
 async def sigstop(stage: Stage) -> None:
-    daemon = await stage.daemon()
+    daemon = await stage.daemon(*AGAIN_AND_AGAIN)
     around = await stage.agents(daemon, AROUND, "around")
     frozen = await stage.agents(daemon, 3, "frozen")
     began = time.monotonic()
@@ -77,7 +77,7 @@ async def sigstop(stage: Stage) -> None:
     "an agent whose event loop is blocked for 8 s: LATE after 1.5 s, out in under 3.2 s, back with its first beat",
 )
 async def blocked_loop(stage: Stage) -> None:
-    daemon = await stage.daemon()
+    daemon = await stage.daemon(*AGAIN_AND_AGAIN)
     around = await stage.agents(daemon, AROUND, "around")
     blocked = await stage.agents(daemon, 3, "blocked")
     began = time.monotonic()
@@ -196,7 +196,7 @@ async def stuck(stage: Stage) -> None:
     "a daemon that is stopped for 5 s declares none dead",
 )
 async def ttl(stage: Stage) -> None:
-    daemon = await stage.daemon()
+    daemon = await stage.daemon(*AGAIN_AND_AGAIN)
     agents = await stage.agents(daemon, 3, "ttl", "--ttl", "2")
     for _ in range(stage.repeats):
         await stage.settle()

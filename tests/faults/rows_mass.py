@@ -6,7 +6,7 @@ import time
 from tests.faults import held
 from tests.faults.observer import healthy, not_ready, reason, unhealthy
 from tests.faults.row import Group
-from tests.faults.stage import Daemon, Stage
+from tests.faults.stage import AGAIN_AND_AGAIN, Daemon, Stage
 
 GROUP = Group("mass")
 AGENTS = 50
@@ -21,7 +21,7 @@ AGENTS = 50
     repeats=2,
 )
 async def cut_40(stage: Stage) -> None:
-    daemon = await stage.daemon()
+    daemon = await stage.daemon(*AGAIN_AND_AGAIN)
     around = await stage.agents(daemon, 30, "around")
     proxy = await stage.proxy(daemon)
     cut = await stage.agents(daemon, 20, "cut", through=proxy.address)

@@ -7,7 +7,7 @@ from tests.faults.agents import Agents
 from tests.faults.observer import healthy, not_ready, unhealthy
 from tests.faults.proxy import Proxy
 from tests.faults.row import Group
-from tests.faults.stage import Daemon, Stage
+from tests.faults.stage import AGAIN_AND_AGAIN, Daemon, Stage
 
 GROUP = Group("network")
 CUT = 3
@@ -16,7 +16,7 @@ CUT = 3
 
 async def behind_a_proxy(stage: Stage, count: int = CUT) -> tuple[Daemon, Proxy, Agents]:
     """Some agents whose link is to be cut, beside others."""
-    daemon = await stage.daemon()
+    daemon = await stage.daemon(*AGAIN_AND_AGAIN)
     await stage.agents(daemon, 12, "around")
     proxy = await stage.proxy(daemon)
     return daemon, proxy, await stage.agents(daemon, count, "cut", through=proxy.address)
@@ -68,9 +68,10 @@ async def lossy_up(stage: Stage) -> None:
     await cut_and_heal(stage, "drop", "up", 3.0, 5.0)
 
 
-async def rate_of_deaths(stage: Stage, loss: float, *, agents: int = 100, must_be_none: bool) -> None:
+async def rate_of_deaths(stage: Stage, loss: float, *options: str, must_be_none: bool) -> None:
     """How many live agents are declared dead an agent-hour behind a link that loses."""
-    daemon = await stage.daemon()
+    agents = 100
+    daemon = await stage.daemon(*options)
     proxy = await stage.proxy(daemon)
     fleet = await stage.agents(daemon, agents, "lossy", through=proxy.address)
     await proxy.tell("weather", delay_s=0.025, loss=loss, rtt_s=0.05)
@@ -115,6 +116,16 @@ async def loss_5(stage: Stage) -> None:
 @GROUP.row("7d", "loss-10", "10 % loss at 50 ms RTT, 100 agents: the rate of false deaths is published", repeats=1)
 async def loss_10(stage: Stage) -> None:
     await rate_of_deaths(stage, 0.10, must_be_none=False)
+
+
+@GROUP.row(
+    "7e",
+    "loss-10-wan",
+    "10 % loss at 50 ms RTT, 100 agents, --profile wan: the rate of false deaths is published",
+    repeats=1,
+)
+async def loss_10_wan(stage: Stage) -> None:
+    await rate_of_deaths(stage, 0.10, "--profile", "wan", must_be_none=False)
 
 
 @GROUP.row("8", "delay", "400 ms delay each way, jitter of 200 ms: nobody is declared dead", repeats=1)

@@ -171,9 +171,8 @@ async def stuck_watcher(stage: Stage) -> None:
         stage.finding.count("changes", (number - 7) * len(refs))
         for call in calls:
             stage.finding.check(*await was_cut(call))
-    stage.finding.check(
-        stage.finding.counts["MB more"] < 20.0, f"{stage.finding.counts['MB more']} MB more than before"
-    )
+    more = stage.finding.counts["MB more"]
+    stage.finding.check(more < 2.0 * STUCK, f"{more} MB more than before")
 
 
 async def was_cut(call: Any) -> tuple[bool, str]:
@@ -208,8 +207,8 @@ async def old_revision(stage: Stage) -> None:
 @GROUP.row(
     "36",
     "10000-watches",
-    "one client asks for 10,000 watches: it has 1,024 (max_streams_per_connection), others are told of a kill in under "
-    "100 ms, and the memory comes back",
+    "one client asks for 10,000 watches: it has 1,024 (max_streams_per_connection); with all of them to be told of a "
+    "kill, too, others are told in under 300 ms",
     repeats=1,
 )
 async def many_watches(stage: Stage) -> None:
@@ -229,7 +228,7 @@ async def many_watches(stage: Stage) -> None:
         for victim in victims:
             t0 = victim.kill()
             seen = await daemon.observer.until(victim.ids, unhealthy, t0, 5.0)
-            stage.samples("kill seen", seen, t0, 0.1)
+            stage.samples("kill seen", seen, t0, 0.3)
             await asyncio.sleep(0.5)
         for call in calls:
             call.cancel()

@@ -25,6 +25,8 @@ from tests.faults.proxy import Proxy
 SETTLED_S = 30.0
 BEATING_S = 1.2
 """After this all have beaten at 1 s."""
+AGAIN_AND_AGAIN = ("--probation", "0s")
+"""For rows that make the same agents fall many times a minute: that is not what they are about."""
 
 
 class Daemon:
