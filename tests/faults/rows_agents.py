@@ -136,18 +136,21 @@ async def flapping(stage: Stage) -> None:
 async def beating(stream: RawStream) -> AsyncIterator[None]:
     """Beats once a second meanwhile."""
 
+    over = asyncio.Event()
+
     async def beat() -> None:
-        while True:
-            await asyncio.sleep(1.0)
+        while not over.is_set():
             await stream.beat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await over.wait()
 
     task = asyncio.create_task(beat())
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, asyncio.InvalidStateError):
-            await task
+        over.set()  # not cancelled: a cancelled write takes the whole stream with it
+        await task
 
 
 @GROUP.row(

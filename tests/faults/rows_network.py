@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 
 from tests.faults.agents import Agents
 from tests.faults.observer import healthy, not_ready, unhealthy
@@ -92,6 +93,8 @@ async def rate_of_deaths(stage: Stage, loss: float, *options: str, must_be_none:
     stage.finding.count("agent-hours", round(hours, 2))
     stage.finding.count("LATE", late)
     stage.finding.count("HELD", held)
+    for why, number in Counter(sight.reasons[0] for sight in dead).items():
+        stage.finding.count(why, number)
     stage.finding.count("false deaths", len(dead))
     stage.finding.count("an agent-hour", round(len(dead) / hours, 2))
     if must_be_none:
