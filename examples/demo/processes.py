@@ -44,10 +44,6 @@ class Child:
         """SIGKILL, at once."""
         os.kill(self.pid, signal.SIGKILL)
 
-    async def ended(self) -> int:
-        """Waits until it has ended by itself or by `kill`; returns the exit code."""
-        return await self._process.wait()
-
     async def read_json(self, timeout_s: float) -> dict[str, Any]:
         """The next line of its output. Raises RuntimeError with the end of its log if none comes."""
         assert self._process.stdout is not None
@@ -69,14 +65,15 @@ class Child:
     async def stop(self, grace_s: float = 4.0) -> int:
         """SIGTERM, and SIGKILL if that takes longer than grace_s. Returns the exit code. Idempotent."""
         if self._process.returncode is None:
+            # Not asyncio's terminate(): it reaps a child that has just died, and then warns that somebody did.
             with suppress(ProcessLookupError):
-                self._process.terminate()
+                os.kill(self.pid, signal.SIGTERM)
             try:
                 async with asyncio.timeout(grace_s):
                     await self._process.wait()
             except TimeoutError:
                 with suppress(ProcessLookupError):
-                    self._process.kill()
+                    self.kill()
         return await self._process.wait()
 
     def log_tail(self, lines: int = 25) -> str:

@@ -55,8 +55,10 @@ WATCHING = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel
 class Host:
     """A daemon that is started again and again, on one port and one data directory."""
 
-    def __init__(self, nursery: Nursery, directory: Path) -> None:
+    def __init__(self, nursery: Nursery, directory: Path, *options: str) -> None:
         self._nursery = nursery
+        # By default this measures the way back, not the door.
+        self._options = options or ("--admission-rate", "1000000")
         self._data = directory / "data"
         self._port = free_port()
         self._lives = 0
@@ -68,8 +70,7 @@ class Host:
         self._lives += 1
         before = time.monotonic()
         place = ("--listen", self.address, "--data-dir", str(self._data))
-        rate = ("--admission-rate", "1000000")  # the tool measures the way back, not the door
-        arguments = ("-m", "orion_registry", "serve", *place, *rate, "--log-format", "json")
+        arguments = ("-m", "orion_registry", "serve", *place, *self._options, "--log-format", "json")
         self.daemon = await self._nursery.start(f"daemon-{self._lives}", *arguments)
         return before
 

@@ -36,7 +36,7 @@ async def play(stage: Stage, *, agents: int, watch_s: float, back_s: float) -> N
     fits = agents if files == resource.RLIM_INFINITY else min(agents, files - SPARE_FILES)
     if fits < agents:
         finding.notes.append(f"only {fits} agents: {files} open files are allowed")
-    host = Host(stage.nursery, stage.directory)
+    host = Host(stage.nursery, stage.directory, "--admission-rate", "500")  # the default: part of what is measured
     await host.start()
     await daemon_address(host.daemon)
     empty_mb = resident_mb(host.daemon.pid)

@@ -99,12 +99,10 @@ class Stage:
         for daemon in self._daemons:
             found = daemon.tracebacks()
             self.finding.check(not found, f"{found} tracebacks in {daemon.child.log}\n{daemon.child.log_tail()}")
-        living = [child for child in self.nursery.children if child.exit_code is None]
-        for child in living:
-            with suppress(ProcessLookupError):
-                child.kill()
-        # A signal to a child that has just died reaps it before asyncio does, which complains: wait for that first.
-        await asyncio.gather(*(child.ended() for child in living))
+        for child in self.nursery.children:
+            if child.exit_code is None:
+                with suppress(ProcessLookupError):
+                    child.kill()
         await self._exits.aclose()
 
     async def daemon(self, *options: str, entry: tuple[str, ...] = ()) -> Daemon:
