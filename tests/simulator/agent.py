@@ -107,6 +107,7 @@ class Agent:
         disturbed_at: when it last lost a stream that had served.
         fault: what it suffers now.
         deferred: what its event loop will do when it wakes up.
+        streams: those of its connections whose streams are open in the daemon.
         unlucky: a loss delayed its return.
         leaving: it said goodbye for good.
     """
@@ -132,6 +133,7 @@ class Agent:
         "sound_total",
         "specs",
         "stopped",
+        "streams",
         "unlucky",
     )
 
@@ -145,6 +147,7 @@ class Agent:
         self.life = 0
         self.runs = self.awake = self.cut = False
         self.calling = self.leaving = self.unlucky = self.stopped = False
+        self.streams: list[Conn] = []
         self.sound_since = math.inf
         self.disturbed_at = 0.0
         self.sound_total = self.run_since = self.run_total = 0.0

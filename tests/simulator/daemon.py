@@ -34,13 +34,16 @@ WALL = 1.8e9
 ITEM_S = 100e-6
 """What a frame or an end costs the event loop (grpc.aio, docs/performance.md): a backlog takes time to work off."""
 
+SHORT_STALL_S = 0.36
+"""Of a stall so much need not be credited: a tick, and 250 ms."""
+
 AGENTS = Actor(address="127.0.0.1")
 REGISTRY = Actor(identity="registry")
 
 Answer = Callable[[Result | RegistryError], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Commit:
     """A durable command on its way to the store."""
 
@@ -57,7 +60,8 @@ class Daemon:
         registry: of this life.
         up: the process exists. stalled: it processes nothing. frozen: its C threads do not run either.
         resume_at: when the stall ends.
-        stalled_from, stalled_s: begin of the stall that is on; seconds of all that are over.
+        stalled_from: begin of the stall that is on.
+        stalled_s, credited_s: seconds of all stalls that are over, and of them those that must be credited.
         trouble_end: when it was last disturbed: end of the last stall, its backlog, or restart.
         judges: False while it is shut down.
         stall_end, stall_s: end and length of the last stall.
@@ -71,7 +75,8 @@ class Daemon:
         self.config: RegistryConfig = world.config
         self.life = 0
         self.up = self.stalled = self.frozen = False
-        self.busy_until = self.resume_at = self.stalled_from = self.stalled_s = 0.0
+        self.busy_until = self.resume_at = self.stalled_from = 0.0
+        self.stalled_s = self.credited_s = 0.0
         self.trouble_end, self.stall_end, self.stall_s = 0.0, -1e9, 0.0
         self.judges = True
         self.wall_offset = 0.0
@@ -90,8 +95,8 @@ class Daemon:
         return Now(mono=mono, wall=WALL + mono + self.wall_offset)
 
     def judged(self) -> float:
-        """Now without the stalls."""
-        return self.agenda.now - self.stalled_s
+        """Now without the least that is credited of the stalls: silences in the registry are no longer than in this."""
+        return self.agenda.now - self.credited_s
 
     def tick(self, number: int) -> None:
         """Lets time pass."""
@@ -149,6 +154,7 @@ class Daemon:
 
     def _dropped(self, conn: Conn, cause: str) -> None:
         conn.session, conn.open_there, conn.cause = None, False, cause
+        conn.agent.streams.clear()
         self.agenda.at(self.agenda.now + self.world.net.delay(), self.world.sdk.peer_closed, conn)
 
     def _restart(self, stored: Any) -> None:
@@ -198,6 +204,7 @@ class Daemon:
         self.stalled = self.frozen = False
         self.stall_s, self.stall_end = now - self.stalled_from, now
         self.stalled_s += self.stall_s
+        self.credited_s += max(0.0, self.stall_s - SHORT_STALL_S)
         items, self._queue = self._queue, []
         if net.draw() < 0.5:  # connections are served in any order, each in its own
             ranks: dict[object, float] = {}
@@ -273,6 +280,7 @@ class Daemon:
         """The first frame of a stream."""
         conn.session = self.registry.open_stream(AGENTS, partial(self._woken, conn))
         self.conns[conn] = None
+        conn.agent.streams.append(conn)
         conn.heard = max(conn.heard, conn.hello_at)
         self.world.oracle.note(conn.agent.name, "hello")
         self.frame((conn, conn.hello))
@@ -288,7 +296,8 @@ class Daemon:
             if waiting is not None:
                 waiting.append(partial(self.frame, item))
                 return
-        self._handled(conn)
+        if not isinstance(frame, Goodbye):  # which is no sign of life any more
+            self._handled(conn)
         session.receive(frame, self.now())
         if isinstance(frame, Goodbye) and not session.ended:
             self._part(conn)
@@ -321,6 +330,7 @@ class Daemon:
         if session is None:
             return
         self.conns.pop(conn, None)
+        conn.agent.streams.remove(conn)
         self.ending = conn
         self.registry.close_stream(session, self.now())
         self.ending = None
@@ -352,7 +362,7 @@ class Daemon:
         self.agenda.at(self.agenda.now, self.flush, conn)
 
     def _handled(self, conn: Conn) -> None:
-        conn.handled, conn.handled_judged = self.agenda.now, self.agenda.now - self.stalled_s
+        conn.handled, conn.handled_judged = self.agenda.now, self.agenda.now - self.credited_s
 
     def _part(self, conn: Conn) -> None:
         """After a goodbye, as `Coordinator._part` does it."""
@@ -370,6 +380,7 @@ class Daemon:
 
         for service_id, entry in left:
             epoch = entry.streams[session]
+            self.world.oracle.services[service_id].parting = True
             self.execute(Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch), AGENTS, parted)
         if not left:
             session.finish(None)

@@ -31,7 +31,7 @@ RATES = {
     "daemon stall": 20.0,
     "daemon kill": 1.0,
     "daemon stop": 1.0,
-    "clock jump": 30.0,
+    "clock jump": 10.0,
 }
 
 MASS = 0.4

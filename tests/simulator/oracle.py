@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from orion_registry.core.frames import Sessions
 from orion_registry.core.history import Edge
 from orion_registry.core.keys import service_id_of
+from orion_registry.core.mass_hold import HOLD_S
 from orion_registry.core.model import RemovalReason, ServiceStatus, Snapshot, StatusReasonCode
 from orion_registry.core.model import StatusReasonCode as Code
+from orion_registry.core.patience import SHAKING_STALL_S
 from orion_registry.errors import RegistryError
 from tests.simulator.agent import Agent, Conn, Fault
 from tests.simulator.tables import CONDITIONS, DEAD, EDGES, LOOKS, SEVERITY
@@ -27,11 +29,8 @@ from tests.simulator.tables import CONDITIONS, DEAD, EDGES, LOOKS, SEVERITY
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
-SHORT_STALL_S = 0.36
-"""What a stall may last without being credited: a tick, and 250 ms."""
-
-PAUSE_S = 0.002
-"""Between two ticks beside the 100 ms."""
+ROUND_S = 1e-6
+"""Sums of floats differ by less."""
 
 
 class Broken(Exception):
@@ -48,15 +47,16 @@ class Service:
 
     Attributes:
         code: its state of liveness; None = the registry does not have it.
-        since, since_judged: of that state, as it happened and without stalls.
+        since: of that state, since_judged, since_stalled: what the daemon's clocks of stalls showed then.
         conn: the connection whose session was accepted last; epoch: of that session.
+        parting: its agent's goodbye was handled.
         falls: when it fell by its agent's doing, lately.
         silence_s: how long it had been silent when it fell.
     """
 
     __slots__ = (
-        "agent", "code", "conn", "epoch", "falls", "probation", "ready", "removing", "service_id", "silence_s",
-        "since", "since_judged", "snapshot",
+        "agent", "code", "conn", "epoch", "falls", "parting", "probation", "ready", "service_id", "silence_s",
+        "since", "since_judged", "since_stalled", "snapshot",
     )
 
     def __init__(self, agent: Agent, service_id: str) -> None:
@@ -64,8 +64,8 @@ class Service:
         self.service_id = service_id
         self.code: Code | None = None
         self.snapshot: Snapshot | None = None
-        self.ready = self.probation = False
-        self.since = self.since_judged = 0.0
+        self.ready = self.probation = self.parting = False
+        self.since = self.since_judged = self.since_stalled = 0.0
         self.conn: Conn | None = None
         self.epoch = 0
         self.silence_s = 0.0
@@ -171,15 +171,17 @@ class Oracle:
             judge(self, service, before)
         if code in DEAD and before not in DEAD:
             service.falls.append(self.world.daemon.judged())
-        service.code, service.since, service.since_judged = code, self.agenda.now, self.world.daemon.judged()
+        daemon = self.world.daemon
+        service.code, service.since = code, self.agenda.now
+        service.since_judged, service.since_stalled = daemon.judged(), daemon.stalled_s
 
     def _conditions(self, service: Service, after: Snapshot) -> None:
         probation = len(after.reasons) > 1 and any(reason.code is Code.PROBATION for reason in after.reasons)
         if probation and not service.probation:
             self.seen["PROBATION"] += 1
-            since = self.world.daemon.judged() - 60.0 - SHORT_STALL_S
+            since = self.world.daemon.judged() - self.world.config.flap_window_s - ROUND_S
             falls = sum(fall >= since for fall in service.falls)
-            if falls < 4:
+            if falls <= self.world.config.flaps:
                 raise Broken("c", service.agent.name, f"PROBATION after {falls} falls in a minute")
         service.probation = probation
 
@@ -194,27 +196,27 @@ class Oracle:
     # Deaths.
 
     def _late(self, service: Service, before: Code | None) -> None:
-        conn = service.conn
+        conn = _latest(service)
         if conn is None:
             raise Broken("a", service.agent.name, "LATE without a stream")
         silence_s = self._silence(conn)
         limit_s = 1.5 * conn.ordered_s
-        if silence_s < limit_s - self._slack(conn):
+        if silence_s < limit_s - ROUND_S:
             raise Broken("a", service.agent.name, f"LATE after {silence_s:.3f} s, with beats every {conn.ordered_s} s")
         self.seen["LATE"] += 1
 
     def _silent(self, service: Service, before: Code | None) -> None:
-        agent, conn, now = service.agent, service.conn, self.agenda.now
+        agent, conn, now = service.agent, _latest(service), self.agenda.now
         if before is Code.HELD:
             return
         if conn is None:
             raise Broken("a", agent.name, "SILENT without a stream")
         silence_s, limit_s = self._silence(conn), 3 * conn.ordered_s
         service.silence_s = silence_s
-        if silence_s < limit_s - self._slack(conn):
+        if silence_s < limit_s - ROUND_S:
             raise Broken("a", agent.name, f"SILENT after {silence_s:.3f} s, with beats every {conn.ordered_s} s")
         if agent.sound_since <= conn.handled:
-            if conn.due <= now and conn.open_there:
+            if conn.due <= now and conn.open_here and conn.open_there:
                 raise Broken("a", agent.name, "SILENT while its beats wait in the daemon")
             self._false_death(agent, "deadline")
 
@@ -222,11 +224,15 @@ class Oracle:
         agent, conn, daemon = service.agent, self.world.daemon.ending, self.world.daemon
         if conn is None or conn.agent is not agent:
             raise Broken("a", agent.name, "DISCONNECTED though no stream of it ended")
-        if conn is not service.conn:
+        if conn is not service.conn and service.conn is not None and service.conn.session is not None:
             raise Broken("d", agent.name, "the end of an old stream took a newer session's service down")
         service.silence_s = self._silence(conn)
+        if before in DEAD:
+            return
         sound = agent.sound_since < math.inf
-        if sound and conn.cause == "stall":
+        if sound and conn.cause == "stall" and daemon.stall_s < SHAKING_STALL_S:
+            self._false_death(agent, f"PING over a stall below {SHAKING_STALL_S} s")
+        elif sound and conn.cause == "stall":
             since_s = self.agenda.now - daemon.stall_end
             what = f"{since_s:.3f} s after a stall of {daemon.stall_s:.3f} s that ended its stream"
             raise Broken("a", agent.name, f"DISCONNECTED {what}")
@@ -252,32 +258,29 @@ class Oracle:
     def _silence(self, conn: Conn) -> float:
         return self.world.daemon.judged() - conn.handled_judged
 
-    def _slack(self, conn: Conn) -> float:
-        """Stalls too short for credit count as silence."""
-        return SHORT_STALL_S if self.world.daemon.stall_end >= conn.handled else 1e-6
-
     # Holds.
 
     def _hold(self, service: Service, before: Code | None) -> None:
-        agent, conn = service.agent, service.conn
+        agent, conn = service.agent, self.world.daemon.ending or _latest(service) or service.conn
         self.held += 1
         self.seen["HELD"] += 1
         if conn is None:
-            raise Broken("b", agent.name, "HELD without a stream")
+            raise Broken("b", agent.name, "HELD, but it never had a stream")
         if before not in DEAD:
             service.silence_s = self._silence(conn)
-        least_s = min(self.world.cut_silence_s, 3 * conn.ordered_s)
-        if service.silence_s < least_s - self._slack(conn):
+        least_s = min(self.world.config.cut_silence_s, 3 * conn.ordered_s)
+        if service.silence_s < least_s - ROUND_S:
             raise Broken("b", agent.name, f"HELD, though it died after a silence of {service.silence_s:.3f} s")
 
     def _unheld(self, service: Service, code: Code) -> None:
-        held_s = self.world.daemon.judged() - service.since_judged
-        if held_s > self.world.hold_s + 0.2 + SHORT_STALL_S:
+        daemon = self.world.daemon
+        held_s = self.agenda.now - service.since - (daemon.stalled_s - service.since_stalled)
+        if held_s > HOLD_S + 0.2:
             raise Broken("b", service.agent.name, f"HELD for {held_s:.3f} s, then {code.name}")
 
     def ticked(self) -> None:
         """After each tick: a hold is announced for as long as it lasts."""
-        if self.held and not getattr(self.world.daemon.registry, 'mass_hold', ''):
+        if self.held and not self.world.daemon.registry.mass_hold:
             raise Broken("b", "", f"{self.held} services are HELD and no mass hold is announced")
 
     # Sessions.
@@ -290,13 +293,13 @@ class Oracle:
             service = self.services[result.service_id]
             if result.epoch <= service.epoch:
                 raise Broken("d", conn.agent.name, f"epoch {result.epoch} given after {service.epoch}")
-            service.epoch, service.conn = result.epoch, conn
+            service.epoch, service.conn, service.parting = result.epoch, conn, False
 
     def ended(self, conn: Conn) -> None:
         """A stream's end was handled: whoever is proven dead is not ready from this instant."""
         agent = conn.agent
         self.note(agent.name, f"stream ended ({conn.cause})")
-        if not self.world.daemon.judges:
+        if agent.streams or not self.world.daemon.judges:
             return
         for spec in agent.specs:
             service = self.services[service_id_of(spec)]
@@ -311,10 +314,10 @@ class Oracle:
         agent, code, daemon = service.agent, service.code, self.world.daemon
         dead_s = daemon.judged() - service.since_judged
         if edge.removal is RemovalReason.EXPIRED:
-            if code not in DEAD or dead_s < self.world.retention_s - SHORT_STALL_S:
+            if code not in DEAD or dead_s < self.world.config.retention_s - ROUND_S:
                 raise Broken("e", agent.name, f"removed after {dead_s:.3f} s of {_name(code)}")
-        elif not (edge.removal is RemovalReason.UNREGISTERED and agent.leaving):
-            raise Broken("e", agent.name, f"removed ({edge.removal}) though nobody asked for it")
+        elif not (edge.removal is RemovalReason.UNREGISTERED and service.parting):
+            raise Broken("e", agent.name, f"removed ({edge.removal!r}) though nobody asked for it")
         if code is Code.HELD:
             self.held -= 1
         if service.ready:
@@ -357,7 +360,7 @@ class Oracle:
             service = self.services[service_id_of(spec)]
             if not service.ready:
                 continue
-            if service.code is Code.HELD and getattr(daemon.registry, 'mass_hold', ''):
+            if service.code is Code.HELD and daemon.registry.mass_hold:
                 self.agenda.at(now + 1.0, self._check_down, item)
                 return
             ago = now - fault.begin
@@ -370,6 +373,11 @@ class Oracle:
         Code.NOT_SEEN: _not_seen,
         Code.HELD: _hold,
     }
+
+
+def _latest(service: Service) -> Conn | None:
+    """Of the streams of its agent the one heard of last; an older one may be the live one."""
+    return max(service.agent.streams, key=lambda conn: conn.handled_judged, default=None)
 
 
 def _name(code: StatusReasonCode | None) -> str:

@@ -205,9 +205,11 @@ class Sdk:
     def hang_up(self, conn: Conn, cause: str) -> None:
         """The agent closes its end."""
         conn.cause = conn.cause or cause
-        if self.agenda.now >= conn.cut_until:
-            arrives = max(self.agenda.now + self.net.delay(), conn.hello_at, conn.due)
-            self.agenda.at(arrives, self.world.daemon.hangs_up, conn)
+        if conn.cut_until < math.inf:
+            arrives = max(self.agenda.now, conn.hello_at, conn.due)
+            if arrives < conn.cut_until:
+                arrives = conn.cut_until + 0.5 * self.net.draw()  # the kernel goes on sending it
+            self.agenda.at(arrives + self.net.delay(), self.world.daemon.hangs_up, conn)
         self.later(conn.agent, self.agenda.now, self.ended, (conn, None))
 
     def gives_up(self, conn: Conn) -> None:

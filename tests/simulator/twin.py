@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from orion_registry.core.keys import service_id_of
+from orion_registry.core.mass_hold import HOLD_S
 from orion_registry.core.model import ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
 from tests.simulator.agent import Agent
@@ -55,13 +56,12 @@ def _check_known(world: "World", service: Service) -> None:
 def _check_state(world: "World", agent: Agent, service: Service) -> None:
     """The state is one that the truth allows."""
     now, calm_s = world.agenda.now, _calm_s(world)
-    carried = service.conn is not None and service.conn.session is not None
-    if service.code in ALIVE and not carried:
-        raise Broken("e", agent.name, f"{service.code} without a stream")
+    if service.code in ALIVE and not agent.streams:
+        raise Broken("e", agent.name, f"{service.code.name} without a stream")
     sound_s = now - max(agent.sound_since, agent.disturbed_at)
     if min(sound_s, calm_s) > _back_s(world):
         if service.code not in ALIVE:
-            raise Broken("a", agent.name, f"{service.code} though it is alive and well for {sound_s:.1f} s")
+            raise Broken("a", agent.name, f"{service.code!r} though it is alive and well for {sound_s:.1f} s")
         snapshot = service.snapshot
         assert snapshot is not None
         if snapshot.status is not ServiceStatus.HEALTHY:
@@ -74,10 +74,10 @@ def _check_state(world: "World", agent: Agent, service: Service) -> None:
     gone_s = min(now - fault.begin, calm_s)
     limit_s = DOWN_S + 3 * (0.0 if service.conn is None else service.conn.ordered_s)
     if gone_s > limit_s + 8.0 and service.code is not None:
-        held = service.code is Code.HELD and bool(getattr(world.daemon.registry, 'mass_hold', ''))
+        held = service.code is Code.HELD and bool(world.daemon.registry.mass_hold)
         if service.code not in DEAD and not held:
-            raise Broken("b", agent.name, f"{service.code} {gone_s:.1f} s after {fault.kind}")
-        if gone_s > limit_s + world.hold_s + world.retention_s + 30.0:
+            raise Broken("b", agent.name, f"{service.code!r} {gone_s:.1f} s after {fault.kind}")
+        if gone_s > limit_s + HOLD_S + world.config.retention_s + 30.0:
             raise Broken("e", agent.name, f"still registered {gone_s:.1f} s after {fault.kind}")
 
 

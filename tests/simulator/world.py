@@ -27,6 +27,9 @@ START_S = 1_000.0
 SETTLE_S = 60.0
 """After all agents have been started, before anything goes wrong."""
 
+TIMERS_S = 0.2
+"""How much earlier than its two timers say PING may find a cut, as the server sets it."""
+
 SLICE_S = 20.0
 """Simulated time between two looks at progress."""
 
@@ -68,10 +71,9 @@ class World:
         self.agenda = Agenda(START_S)
         self.trace = Trace()
         self.net = Network(self.rng, settings.loss)
-        self.config = RegistryConfig(history=1, beat_budget=settings.beat_budget)
-        self.cut_silence_s = KEEPALIVE_S + PING_TIMEOUT_S - 0.2
-        self.hold_s = 30.0
-        self.retention_s = self.config.retention_s
+        self.config = RegistryConfig(
+            history=1, beat_budget=settings.beat_budget, cut_silence_s=KEEPALIVE_S + PING_TIMEOUT_S - TIMERS_S
+        )
         self.mass_end = 0.0
         self.oracle = Oracle(self)
         self.sdk = Sdk(self)
