@@ -23,7 +23,7 @@ class Conn:
         sent, due: when the next beat is sent and when it arrives; due -1 = none is on its way or planned.
         heard: when the daemon's transport last read a beat. handled, handled_judged: when its core took the last frame.
         interval_s: between beats, as the agent knows it; told_s comes into force at told_at.
-        ordered_s: the longest interval that a beat may still keep to: what the daemon said last, or before its last beat.
+        step_s: the interval that the beat under way keeps to. ordered_s: what the daemon said last.
         ping_out: when the PING that is under way runs out; lossy: because of losses alone.
         cause: why the stream ended.
         answered_at: when the agent read the first answer; inf = not yet.
@@ -50,13 +50,13 @@ class Conn:
         "lossy",
         "open_here",
         "open_there",
-        "ordered_before_s",
         "ordered_s",
         "ping_out",
         "quiet",
         "sent",
         "seq",
         "session",
+        "step_s",
         "told_at",
         "told_s",
     )
@@ -75,7 +75,7 @@ class Conn:
         self.down = 0.0
         self.interval_s = self.told_s = 1.0
         self.told_at = math.inf
-        self.ordered_s = self.ordered_before_s = 0.0
+        self.ordered_s = self.step_s = 0.0
         self.ping_out = -1.0
         self.lossy = False
         self.cause = ""
@@ -88,13 +88,12 @@ class Conn:
 class Fault:
     """Something that an agent suffers. detected: when a service of it was first seen to be not ready."""
 
-    __slots__ = ("begin", "detected", "kind", "late")
+    __slots__ = ("begin", "detected", "kind")
 
     def __init__(self, kind: str, begin: float) -> None:
         self.kind = kind
         self.begin = begin
         self.detected: float | None = None
-        self.late = False
 
 
 class Agent:

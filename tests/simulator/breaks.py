@@ -26,8 +26,8 @@ SEEDS = 10
 HUNT = Settings(agents=40, hours=0.5, faults=30.0, check_every=500)
 """A small fleet that has a bad time."""
 
-PACED = replace(HUNT, beat_budget=20.0)
-"""The same with intervals that change as agents come and go."""
+PACED = replace(HUNT, beat_budget=12.0)
+"""The same with intervals of 2 to 5 s, that change as agents come and go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,14 @@ class Break:
 
 
 def _no_credit() -> AbstractContextManager[Any]:
-    return patch.object(Patience, "_repay", lambda self, mono, stall_s: None)
+    real = Patience._repay
+
+    def repay(self: Patience, mono: float, stall_s: float) -> None:
+        credit_s = self._credit_s
+        real(self, mono, stall_s)
+        self._credit_s = credit_s
+
+    return patch.object(Patience, "_repay", repay)
 
 
 def _believed() -> AbstractContextManager[Any]:
@@ -51,8 +58,10 @@ def _old_ends_count() -> AbstractContextManager[Any]:
     real = HeartbeatSession._release
 
     def release(self: HeartbeatSession, entry: Entry, event: Event, now: Now) -> None:
-        entry.streams = {stream: epoch for stream, epoch in entry.streams.items() if stream is self}
+        others = {stream: epoch for stream, epoch in entry.streams.items() if stream is not self}
+        entry.streams = {self: entry.streams[self]}
         real(self, entry, event, now)
+        entry.streams.update(others)
 
     return patch.object(HeartbeatSession, "_release", release)
 
@@ -155,26 +164,18 @@ def named(name: str) -> tuple[Break, ...]:
 
 
 def hunt(one: Break, seeds: range = range(1, SEEDS + 1)) -> Outcome | None:
-    """The first run in which the broken rule is caught; None: it is not."""
+    """The first run in which the broken rule is caught, and that is clean without the break; None: it is not."""
     for seed in seeds:
         with one.breaks():
             outcome = World(one.settings, seed).run()
-        if outcome.broken is not None:
+        if outcome.broken is not None and World(one.settings, seed).run().broken is None:
             return outcome
     return None
 
 
 def hunt_all(breaks: tuple[Break, ...], seeds: range = range(1, SEEDS + 1)) -> bool:
-    """Breaks one rule after the other, and prints what caught each; returns whether all were caught.
-
-    Sound rules must pass the same runs, so those come first.
-    """
+    """Breaks one rule after the other, and prints what caught each; returns whether all were caught."""
     begin = time.perf_counter()
-    for settings in dict.fromkeys(one.settings for one in breaks):
-        sound = World(settings, seeds[0]).run()
-        if sound.broken is not None:
-            print(f"nothing is broken, and yet: {sound.broken}")
-            return False
     width = max(len(one.name) for one in breaks)
     caught = 0
     for one in breaks:
@@ -185,6 +186,6 @@ def hunt_all(breaks: tuple[Break, ...], seeds: range = range(1, SEEDS + 1)) -> b
         caught += 1
         assert outcome.broken is not None
         where = f"seed {outcome.seed}, {outcome.simulated_s:,.0f} s"
-        print(f"{one.name:{width}}  {where:18}  {outcome.broken}")
+        print(f"{one.name:{width}}  {where:18}  {outcome.broken}", flush=True)
     print(f"{caught} of {len(breaks)} broken rules caught in {time.perf_counter() - begin:.1f} s")
     return caught == len(breaks)

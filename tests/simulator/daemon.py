@@ -98,6 +98,10 @@ class Daemon:
         """Now without the least that is credited of the stalls: silences in the registry are no longer than in this."""
         return self.agenda.now - self.credited_s
 
+    def judged_least(self) -> float:
+        """Now without all stalls: spans in the registry are no shorter than in this."""
+        return self.agenda.now - self.stalled_s
+
     def tick(self, number: int) -> None:
         """Lets time pass."""
         if number != self._tick_number or self.stalled or not self.up:
@@ -310,7 +314,6 @@ class Daemon:
             return
         conn.seq += 1
         self._handled(conn)
-        conn.ordered_before_s = conn.ordered_s
         session.receive(self.world.sdk.beat_frame(conn), self.now())
         outbox = session.outbox
         if outbox:

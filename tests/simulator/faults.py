@@ -165,7 +165,7 @@ class Faults:
         fault = self._begin(agent, "block")
         agent.awake = False
         self.world.sdk.hush(conn)
-        silence_s = 3 * max(conn.ordered_s, conn.ordered_before_s, 1.0)
+        silence_s = 3 * max(conn.ordered_s, conn.step_s, 1.0)
         last = max(now, conn.due, conn.heard)
         self.world.oracle.expect_late(agent, fault, last + silence_s / 2 + BLOCKED_S)
         self.world.oracle.expect_down(agent, fault, last + silence_s + BLOCKED_S)

@@ -9,6 +9,7 @@ b   whoever is dead, hung, blocked or cut off is not ready by its deadline, but 
 c   states follow the one table of transitions, status follows the table of reasons, revisions rise by one
 d   epochs rise with each session, and the end of an old session says nothing of a newer one
 e   no service is lost, and no honest agent is turned away for good
+f   nothing raises what it must not
 """
 
 import math
@@ -29,6 +30,9 @@ from tests.simulator.tables import CONDITIONS, DEAD, EDGES, LOOKS, SEVERITY
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
+AFTER_STALL_S = 8.0
+"""How much later the dead may be found after the daemon was away."""
+
 ROUND_S = 1e-6
 """Sums of floats differ by less."""
 
@@ -47,7 +51,7 @@ class Service:
 
     Attributes:
         code: its state of liveness; None = the registry does not have it.
-        since: of that state, since_judged, since_stalled: what the daemon's clocks of stalls showed then.
+        since: of that state, since_judged, since_least: by the daemon's clocks without stalls.
         conn: the connection whose session was accepted last; epoch: of that session.
         parting: its agent's goodbye was handled.
         falls: when it fell by its agent's doing, lately.
@@ -56,7 +60,7 @@ class Service:
 
     __slots__ = (
         "agent", "code", "conn", "epoch", "falls", "parting", "probation", "ready", "service_id", "silence_s",
-        "since", "since_judged", "since_stalled", "snapshot",
+        "since", "since_judged", "since_least", "snapshot",
     )
 
     def __init__(self, agent: Agent, service_id: str) -> None:
@@ -65,7 +69,7 @@ class Service:
         self.code: Code | None = None
         self.snapshot: Snapshot | None = None
         self.ready = self.probation = self.parting = False
-        self.since = self.since_judged = self.since_stalled = 0.0
+        self.since = self.since_judged = self.since_least = 0.0
         self.conn: Conn | None = None
         self.epoch = 0
         self.silence_s = 0.0
@@ -170,16 +174,16 @@ class Oracle:
         if judge is not None:
             judge(self, service, before)
         if code in DEAD and before not in DEAD:
-            service.falls.append(self.world.daemon.judged())
+            service.falls.append(self.world.daemon.judged_least())
         daemon = self.world.daemon
         service.code, service.since = code, self.agenda.now
-        service.since_judged, service.since_stalled = daemon.judged(), daemon.stalled_s
+        service.since_judged, service.since_least = daemon.judged(), daemon.judged_least()
 
     def _conditions(self, service: Service, after: Snapshot) -> None:
         probation = len(after.reasons) > 1 and any(reason.code is Code.PROBATION for reason in after.reasons)
         if probation and not service.probation:
             self.seen["PROBATION"] += 1
-            since = self.world.daemon.judged() - self.world.config.flap_window_s - ROUND_S
+            since = self.world.daemon.judged_least() - self.world.config.flap_window_s - ROUND_S
             falls = sum(fall >= since for fall in service.falls)
             if falls <= self.world.config.flaps:
                 raise Broken("c", service.agent.name, f"PROBATION after {falls} falls in a minute")
@@ -199,10 +203,9 @@ class Oracle:
         conn = _latest(service)
         if conn is None:
             raise Broken("a", service.agent.name, "LATE without a stream")
-        silence_s = self._silence(conn)
-        limit_s = 1.5 * conn.ordered_s
-        if silence_s < limit_s - ROUND_S:
-            raise Broken("a", service.agent.name, f"LATE after {silence_s:.3f} s, with beats every {conn.ordered_s} s")
+        silence_s, interval_s = self._silence(conn), _interval(conn)
+        if silence_s < 1.5 * interval_s - ROUND_S:
+            raise Broken("a", service.agent.name, f"LATE after {silence_s:.3f} s, with beats every {interval_s} s")
         self.seen["LATE"] += 1
 
     def _silent(self, service: Service, before: Code | None) -> None:
@@ -211,10 +214,10 @@ class Oracle:
             return
         if conn is None:
             raise Broken("a", agent.name, "SILENT without a stream")
-        silence_s, limit_s = self._silence(conn), 3 * conn.ordered_s
+        silence_s, interval_s = self._silence(conn), _interval(conn)
         service.silence_s = silence_s
-        if silence_s < limit_s - ROUND_S:
-            raise Broken("a", agent.name, f"SILENT after {silence_s:.3f} s, with beats every {conn.ordered_s} s")
+        if silence_s < 3 * interval_s - ROUND_S:
+            raise Broken("a", agent.name, f"SILENT after {silence_s:.3f} s, with beats every {interval_s} s")
         if agent.sound_since <= conn.handled:
             if conn.due <= now and conn.open_here and conn.open_there:
                 raise Broken("a", agent.name, "SILENT while its beats wait in the daemon")
@@ -274,7 +277,7 @@ class Oracle:
 
     def _unheld(self, service: Service, code: Code) -> None:
         daemon = self.world.daemon
-        held_s = self.agenda.now - service.since - (daemon.stalled_s - service.since_stalled)
+        held_s = daemon.judged_least() - service.since_least
         if held_s > HOLD_S + 0.2:
             raise Broken("b", service.agent.name, f"HELD for {held_s:.3f} s, then {code.name}")
 
@@ -330,31 +333,16 @@ class Oracle:
 
     def expect_down(self, agent: Agent, fault: Fault, due: float) -> None:
         """By `due` the agent must not be ready, unless the fault is over before."""
-        self.agenda.at(due, self._check_down, (agent, fault, due))
+        self.agenda.at(due, self._check_down, (agent, fault, due, fault.begin))
 
-    def expect_late(self, agent: Agent, fault: Fault, due: float) -> None:
-        """By `due` the agent must not be first choice any more, unless the fault is over before."""
-        self.agenda.at(due, self._check_late, (agent, fault))
-
-    def _check_late(self, item: tuple[Agent, Fault]) -> None:
-        agent, fault = item
-        if agent.fault is not fault or self.world.daemon.trouble_end > fault.begin - 2.0:
-            return
-        for spec in agent.specs:
-            service = self.services[service_id_of(spec)]
-            if service.snapshot is not None and service.snapshot.tier == 0:
-                ago = self.agenda.now - fault.begin
-                raise Broken("b", agent.name, f"still first choice {ago:.3f} s after {fault.kind}")
-
-    def _check_down(self, item: tuple[Agent, Fault, float]) -> None:
-        agent, fault, due = item
+    def _check_down(self, item: tuple[Agent, Fault, float, float]) -> None:
+        agent, fault, due, calm_from = item
         if agent.fault is not fault:
             return
         daemon, now = self.world.daemon, self.agenda.now
-        if daemon.stalled or not daemon.up or daemon.busy_until > now or (daemon.trouble_end > fault.begin and not fault.late):
-            fault.late = not daemon.stalled and daemon.up and daemon.busy_until <= now
-            wait_s = max(0.0, daemon.trouble_end - now) + 8.0 + max(0.0, due - fault.begin)
-            self.agenda.at(now + wait_s, self._check_down, (agent, fault, due))
+        if daemon.trouble_end > calm_from:  # the daemon was away meanwhile: all of it again, and 8 s
+            again = max(now, daemon.trouble_end) + due - fault.begin + AFTER_STALL_S
+            self.agenda.at(again, self._check_down, (agent, fault, due, daemon.trouble_end))
             return
         for spec in agent.specs:
             service = self.services[service_id_of(spec)]
@@ -365,6 +353,20 @@ class Oracle:
                 return
             ago = now - fault.begin
             raise Broken("b", agent.name, f"still {_name(service.code)} {ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s")
+
+    def expect_late(self, agent: Agent, fault: Fault, due: float) -> None:
+        """By `due` the agent must not be first choice any more, unless the fault is over before."""
+        self.agenda.at(due, self._check_late, (agent, fault))
+
+    def _check_late(self, item: tuple[Agent, Fault]) -> None:
+        agent, fault = item
+        if agent.fault is not fault or self.world.daemon.trouble_end > fault.begin - AFTER_STALL_S:
+            return
+        for spec in agent.specs:
+            service = self.services[service_id_of(spec)]
+            if service.snapshot is not None and service.snapshot.tier == 0:
+                ago = self.agenda.now - fault.begin
+                raise Broken("b", agent.name, f"still first choice {ago:.3f} s after {fault.kind}")
 
     _judges = {
         Code.LATE: _late,
@@ -378,6 +380,11 @@ class Oracle:
 def _latest(service: Service) -> Conn | None:
     """Of the streams of its agent the one heard of last; an older one may be the live one."""
     return max(service.agent.streams, key=lambda conn: conn.handled_judged, default=None)
+
+
+def _interval(conn: Conn) -> float:
+    """The longest time that may pass until its next beat: what it was told, or what it still keeps to."""
+    return max(conn.ordered_s, conn.step_s)
 
 
 def _name(code: StatusReasonCode | None) -> str:

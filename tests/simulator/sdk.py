@@ -375,7 +375,7 @@ class Sdk:
             pings = int((due - now + network.RTT_S) / network.PING_CYCLE_S)
             if draw() < net.lossy[pings]:
                 due = self._rough(conn, now, sent, pings)
-            conn.sent, conn.due = sent, due
+            conn.sent, conn.due, conn.step_s = sent, due, interval_s
             agenda._order += 1
             heapq.heappush(agenda._heap, (due, agenda._order, self.beat, conn))
         daemon = self.world.daemon

@@ -3,6 +3,7 @@
 import math
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -98,19 +99,22 @@ class World:
         outcome = Outcome(settings=self.settings, seed=self.seed)
         try:
             self._come()
-            start, total_s = self.agenda.now, self.settings.hours * 3600.0
-            next_check = self.agenda.steps
-            while (past := self.agenda.now - start) < total_s:
-                self.agenda.run(self.agenda.now + min(SLICE_S, total_s - past))
+            start = self.agenda.now
+            end, next_check = start + self.settings.hours * 3600.0, self.agenda.steps
+            while self.agenda.now < end:
+                self.agenda.run(min(self.agenda.now + SLICE_S, end))
                 if self.agenda.steps >= next_check:
                     next_check = self.agenda.steps + self.settings.full_check_every
                     check_all(self)
                     self.checks += 1
                 if progress is not None:
-                    progress(past / total_s, self.oracle.false_deaths.total())
+                    progress((self.agenda.now - start) / (end - start), self.oracle.false_deaths.total())
         except Broken as broken:
             outcome.broken = broken
             outcome.told = self.trace.told(broken.who)
+        except Exception as error:
+            outcome.broken = Broken("f", "", f"{type(error).__name__}: {error}")
+            outcome.told = [*self.trace.told(""), *traceback.format_exc().splitlines()]
         self._count(outcome)
         outcome.wall_s = time.perf_counter() - begin
         return outcome
