@@ -104,6 +104,8 @@ def test_a_hold_is_judged_once_and_may_end_early() -> None:
 
 # The twin.
 
+AGENTS = 40
+
 
 @dataclass
 class Record:
@@ -118,7 +120,7 @@ class Twin:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.alive = set(range(20))
+        self.alive = set(range(AGENTS))
         self.until = float("-inf")
 
     def window(self, now: float) -> list[Record]:
@@ -147,9 +149,9 @@ class Twin:
 
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["fall", "fall", "fall", "back", "judge", "wait"]),
-        st.integers(0, 19),
-        st.sampled_from([True] * 20 + [False]),
+        st.sampled_from(["fall", "fall", "cut", "back", "judge"]),  # a cut takes 24 at once
+        st.integers(0, AGENTS - 1),
+        st.booleans(),
         st.sampled_from([0.0, 0.0, 0.125, 0.5, 2.0, 8.0]),  # sums of these are exact
     ),
     max_size=80,
@@ -160,14 +162,17 @@ moves = st.lists(
 @given(moves)
 def test_as_the_twin_does(moves: list[tuple[str, int, bool, float]]) -> None:
     hold, twin, now = MassHold(), Twin(), 10.0
-    for ordinal, (what, number, suspect, wait_s) in enumerate(moves):
+    for what, number, suspect, wait_s in moves:
         now += wait_s
-        if what == "fall" and number in twin.alive:
-            entry = make_entry(ordinal)
-            twin.fell(number, entry, now, suspect)
-            hold.fell(agent(number), entry, now, suspect=suspect, gone=True)
-        elif what == "back":
+        if what == "back":
             twin.alive.add(number)
             hold.seen(agent(number), lives=True)
+        taken = {"fall": [number], "cut": range(number, number + 24)}.get(what, [])
+        for each in (other % AGENTS for other in taken):
+            if each in twin.alive:
+                entry = make_entry(each)
+                twin.fell(each, entry, now, suspect or what == "cut")
+                hold.fell(agent(each), entry, now, suspect=suspect or what == "cut", gone=True)
+                assert hold.judge(at(now), len(twin.alive)) == twin.judge(now)
         assert hold.judge(at(now), len(twin.alive)) == twin.judge(now)
         assert hold.lasts(now) == (now < twin.until)

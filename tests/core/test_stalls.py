@@ -75,7 +75,7 @@ def test_no_live_agent_is_dead_and_the_dead_are_found(
                 read_all(world, [*alive, *dying])
             else:
                 world.registry.advance(world.now)
-            assert {state_of(each.entry)[0] for each in alive} == {"HEALTHY"}
+            assert {state_of(each.entry) for each in alive} == {("HEALTHY", "STREAM_OPEN")}, "not even late"
     assert {state_of(each.entry) for each in dying} == {("UNHEALTHY", "SILENT")}
     for each in dying:
         assert not each.entry.snapshot.ready
