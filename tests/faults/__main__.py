@@ -10,7 +10,7 @@ clock), and measures with a watcher on the machine's monotonic clock. Rows are t
     scripts/faults --row sigstop --row 5 --repeat 20
     scripts/faults --group network --minutes 30   30 minutes for each rate of false deaths
     scripts/faults --long --json results.json     with pauses of 300 s and 10,000 agents: an hour
-    scripts/faults --publish docs/guarantees.md   puts the table there
+    scripts/faults --publish docs/guarantees.md   puts the figures of the rows played into its table
 
 Figures are least/median/99th percentile (how many). A row that fails while this program itself could not run for 0.3 s
 is played once more: on a machine that stands still nothing can be measured. Limits are the promises; they are the same
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--long", action="store_true", help="the rows of many minutes, too")
     made.add_argument("--list", action="store_true", help="show the rows and exit")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
-    made.add_argument("--publish", type=Path, metavar="FILE", help="put the table between the marks in a document")
+    made.add_argument("--publish", type=Path, metavar="FILE", help="put the figures into its table")
     return made
 
 
@@ -104,12 +104,12 @@ def main() -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("interrupted: all processes are down", file=sys.stderr)
         return EXIT_INTERRUPTED
-    print(table.table(results))
     print(table.summary(results))
     if arguments.json:
         arguments.json.write_text(json.dumps(table.as_json(results), indent=1) + "\n")
     if arguments.publish:
-        arguments.publish.write_text(table.published(arguments.publish.read_text(), results))
+        order = [row.number for row in ROWS]
+        arguments.publish.write_text(table.published(arguments.publish.read_text(), results, order))
     return table.exit_code(results)
 
 

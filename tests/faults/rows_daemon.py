@@ -42,6 +42,7 @@ async def after_the_stall(stage: Stage, daemon: Daemon, processes: list[Agents],
     unknown = {sight.agent_id for sight in daemon.observer.since(began, "UNKNOWN")} - set(victims)
     stage.finding.count("UNKNOWN for a while", len(unknown))
     stage.nobody_died(daemon, live, began)
+    stage.nobody_doubted(daemon, live, began)
     still = await daemon.ready_ids()
     stage.finding.check(set(live) <= still, f"{len(set(live) - still)} of {len(live)} live agents are not ready")
 
@@ -208,5 +209,6 @@ async def suspended(stage: Stage) -> None:
         stage.finding.sample("all HEALTHY by", max(0.0, back - resumed), 10.0)
         await asyncio.sleep(8.0)
         stage.nobody_died(daemon, live, began)
+        stage.nobody_doubted(daemon, live, began)
         older = [one for one in live if daemon.observer.now[one].epoch < epochs[one]]
         stage.finding.check(not older, f"{len(older)} epochs went back")

@@ -1,4 +1,4 @@
-"""How results are shown: a line when a row ends, a table for people, JSON for machines."""
+"""How results are shown: a line when a row ends, a table for a document, JSON for machines."""
 
 import os
 import platform
@@ -13,6 +13,7 @@ from tests.faults.runner import Result
 FAULTS_SHOWN = 5
 BEGIN, END = "<!-- rows: scripts/faults --publish -->", "<!-- end of rows -->"
 """Between these lines of a document stands the table."""
+HEAD = ("| row | fault | expected | measured (least/median/p99) | |", "|---|---|---|---|---|")
 
 
 def line(result: Result) -> str:
@@ -32,29 +33,34 @@ def line(result: Result) -> str:
     return "\n         ".join(text)
 
 
-def table(results: Sequence[Result]) -> str:
-    """All rows as Markdown: what docs/guarantees.md publishes."""
-    head = ["| row | fault | expected | measured (least/median/p99) | |", "|---|---|---|---|---|"]
-    body = [
-        f"| {each.row.number} | {each.row.name} | {each.row.expect} | "
-        f"{each.finding.measured() or each.missing} | {each.verdict} |"
-        for each in results
-    ]
-    return "\n".join([*head, *body])
+def table_line(result: Result) -> str:
+    """One row of the table."""
+    row = result.row
+    measured = result.finding.measured() or result.missing
+    return f"| {row.number} | {row.name} | {row.expect} | {measured} | {result.verdict} |"
 
 
-def published(document: str, results: Sequence[Result]) -> str:
-    """A document with this table in the place of the one that it had.
+def published(document: str, results: Sequence[Result], order: Sequence[str]) -> str:
+    """A document whose table, in Markdown, has these results; rows that were not played now keep their old ones.
+
+    Args:
+        document: has the lines BEGIN and END.
+        results: of this run.
+        order: numbers of all rows there are; others are dropped.
 
     Raises:
-        ValueError: it has no place for one.
+        ValueError: it has no place for a table.
     """
     before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the document has no lines {BEGIN!r} and {END!r}")
+    lines = {line.split("|")[1].strip(): line for line in old.splitlines() if line.startswith("| ")}
+    lines |= {result.row.number: table_line(result) for result in results}
+    body = [lines[number] for number in order if number in lines]
     where = f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"{before}{BEGIN}\n{table(results)}\n\n{where}, grpcio {grpc.__version__}.\n{END}{after}"
+    told = f"{where}, grpcio {grpc.__version__}."
+    return "\n".join([f"{before}{BEGIN}", *HEAD, *body, "", told, f"{END}{after}"])
 
 
 def summary(results: Sequence[Result]) -> str:

@@ -247,18 +247,20 @@ async def test_a_failing_row_is_played_again_only_if_the_machine_stalled() -> No
     assert (late.passed, late.replayed) == (False, False)
 
 
-async def test_the_table_goes_between_the_marks_and_nowhere_else() -> None:
+async def test_the_table_goes_between_the_marks_and_keeps_what_was_not_played() -> None:
     results = [await play(row_of(good), Options())]
-    text = f"before\n{table.BEGIN}\nwas here\n{table.END}\nafter\n"
-    once = table.published(text, results)
+    old = "| T0 | kept | a | b | ok |\n| T1 | test | was here | c | ok |\n| T9 | no such row | a | b | ok |"
+    text = f"before\n{table.BEGIN}\n{old}\n{table.END}\nafter\n"
+    once = table.published(text, results, ["T1", "T0"])
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
+    assert "| T1 | test | it holds | took 100 ms | ok |\n| T0 | kept | a | b | ok |\n" in once
     assert "was here" not in once
-    assert "| T1 | test | it holds | took 100 ms | ok |" in once
-    assert table.published(once, results) == once
+    assert "T9" not in once
+    assert table.published(once, results, ["T1", "T0"]) == once
     with pytest.raises(ValueError, match="no lines"):
-        table.published("no marks", results)
-    assert table.published((ROOT / "docs" / "guarantees.md").read_text(), results)
+        table.published("no marks", results, [])
+    assert table.published((ROOT / "docs" / "guarantees.md").read_text(), results, ["T1"])
 
 
 def test_figures() -> None:
