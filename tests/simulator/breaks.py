@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from orion_registry.core import fleet, liveness, status
+from orion_registry.core import falling, fleet, liveness, mass_hold, status
+from orion_registry.core.admission import TokenBucket
 from orion_registry.core.entry import Entry
+from orion_registry.core.flaps import Flaps
 from orion_registry.core.frames import SessionRequest
 from orion_registry.core.liveness import Event
 from orion_registry.core.model import Now, ServiceSpec
@@ -28,6 +30,11 @@ HUNT = Settings(agents=40, hours=0.5, faults=30.0, check_every=500)
 
 PACED = replace(HUNT, beat_budget=12.0)
 """The same with intervals of 2 to 5 s, that change as agents come and go."""
+
+CROWDED = replace(HUNT, admission_rate=4.0)
+"""The same at a narrow door."""
+
+FLAPPING = replace(HUNT, kinds=("reset",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,39 @@ def _edge_without_revision() -> AbstractContextManager[Any]:
     return patch.object(fleet.Fleet, "reported", reported)
 
 
+def _nobody_held() -> AbstractContextManager[Any]:
+    return patch.object(mass_hold, "_is_mass", lambda fallen, suspects, lived: False)
+
+
+def _proven_held() -> AbstractContextManager[Any]:
+    real = falling._fell
+
+    def fell(fleet: fleet.Fleet, entry: Entry, event: Event, now: Now, *, suspect: bool) -> None:
+        real(fleet, entry, event, now, suspect=True)
+
+    return patch.object(falling, "_fell", fell)
+
+
+def _endless_hold() -> AbstractContextManager[Any]:
+    return patch.object(mass_hold, "HOLD_S", 40.0)
+
+
+def _quiet_hold() -> AbstractContextManager[Any]:
+    return patch.object(Registry, "mass_hold", "")
+
+
+def _open_door() -> AbstractContextManager[Any]:
+    return patch.object(TokenBucket, "take", lambda self, mono: 0.0)
+
+
+def _no_patience_for_the_waiting() -> AbstractContextManager[Any]:
+    return patch.object(fleet.Fleet, "wait_for", lambda self, entry, wait_s, now: None)
+
+
+def _flaps_forgiven() -> AbstractContextManager[Any]:
+    return patch.object(Flaps, "are_many", lambda self, mono, config: False)
+
+
 BREAKS = (
     Break("stalls are not credited", _no_credit),
     Break("ends after a stall are believed", _believed),
@@ -155,6 +195,13 @@ BREAKS = (
     Break("SILENT is ready", _silent_is_ready),
     Break("a restart gives epochs again", _epochs_again),
     Break("revisions are skipped", _edge_without_revision),
+    Break("a mass cut holds nobody", _nobody_held),
+    Break("the proven dead are held too", _proven_held),
+    Break("a hold lasts too long", _endless_hold),
+    Break("a hold is not announced", _quiet_hold),
+    Break("flapping is forgiven", _flaps_forgiven, FLAPPING),
+    Break("all are let in at once", _open_door, CROWDED),
+    Break("who was told to wait gets no time", _no_patience_for_the_waiting, CROWDED),
 )
 
 

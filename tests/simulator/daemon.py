@@ -1,5 +1,6 @@
 """The daemon: a real `Registry`, driven as the coordinator and the heartbeat streams drive it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -34,11 +35,17 @@ WALL = 1.8e9
 ITEM_S = 100e-6
 """What a frame or an end costs the event loop (grpc.aio, docs/performance.md): a backlog takes time to work off."""
 
+GHOSTS_UNHEARD = 0.9
+"""Share of hellos that nobody waits for any more of which the daemon reads nothing."""
+
 SHORT_STALL_S = 0.36
 """Of a stall so much need not be credited: a tick, and 250 ms."""
 
 AGENTS = Actor(address="127.0.0.1")
 REGISTRY = Actor(identity="registry")
+
+Queued = tuple[Act, Any, object]
+"""What to do with what, and the connection or call that it came over."""
 
 Answer = Callable[[Result | RegistryError], None]
 
@@ -82,7 +89,7 @@ class Daemon:
         self.wall_offset = 0.0
         self.conns: dict[Conn, None] = {}
         self.ending: Conn | None = None
-        self._queue: list[tuple[Act, Any, object]] = []
+        self._queue: list[Queued] = []
         self._commits: dict[str, list[Callable[[], None]]] = {}
         self._tick_number = 0
         self._boot_registry()
@@ -210,9 +217,8 @@ class Daemon:
         self.stalled_s += self.stall_s
         self.credited_s += max(0.0, self.stall_s - SHORT_STALL_S)
         items, self._queue = self._queue, []
-        if net.draw() < 0.5:  # connections are served in any order, each in its own
-            ranks: dict[object, float] = {}
-            items.sort(key=lambda item: ranks.setdefault(item[2], net.draw()))
+        if net.draw() < 0.5:
+            items = self._in_turns(items)
         place = (0, len(items), int(net.draw() * (len(items) + 1)))[int(net.draw() * 3)]
         for number, (act, what, _) in enumerate(items):
             if number == place:
@@ -223,6 +229,16 @@ class Daemon:
             self._tick_from(self.busy_until)
         self.trouble_end = self.busy_until
         self.world.oracle.note("", f"resumed after {self.stall_s:.3f} s with {len(items)} in line, tick at {place}")
+
+    def _in_turns(self, items: list[Queued]) -> list[Queued]:
+        """One of each connection, then the next of each: each in its own order, and they among them in any."""
+        ranks: dict[object, float] = {}
+        turns: Counter[object] = Counter()
+        order = []
+        for item in items:
+            order.append((turns[item[2]], ranks.setdefault(item[2], self.world.net.draw()), item))
+            turns[item[2]] += 1
+        return [item for _, _, item in sorted(order, key=lambda one: one[:2])]
 
     # What comes from the network.
 
@@ -281,7 +297,9 @@ class Daemon:
     # Streams.
 
     def hello(self, conn: Conn) -> None:
-        """The first frame of a stream."""
+        """The first frame of a stream. Of one that is cancelled by now the read mostly fails, and nothing is heard."""
+        if not conn.open_there and self.world.net.draw() < GHOSTS_UNHEARD:
+            return
         conn.session = self.registry.open_stream(AGENTS, partial(self._woken, conn))
         self.conns[conn] = None
         conn.agent.streams.append(conn)
@@ -350,6 +368,8 @@ class Daemon:
         for frame in frames:
             if isinstance(frame, Welcome | Ack):
                 conn.ordered_s = frame.interval_s
+                if isinstance(frame, Welcome):
+                    self.world.oracle.let_in(conn.agent)
             elif isinstance(frame, Sessions):
                 self.world.oracle.given(conn, frame)
         conn.down = max(conn.down, now + self.world.net.delay())

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orion_registry.core.frames import GoodbyeReason
+from orion_registry.core.mass_hold import AGENTS, SHARE
 from tests.simulator import network
 from tests.simulator.agent import Agent, Conn, Fault
 
@@ -45,13 +46,19 @@ BLOCKED_S = 0.2
 
 
 class Faults:
-    """Strikes at random. `done` counts by kind."""
+    """Strikes at random.
+
+    Attributes:
+        done: faults so far, by kind.
+        crashed: when a process, or a connection, last died in plain sight.
+    """
 
     def __init__(self, world: "World") -> None:
         self.world = world
         self.agenda = world.agenda
         self.rng = world.rng
         self.done: Counter[str] = Counter()
+        self.crashed = -math.inf
         one: dict[str, Callable[[Agent], None]] = {
             "kill": self.kill,
             "stop": partial(self.stop, seconds=None),
@@ -112,6 +119,7 @@ class Faults:
         conn = agent.conn
         assert conn is not None
         fault = self._begin(agent, "kill")
+        self.crashed = self.agenda.now
         conn.cause = "kill"
         self.world.sdk.dies(agent)
         seen = max(self.agenda.now + 0.002 + 0.004 * self.rng.random(), conn.due) + self.world.net.lost_s()
@@ -125,7 +133,7 @@ class Faults:
         fault = self._begin(agent, "power loss")
         self._cut_off(conn, math.inf)
         self.world.sdk.dies(agent)
-        self.world.oracle.expect_down(agent, fault, max(self.agenda.now, conn.due) + HUNG_S)
+        self.world.oracle.expect_down(agent, fault, partial(float, max(self.agenda.now, conn.due) + HUNG_S))
         self._reboot_later(agent, fault)
 
     def _reboot_later(self, agent: Agent, fault: Fault) -> None:
@@ -146,7 +154,7 @@ class Faults:
         agent.awake, agent.stopped = False, True
         self.world.sdk.hush(conn)
         self._ping_finds(conn, now + seconds)
-        self.world.oracle.expect_down(agent, fault, max(now, conn.due) + HUNG_S)
+        self.world.oracle.expect_down(agent, fault, partial(float, max(now, conn.due) + HUNG_S))
         self.agenda.at(now + seconds, self._wake, (agent, fault))
 
     def _ping_finds(self, conn: Conn, end: float) -> None:
@@ -165,10 +173,13 @@ class Faults:
         fault = self._begin(agent, "block")
         agent.awake = False
         self.world.sdk.hush(conn)
-        silence_s = 3 * max(conn.ordered_s, conn.step_s, 1.0)
-        last = max(now, conn.due, conn.heard)
-        self.world.oracle.expect_late(agent, fault, last + silence_s / 2 + BLOCKED_S)
-        self.world.oracle.expect_down(agent, fault, last + silence_s + BLOCKED_S)
+
+        def due(intervals: float) -> float:
+            last = max(now, conn.due, conn.heard)
+            return last + intervals * max(conn.ordered_s, conn.step_s, 1.0) + BLOCKED_S
+
+        self.world.oracle.expect_late(agent, fault, partial(due, 1.5))
+        self.world.oracle.expect_down(agent, fault, partial(due, 3.0))
         self.agenda.at(now + (seconds or self._span(0.3, 60.0)), self._wake, (agent, fault))
 
     def _wake(self, item: tuple[Agent, Fault]) -> None:
@@ -217,7 +228,7 @@ class Faults:
         fault = self._begin(agent, kind)
         agent.cut = True
         through = self._cut_off(conn, end)
-        world.oracle.expect_down(agent, fault, max(now, conn.heard) + HUNG_S)
+        world.oracle.expect_down(agent, fault, partial(float, max(now, conn.heard) + HUNG_S))
         if through.ends < math.inf:
             gives_up = now + network.AGENT_GIVES_UP_S - self.rng.random() * network.PING_CYCLE_S
             self.agenda.at(min(gives_up, end + 0.5 * self.rng.random()), self._agent_finds_cut, conn)
@@ -280,7 +291,7 @@ class Faults:
         assert conn is not None
         fault = self._begin(agent, "half-open")
         self._cut_off(conn, math.inf)
-        self.world.oracle.expect_down(agent, fault, max(now, conn.heard) + HUNG_S)
+        self.world.oracle.expect_down(agent, fault, partial(float, max(now, conn.heard) + HUNG_S))
         self.agenda.at(now + self._span(0.2, network.AGENT_GIVES_UP_S), self._notices, (agent, fault, conn))
 
     def _notices(self, item: tuple[Agent, Fault, Conn]) -> None:
@@ -301,6 +312,7 @@ class Faults:
             conn = agent.conn
             assert conn is not None
             self.done["reset"] += 1
+            self.crashed = self.agenda.now
             conn.cause = "reset"
             self.world.oracle.note(agent.name, "its connection is reset")
             self.agenda.at(max(self.agenda.now + 0.01, conn.due if conn.sent <= self.agenda.now else 0.0), self._is_reset, conn)
@@ -317,8 +329,12 @@ class Faults:
         seconds = self._span(0.5, 90.0)
         self.done["mass cut"] += 1
         self.world.mass_end = max(self.world.mass_end, self.agenda.now + seconds)
-        for agent in self._some():
+        taken = self._some()
+        for agent in taken:
             self.cut(agent, seconds=seconds, kind="cut in a mass")
+        running = sum(agent.runs for agent in self.world.agents)
+        if seconds > HUNG_S and len(taken) > max(AGENTS, running * (SHARE + 0.04)):
+            self.world.oracle.expect_hold(len(taken), self.agenda.now + HUNG_S)
 
     def mass_block(self) -> None:
         """A shared machine starves 40 % of the fleet of CPU."""

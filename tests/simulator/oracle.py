@@ -7,6 +7,7 @@ a   no live agent within reach is UNHEALTHY for another reason than the network'
     the daemon was stalled; NOT_SEEN only if it did not come back
 b   whoever is dead, hung, blocked or cut off is not ready by its deadline, but for an announced mass hold
 c   states follow the one table of transitions, status follows the table of reasons, revisions rise by one
+    hellos are let in at the admission rate; a mass cut is announced; more than three falls a minute bring PROBATION
 d   epochs rise with each session, and the end of an old session says nothing of a newer one
 e   no service is lost, and no honest agent is turned away for good
 f   nothing raises what it must not
@@ -14,6 +15,7 @@ f   nothing raises what it must not
 
 import math
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orion_registry.core.frames import Sessions
@@ -22,10 +24,10 @@ from orion_registry.core.keys import service_id_of
 from orion_registry.core.mass_hold import HOLD_S
 from orion_registry.core.model import RemovalReason, ServiceStatus, Snapshot, StatusReasonCode
 from orion_registry.core.model import StatusReasonCode as Code
-from orion_registry.core.patience import SHAKING_STALL_S
+from orion_registry.core.patience import SHAKING_STALL_S, TICK_S
 from orion_registry.errors import RegistryError
 from tests.simulator.agent import Agent, Conn, Fault
-from tests.simulator.tables import CONDITIONS, DEAD, EDGES, LOOKS, SEVERITY
+from tests.simulator.tables import CONDITIONS, DEAD, EDGES, LIVE, LOOKS, SEVERITY
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
@@ -54,12 +56,12 @@ class Service:
         since: of that state, since_judged, since_least: by the daemon's clocks without stalls.
         conn: the connection whose session was accepted last; epoch: of that session.
         parting: its agent's goodbye was handled.
-        falls: when it fell by its agent's doing, lately.
+        falls: when it fell lately, whoever did it; own_falls: when it surely did so itself.
         silence_s: how long it had been silent when it fell.
     """
 
     __slots__ = (
-        "agent", "code", "conn", "epoch", "falls", "parting", "probation", "ready", "service_id", "silence_s",
+        "agent", "code", "conn", "epoch", "falls", "held_at", "own_falls", "parting", "probation", "ready", "service_id", "silence_s",
         "since", "since_judged", "since_least", "snapshot",
     )
 
@@ -74,6 +76,8 @@ class Service:
         self.epoch = 0
         self.silence_s = 0.0
         self.falls: deque[float] = deque(maxlen=16)
+        self.held_at = -math.inf
+        self.own_falls: deque[float] = deque(maxlen=16)
 
 
 class Oracle:
@@ -92,6 +96,7 @@ class Oracle:
         self.edges = 0
         self.held = 0
         self.counting = False
+        self._tokens, self._refilled = math.inf, 0.0
         self.false_deaths: Counter[str] = Counter()
         self.detections: defaultdict[str, list[float]] = defaultdict(list)
         self.seen: Counter[str] = Counter()
@@ -110,10 +115,12 @@ class Oracle:
         """Another life of the daemon: revisions begin anew, and nothing is in memory."""
         self.revision = 1
         self.held = 0
+        self._tokens = math.inf
         for service in self.services.values():
             service.code, service.ready, service.probation = None, False, False
             service.snapshot = None  # epochs that were given and not used are not stored: they may fall once
             service.falls.clear()
+            service.own_falls.clear()
 
     # Edges.
 
@@ -140,6 +147,8 @@ class Oracle:
             if code not in EDGES[before]:
                 raise Broken("c", agent.name, f"{_name(before)} -> {_name(code)} is not in the table")
             self._moved(service, before, code)
+            if code in LIVE and before not in LIVE:
+                self._returned(service, after)
         self._conditions(service, after)
         if was_ready and not after.ready:
             self._detected(agent)
@@ -175,6 +184,12 @@ class Oracle:
             judge(self, service, before)
         if code in DEAD and before not in DEAD:
             service.falls.append(self.world.daemon.judged_least())
+            if before in LIVE and code is not Code.NOT_SEEN:
+                service.own_falls.append(self.world.daemon.judged())
+        if code is Code.HELD:
+            service.held_at = self.agenda.now
+            if before in DEAD and service.own_falls:
+                service.own_falls.pop()
         daemon = self.world.daemon
         service.code, service.since = code, self.agenda.now
         service.since_judged, service.since_least = daemon.judged(), daemon.judged_least()
@@ -188,6 +203,14 @@ class Oracle:
             if falls <= self.world.config.flaps:
                 raise Broken("c", service.agent.name, f"PROBATION after {falls} falls in a minute")
         service.probation = probation
+
+    def _returned(self, service: Service, after: Snapshot) -> None:
+        config = self.world.config
+        since = self.world.daemon.judged() - config.flap_window_s
+        falls = sum(fall > since for fall in service.own_falls)
+        held = self.agenda.now - service.held_at < config.flap_window_s  # a fall forgiven may take an older one along
+        if falls > config.flaps and not held and all(reason.code is not Code.PROBATION for reason in after.reasons):
+            raise Broken("c", service.agent.name, f"back without PROBATION after {falls} falls in a minute")
 
     def _detected(self, agent: Agent) -> None:
         fault = agent.fault
@@ -233,7 +256,7 @@ class Oracle:
         if before in DEAD:
             return
         sound = agent.sound_since < math.inf
-        if sound and conn.cause == "stall" and daemon.stall_s < SHAKING_STALL_S:
+        if sound and conn.cause == "stall" and daemon.stall_s < SHAKING_STALL_S + TICK_S:
             self._false_death(agent, f"PING over a stall below {SHAKING_STALL_S} s")
         elif sound and conn.cause == "stall":
             since_s = self.agenda.now - daemon.stall_end
@@ -298,6 +321,24 @@ class Oracle:
                 raise Broken("d", conn.agent.name, f"epoch {result.epoch} given after {service.epoch}")
             service.epoch, service.conn, service.parting = result.epoch, conn, False
 
+    def let_in(self, agent: Agent) -> None:
+        """A hello was answered."""
+        config, now = self.world.config, self.agenda.now
+        self._tokens = min(2 * config.admission_rate, self._tokens + (now - self._refilled) * config.admission_rate)
+        self._tokens, self._refilled = self._tokens - 1.0, now
+        if self._tokens < -1.0:
+            raise Broken("c", agent.name, f"let in above the rate of {config.admission_rate:g} a second")
+
+    def expect_hold(self, agents: int, due: float) -> None:
+        """So many were cut off at once: by `due` that must have been announced."""
+        self.agenda.at(due, self._check_hold, (agents, self.agenda.now))
+
+    def _check_hold(self, item: tuple[int, float]) -> None:
+        agents, begin = item
+        calm_from = max(self.world.daemon.trouble_end, self.world.faults.crashed)
+        if calm_from < begin - AFTER_STALL_S and not self.world.daemon.registry.mass_hold:
+            raise Broken("c", "", f"{agents} agents were cut off at once, and no mass hold is announced")
+
     def ended(self, conn: Conn) -> None:
         """A stream's end was handled: whoever is proven dead is not ready from this instant."""
         agent = conn.agent
@@ -328,21 +369,28 @@ class Oracle:
         self.note(agent.name, f"{_name(code)} -> removed ({edge.removal.name if edge.removal else '?'})")
         service.code, service.ready, service.probation, service.snapshot = None, False, False, None
         service.falls.clear()
+        service.own_falls.clear()
 
     # Deadlines of the faults.
 
-    def expect_down(self, agent: Agent, fault: Fault, due: float) -> None:
-        """By `due` the agent must not be ready, unless the fault is over before."""
-        self.agenda.at(due, self._check_down, (agent, fault, due, fault.begin))
+    def expect_down(self, agent: Agent, fault: Fault, due: Callable[[], float]) -> None:
+        """By `due` the agent must not be ready, unless the fault is over before.
 
-    def _check_down(self, item: tuple[Agent, Fault, float, float]) -> None:
-        agent, fault, due, calm_from = item
+        It is asked again in the end: a beat that was on its way may have been answered with a longer interval.
+        """
+        self.agenda.at(due(), self._check_down, (agent, fault, due, fault.begin))
+
+    def _check_down(self, item: tuple[Agent, Fault, Callable[[], float], float]) -> None:
+        agent, fault, limit, calm_from = item
         if agent.fault is not fault:
             return
-        daemon, now = self.world.daemon, self.agenda.now
+        daemon, now, due = self.world.daemon, self.agenda.now, limit()
+        if now < due:
+            self.agenda.at(due, self._check_down, item)
+            return
         if daemon.trouble_end > calm_from:  # the daemon was away meanwhile: all of it again, and 8 s
             again = max(now, daemon.trouble_end) + due - fault.begin + AFTER_STALL_S
-            self.agenda.at(again, self._check_down, (agent, fault, due, daemon.trouble_end))
+            self.agenda.at(again, self._check_down, (agent, fault, limit, daemon.trouble_end))
             return
         for spec in agent.specs:
             service = self.services[service_id_of(spec)]
@@ -354,12 +402,15 @@ class Oracle:
             ago = now - fault.begin
             raise Broken("b", agent.name, f"still {_name(service.code)} {ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s")
 
-    def expect_late(self, agent: Agent, fault: Fault, due: float) -> None:
+    def expect_late(self, agent: Agent, fault: Fault, due: Callable[[], float]) -> None:
         """By `due` the agent must not be first choice any more, unless the fault is over before."""
-        self.agenda.at(due, self._check_late, (agent, fault))
+        self.agenda.at(due(), self._check_late, (agent, fault, due))
 
-    def _check_late(self, item: tuple[Agent, Fault]) -> None:
-        agent, fault = item
+    def _check_late(self, item: tuple[Agent, Fault, Callable[[], float]]) -> None:
+        agent, fault, limit = item
+        if self.agenda.now < limit():
+            self.agenda.at(limit(), self._check_late, item)
+            return
         if agent.fault is not fault or self.world.daemon.trouble_end > fault.begin - AFTER_STALL_S:
             return
         for spec in agent.specs:

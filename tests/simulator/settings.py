@@ -14,6 +14,7 @@ class Settings:
         faults: how often things go wrong, as a factor to `faults.RATES`; 0 = never.
         kinds: which of these do; none named = all.
         beat_budget: beats a second that the registry allows; less makes a small fleet beat as slowly as a large one.
+        admission_rate: hellos a second that the registry lets in; less makes a small fleet queue as a large one does.
         check_every: steps between two checks of everything; 0 = as many as make it a few percent of the work.
     """
 
@@ -23,6 +24,7 @@ class Settings:
     faults: float = 1.0
     kinds: tuple[str, ...] = ()
     beat_budget: float = 2_000.0
+    admission_rate: float = 500.0
     check_every: int = 0
 
     @property

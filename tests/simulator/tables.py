@@ -34,6 +34,8 @@ CONDITIONS = frozenset({Code.STUCK, Code.PROBATION})
 
 DEAD = frozenset({Code.DISCONNECTED, Code.SILENT, Code.NOT_SEEN})
 
+LIVE = frozenset({Code.STREAM_OPEN, Code.LATE})
+
 _ENDS = {Code.DISCONNECTED, Code.RECONNECT_GRACE, Code.HELD, Code.AWAITING_BEAT}
 
 EDGES: Mapping[Code | None, frozenset[Code]] = {

@@ -73,7 +73,10 @@ class World:
         self.trace = Trace()
         self.net = Network(self.rng, settings.loss)
         self.config = RegistryConfig(
-            history=1, beat_budget=settings.beat_budget, cut_silence_s=KEEPALIVE_S + PING_TIMEOUT_S - TIMERS_S
+            history=1,
+            beat_budget=settings.beat_budget,
+            admission_rate=settings.admission_rate,
+            cut_silence_s=KEEPALIVE_S + PING_TIMEOUT_S - TIMERS_S,
         )
         self.mass_end = 0.0
         self.oracle = Oracle(self)
