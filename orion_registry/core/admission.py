@@ -44,6 +44,11 @@ class TokenBucket:
         return min(self._turn - mono, WAIT_MOST_S)
 
 
+def last_turn_s(services: int, config: RegistryConfig) -> float:
+    """Seconds until the last is let in when the agents of all services come back at once."""
+    return max(0.0, services / config.admission_rate - HELLO_BURST_S)
+
+
 class Admission:
     """The registry's two doors. A resume writes nothing, so its door is apart from that of registrations.
 

@@ -1,6 +1,7 @@
 """What it means that a stream ended or a deadline passed: death, a stall of our own, or a cut that took many."""
 
 from orion_registry.core import liveness
+from orion_registry.core.admission import last_turn_s
 from orion_registry.core.census import agent_of
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
@@ -15,7 +16,8 @@ def ended(fleet: Fleet, entry: Entry, silent_s: float, now: Now) -> None:
     if state is State.HELD and suspect:
         return  # what ends now was cut off before
     if fleet.patience.shaken and state not in DEAD and state is not State.HELD:
-        fleet.happened(entry, Event.SHAKEN, now)
+        # All may come back at once, and are let in one by one: the last must not be dead before its turn.
+        fleet.happened(entry, Event.SHAKEN, now, extra_s=last_turn_s(len(fleet.catalog), fleet.config))
     elif state in LIVE:
         _fell(fleet, entry, Event.ENDED, now, suspect=suspect)
     else:

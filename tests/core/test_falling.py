@@ -94,6 +94,19 @@ def test_who_comes_back_in_the_grace_never_fell() -> None:
     assert state_of(entry) == OPEN
 
 
+def test_a_large_fleet_has_until_the_last_is_let_in_again() -> None:
+    """90 services at 15 hellos a second: 30 at once, the last 4 s later; a small fleet has 6 s."""
+    crowd = Crowd(30, admission_rate=15.0)
+    for number in range(60):
+        crowd.world.add(f"other-{number}")
+    crowd.world.clock.advance(5.0)
+    crowd.end(30)
+    crowd.world.pass_time(6.0 + 4.0 - 0.2)
+    assert crowd.looks(30) == {GRACE}
+    crowd.world.pass_time(0.4)
+    assert crowd.looks(30) == {("UNHEALTHY", "NOT_SEEN")}
+
+
 # Many at once.
 
 
