@@ -404,7 +404,9 @@ class Daemon:
         for service_id, entry in left:
             epoch = entry.streams[session]
             self.world.oracle.services[service_id].parting = True
-            self.execute(Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch), AGENTS, parted)
+            self.execute(
+                Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch), AGENTS, parted
+            )
         if not left:
             session.finish(None)
 

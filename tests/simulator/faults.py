@@ -315,7 +315,9 @@ class Faults:
             self.crashed = self.agenda.now
             conn.cause = "reset"
             self.world.oracle.note(agent.name, "its connection is reset")
-            self.agenda.at(max(self.agenda.now + 0.01, conn.due if conn.sent <= self.agenda.now else 0.0), self._is_reset, conn)
+            self.agenda.at(
+                max(self.agenda.now + 0.01, conn.due if conn.sent <= self.agenda.now else 0.0), self._is_reset, conn
+            )
         if times > 1:
             self.agenda.at(self.agenda.now + self._span(4.0, 12.0), self._reset, (agent, life, times - 1))
 

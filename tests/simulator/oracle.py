@@ -61,8 +61,22 @@ class Service:
     """
 
     __slots__ = (
-        "agent", "code", "conn", "epoch", "falls", "held_at", "own_falls", "parting", "probation", "ready", "service_id", "silence_s",
-        "since", "since_judged", "since_least", "snapshot",
+        "agent",
+        "code",
+        "conn",
+        "epoch",
+        "falls",
+        "held_at",
+        "own_falls",
+        "parting",
+        "probation",
+        "ready",
+        "service_id",
+        "silence_s",
+        "since",
+        "since_judged",
+        "since_least",
+        "snapshot",
     )
 
     def __init__(self, agent: Agent, service_id: str) -> None:
@@ -274,7 +288,9 @@ class Oracle:
         if agent.unlucky:
             self._false_death(agent, "losses on the way back")
             return
-        raise Broken("a", agent.name, f"NOT_SEEN after {now - service.since:.3f} s of {_name(before)}, while it came back")
+        raise Broken(
+            "a", agent.name, f"NOT_SEEN after {now - service.since:.3f} s of {_name(before)}, while it came back"
+        )
 
     def _false_death(self, agent: Agent, how: str) -> None:
         self.note(agent.name, f"FALSE DEATH by {how}")
@@ -400,7 +416,11 @@ class Oracle:
                 self.agenda.at(now + 1.0, self._check_down, item)
                 return
             ago = now - fault.begin
-            raise Broken("b", agent.name, f"still {_name(service.code)} {ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s")
+            raise Broken(
+                "b",
+                agent.name,
+                f"still {_name(service.code)} {ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s",
+            )
 
     def expect_late(self, agent: Agent, fault: Fault, due: Callable[[], float]) -> None:
         """By `due` the agent must not be first choice any more, unless the fault is over before."""

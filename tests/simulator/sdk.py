@@ -296,9 +296,7 @@ class Sdk:
                 holding.accepted(result.epoch)
             else:
                 self.world.oracle.note(conn.agent.name, f"session refused: {result.error}")
-                holding.refused(
-                    result.error, secret=f"{self._rng.getrandbits(256):064x}", request_id=self._new_id()
-                )
+                holding.refused(result.error, secret=f"{self._rng.getrandbits(256):064x}", request_id=self._new_id())
 
     def _holding(self, agent: Agent, service_id: str) -> Holding:
         return next(one for one in agent.holdings if one.service_id == service_id)

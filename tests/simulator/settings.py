@@ -49,7 +49,4 @@ FLEETS = (
 def plan_of(hours: float, agents: int, loss: float, faults: float) -> list[Settings]:
     """The runs that make so many agent-hours: of the given fleet, or of every pace if that is 0."""
     fleets = ((agents, 1.0),) if agents else FLEETS
-    return [
-        Settings(agents=size, hours=hours * share / size, loss=loss, faults=faults)
-        for size, share in fleets
-    ]
+    return [Settings(agents=size, hours=hours * share / size, loss=loss, faults=faults) for size, share in fleets]

@@ -91,4 +91,3 @@ def _back_s(world: "World") -> float:
     since_mass_s = world.agenda.now - max(world.mass_end, world.daemon.trouble_end)
     all_s = BACK_S + 2.5 * len(world.agents) / world.config.admission_rate
     return BACK_S if since_mass_s > all_s else all_s
-
