@@ -84,7 +84,8 @@ def test_info(daemon: DaemonProcess) -> None:
     fill(address)
     lines = done("info", "--address", address)
     assert [line.split("  ")[0] for line in lines] == [
-        "registry", "health", "services", "reasons", "connected", "store", "history", "listens on", "profile", "versions",
+        "registry", "health", "services", "reasons", "connected",
+        "store", "history", "listens on", "profile", "versions",
     ]  # fmt: skip
     assert lines[0].startswith(f"registry    serving on {address}, up ")
     assert lines[2] == "services    1: 1 HEALTHY"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orion_registry.client.fold import Fold, Mark, WatchBatch, WatchEvent, WatchKind, coalesce
@@ -114,7 +114,6 @@ names = st.sampled_from(["a", "b", "c", "d"])
 changes = st.lists(st.tuples(names, st.integers(0, 5)), max_size=30)
 
 
-@settings(deadline=None)
 @given(changes, st.lists(st.sampled_from(["go on", "cut", "resync", "cut short"]), max_size=30), st.integers(0, 3))
 def test_fold_equals_the_registry_whatever_happens_to_the_stream(
     edits: list[tuple[str, int]], faults: list[str], taken_every: int

@@ -48,7 +48,7 @@ def read_all(world: World, agents: list[Agent]) -> None:
             world.beat(agent.session)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stalls, deaths, st.lists(st.floats(0.0, 0.99), min_size=3, max_size=3))
 def test_no_live_agent_is_dead_and_the_dead_are_found(
     stalls: list[Away], deaths: list[float], phases: list[float]
@@ -82,7 +82,7 @@ def test_no_live_agent_is_dead_and_the_dead_are_found(
         assert each.entry.snapshot.status is ServiceStatus.UNHEALTHY
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from([0.4, 1.0, 5.0, 300.0]), st.sampled_from([0.2, 0.9, 2.2]), st.booleans())
 def test_a_stall_is_paid_once_so_the_dead_are_found_as_soon_as_ever(
     stall_s: float, before_s: float, read: bool

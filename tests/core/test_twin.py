@@ -277,10 +277,8 @@ class RegistryAndTwin(RuleBasedStateMachine):
         assert len(self.world.edges) + 1 == self.world.registry.revision
 
 
-QUICK = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-LONG = settings(max_examples=3_000, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=40, stateful_step_count=40, derandomize=True, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=3_000, stateful_step_count=80, suppress_health_check=list(HealthCheck))
 
 
 class TestTwin(RegistryAndTwin.TestCase):  # type: ignore[valid-type, misc]  # hypothesis makes it at run time

@@ -176,7 +176,7 @@ def run(seed: int, history: int, steps: int) -> None:
         client.check()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(seed=st.integers(0, 2**32), history=st.sampled_from([1, 2, 5, 1_000]), steps=st.integers(1, 60))
 def test_any_order_of_changes_cuts_and_resumes(seed: int, history: int, steps: int) -> None:
     run(seed, history, steps)
@@ -184,7 +184,7 @@ def test_any_order_of_changes_cuts_and_resumes(seed: int, history: int, steps: i
 
 @pytest.mark.long
 @pytest.mark.timeout(1_200)
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_500)
 @given(seed=st.integers(0, 2**32), history=st.sampled_from([1, 2, 5, 1_000]), steps=st.integers(1, 200))
 def test_any_order_of_changes_cuts_and_resumes_at_length(seed: int, history: int, steps: int) -> None:
     run(seed, history, steps)

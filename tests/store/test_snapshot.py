@@ -137,7 +137,7 @@ def test_the_form() -> None:
     assert json.loads(last) == {"end": True, "services": 1, "sha256": sha256}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(storeds, st.randoms(use_true_random=False))
 def test_round_trip_however_it_is_cut(stored: Stored, draw: random.Random) -> None:
     data = file_of(stored)
@@ -215,7 +215,7 @@ def test_every_byte_too_many_is_refused() -> None:
         refused(data[:place] + data[place : place + 1] + data[place:])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(5)))
 def test_every_other_order_of_lines_is_refused(order: list[int]) -> None:
     lines = file_of(some(3)).splitlines(keepends=True)
@@ -233,7 +233,7 @@ def test_a_missing_or_doubled_record_is_refused() -> None:
     assert "3 services" in refused(first + one + two + file_of(some(3)).splitlines(keepends=True)[3] + last)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_anything_else_is_refused(data: bytes) -> None:
     refused(data)
@@ -241,7 +241,7 @@ def test_anything_else_is_refused(data: bytes) -> None:
     refused(sealed(header(), data))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(json.loads(record_line())["spec"]) + sorted(json.loads(record_line()))), st.data())
 def test_any_value_in_any_field_is_read_or_refused(field: str, data: st.DataObject) -> None:
     value = data.draw(

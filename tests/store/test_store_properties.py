@@ -42,7 +42,7 @@ def plain(stored: Stored) -> Stored:
     return replace(stored, records=tuple(sorted(stored.records, key=lambda one: one.service_id)), edges=edges)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps)
 def test_sqlite_is_the_memory_store_that_outlives_its_process(plan: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
