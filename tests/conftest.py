@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("orion")
+settings.register_profile("orion", deadline=None)
 settings.load_profile("orion")

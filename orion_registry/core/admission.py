@@ -13,6 +13,9 @@ HELLO_BURST_S = 2.0
 REGISTRATION_BURST_S = 1.0
 """Seconds' worth of calls that a bucket holds when it is full."""
 
+STRANGERS = 0.2
+"""Share of the rate of resumes at which hellos come in that bring no service, or none that they may act for."""
+
 
 class TokenBucket:
     """Lets in `rate` a second, and at most `burst` at once.
@@ -49,23 +52,46 @@ def last_turn_s(services: int, config: RegistryConfig) -> float:
     return max(0.0, services / config.admission_rate - HELLO_BURST_S)
 
 
+class Allowance:
+    """What one stream may do beyond its due: `rate` a second in the long run, and `burst` at once."""
+
+    __slots__ = ("_burst", "_left", "_mono", "_rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._mono = float("-inf")
+
+    def spend(self, amount: int, mono: float) -> bool:
+        """Takes that much off; False = there was not enough left."""
+        if mono > self._mono:
+            self._left = min(self._burst, self._left + (mono - self._mono) * self._rate)
+            self._mono = mono
+        self._left -= amount
+        return self._left >= 0.0
+
+
 class Admission:
-    """The registry's two doors. A resume writes nothing, so its door is apart from that of registrations.
+    """The registry's doors. A resume writes nothing, so its door is apart from that of registrations; and whoever says
+    hello for no service that it may act for has a smaller door of its own, so that it cannot keep agents out.
 
     Attributes:
         refused_hellos: hellos that were told to wait.
     """
 
-    __slots__ = ("_hellos", "_registrations", "refused_hellos")
+    __slots__ = ("_registrations", "_resumes", "_strangers", "refused_hellos")
 
     def __init__(self, config: RegistryConfig) -> None:
-        self._hellos = TokenBucket(config.admission_rate, config.admission_rate * HELLO_BURST_S)
+        self._resumes = TokenBucket(config.admission_rate, config.admission_rate * HELLO_BURST_S)
+        strangers = config.admission_rate * STRANGERS
+        self._strangers = TokenBucket(strangers, strangers * HELLO_BURST_S)
         self._registrations = TokenBucket(config.registration_rate, config.registration_rate * REGISTRATION_BURST_S)
         self.refused_hellos = 0
 
-    def hello(self, mono: float) -> float:
-        """Seconds that a hello has to wait; 0 = come in."""
-        wait_s = self._hellos.take(mono)
+    def hello(self, mono: float, *, known: bool) -> float:
+        """Seconds that a hello has to wait; 0 = come in. known: it comes for a service that it may act for."""
+        wait_s = (self._resumes if known else self._strangers).take(mono)
         self.refused_hellos += wait_s > 0.0
         return wait_s
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 EPOCHS_KEPT = 2_048
 """Epochs left for registrations when hellos have used up the rest: more than can be in flight."""
 
+LOOKED_AT = 8
+"""Services of a hello that are looked at to know its sender: an agent may act for nearly all that it names."""
+
 DEPARTING_RETRY_S = 1.0
 """When to try again while a service is on its way out: a store that works is done by then."""
 
@@ -90,6 +93,17 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
         raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS:,} services")
     fleet.epochs.require(EPOCHS_KEPT)
     use_epoch(fleet, entry, ref.epoch, now, by=session)
+
+
+def is_known(fleet: Fleet, hello: Hello) -> bool:
+    """Whether a hello comes for at least one service that it may act for."""
+    for request in hello.sessions[:LOOKED_AT]:
+        entry = fleet.catalog.get(request.ref.service_id)
+        if entry is not None and entry.spec.agent_id == hello.agent_id:
+            with suppress(RegistryError):  # it may not act for this one
+                check_ref(fleet, request.ref)
+                return True
+    return False
 
 
 def send_away(fleet: Fleet, hello: Hello, wait_s: float, now: Now) -> None:

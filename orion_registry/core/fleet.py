@@ -118,6 +118,8 @@ class Fleet:
         state = liveness.next_state(before, event, mode)
         if state is not before or record is not None:
             entry.liveness = StatusReason(code=state, since_wall=now.wall)
+            if state in liveness.DEAD:
+                self.suspend_task(entry)
             if state in liveness.LIVE and before not in liveness.LIVE:
                 self._welcome_back(entry, now)  # first, so that it is never ready in between
             self.refresh(entry, record)

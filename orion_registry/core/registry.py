@@ -312,6 +312,10 @@ class Registry:
 
     # Time.
 
+    def judged(self, now: Now) -> float:
+        """An instant in seconds that leave out every stall of the daemon: what others are judged by."""
+        return self._fleet.patience.read(now).mono
+
     def self_health(self) -> SelfHealth:
         """How well the daemon itself keeps time, as of the instant seen last."""
         return self._fleet.patience.health()

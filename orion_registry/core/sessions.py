@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 
 from orion_registry.core import falling, limits
-from orion_registry.core.admission import come_again
-from orion_registry.core.authority import admit, send_away, use_epoch
+from orion_registry.core.admission import Allowance, come_again
+from orion_registry.core.authority import admit, is_known, send_away, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.frame_checks import check_beats, check_sessions
@@ -37,11 +37,17 @@ from orion_registry.errors import (
     FailedPrecondition,
     Reason,
     RegistryError,
+    ResourceExhausted,
     bad_field,
 )
 
 ACK_EVERY = 10
 """Beats between two acks that say nothing new."""
+
+CHANGES_PER_S, CHANGES_AT_ONCE = 100.0, 4.0 * limits.SESSIONS
+CHANGES_RETRY_S = 10.0
+"""Changes of services that the frames of one stream may bring about: watchers, the history and the log take each. All
+services of a stream may change at once, now and then; but not with every beat."""
 
 CROSSED = 0.5
 """Share of a new interval in which a beat may still have been sent before the agent heard of it."""
@@ -63,6 +69,7 @@ class HeartbeatSession:
 
     __slots__ = (
         "_beats",
+        "_changes",
         "_fleet",
         "_nonce",
         "_told_at",
@@ -86,6 +93,7 @@ class HeartbeatSession:
         self._wake = wake
         self._unused: dict[Entry, int] = {}
         self._beats = 0
+        self._changes = Allowance(CHANGES_PER_S, CHANGES_AT_ONCE)
         self._told_s = 0.0
         self._told_at = 0.0
         self._nonce = 0
@@ -152,6 +160,7 @@ class HeartbeatSession:
             self._hello(frame, now)
             return
         self._require_hello()
+        before = self._fleet.revision
         match frame:
             case Attach():
                 self._attach(frame.sessions, now)
@@ -161,6 +170,7 @@ class HeartbeatSession:
                 self.pending_commands.discard(frame.nonce)
             case Goodbye():
                 self._goodbye(frame, now)
+        self._charge(self._fleet.revision - before, now)
 
     def _require_hello(self) -> None:
         if not self.agent_id:
@@ -191,10 +201,18 @@ class HeartbeatSession:
             self._use_epochs(now)
         if self.pulse.missed:
             self._heard_again(now)
+        before = self._fleet.revision
         for news in services:
             entry = self.services.get(news.service_id)
             if entry is not None:  # else it was lost on the way, and the agent has been told
                 self._news(entry, news, now)
+        self._charge(self._fleet.revision - before, now)
+
+    def _charge(self, changes: int, now: Now) -> None:
+        """Counts changes that a frame brought about. They hold; a stream that makes too many of them ends."""
+        if not self._changes.spend(changes, now.mono):
+            message = f"the stream changed the status of services more than {CHANGES_PER_S:g} times a second"
+            raise ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=CHANGES_RETRY_S)
 
     def _heard_again(self, now: Now) -> None:
         """Services that were found late, or silent, are open again."""
@@ -245,7 +263,7 @@ class HeartbeatSession:
         check_text("hello.sdk", frame.sdk)
         check_labels("hello.features", frame.features)
         check_sessions(frame.sessions)
-        if wait_s := self._fleet.admission.hello(now.mono):
+        if wait_s := self._fleet.admission.hello(now.mono, known=is_known(self._fleet, frame)):
             send_away(self._fleet, frame, wait_s, now)
             raise come_again("hellos", wait_s)
         self.agent_id = frame.agent_id

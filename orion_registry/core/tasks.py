@@ -35,7 +35,7 @@ class Task:
         elif self.since is not None and progress != self.progress:
             self.since = mono
         else:  # one not seen before, the same one, or another that began since
-            began = mono - age_s
+            began = mono if self.since is None and progress else mono - age_s  # it got on: when is not known
             self.since = began if self.since is None else max(self.since, began)
         self.progress = progress
 

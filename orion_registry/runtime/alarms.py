@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orion_registry.core.events import AlarmCleared, AlarmRaised
 from orion_registry.runtime.clock import Clock
@@ -33,11 +33,15 @@ class Alarms:
         return tuple(self._held.values())
 
     def keep(self, name: str, trouble: str) -> None:
-        """Makes an alarm hold while there is trouble, and clears it when `trouble` is empty."""
-        if trouble and name not in self._held:
+        """Makes an alarm hold while there is trouble, and clears it when `trouble` is empty. Told once each way."""
+        held = self._held.get(name)
+        if trouble and held is not None:
+            self._held[name] = replace(held, message=trouble)
+        elif trouble:
             self._held[name] = Alarm(name=name, message=trouble, since_wall=self._clock.now().wall)
             log.error("alarm", extra={"alarm": name, "error": trouble})
             self._tell(AlarmRaised(name=name, text=trouble))
-        elif not trouble and self._held.pop(name, None) is not None:
+        elif held is not None:
+            del self._held[name]
             log.info("alarm cleared", extra={"alarm": name})
             self._tell(AlarmCleared(name=name))

@@ -34,9 +34,11 @@ class WriterConfig:
 class _Run:
     """One command under way."""
 
-    __slots__ = ("_over", "actor", "command", "key", "told")
+    __slots__ = ("_over", "actor", "command", "give_up_at", "key", "timer", "told")
 
-    def __init__(self, command: Command, actor: Actor, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, command: Command, actor: Actor, loop: asyncio.AbstractEventLoop, give_up_at: float) -> None:
+        self.give_up_at = give_up_at
+        self.timer: asyncio.TimerHandle | None = None
         self.command = command
         self.actor = actor
         self.key = key_of(command)
@@ -94,7 +96,8 @@ class Writer:
         """
         self._refuse_if_stuck()
         loop = asyncio.get_running_loop()
-        run = _Run(command, actor, loop)
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        run = _Run(command, actor, loop, self._judged() + timeout_s)
         before = self._before(run.key)
         self._runs.add(run)
         if run.key is None:
@@ -107,17 +110,17 @@ class Writer:
             task.add_done_callback(self._held_up.discard)
         else:
             self._start(run)
-        timer = loop.call_later(self.timeout_s if timeout_s is None else timeout_s, self._give_up, run)
+        run.timer = loop.call_later(timeout_s, self._give_up, run)
         try:
             return await run.told
         finally:
-            timer.cancel()
+            run.timer.cancel()
 
     @property
     def trouble(self) -> str:
         """What is wrong with the store as far as can be seen here; empty while it answers."""
-        oldest = next(iter(self._commits.values()), None)
-        stuck = oldest is not None and self._clock.now().mono - oldest > self.timeout_s
+        due = next(iter(self._commits.values()), None)
+        stuck = due is not None and self._judged() > due
         return f"the store has not answered for {self.timeout_s:g} s" if stuck else ""
 
     def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Future[None]]:
@@ -139,7 +142,7 @@ class Writer:
         Raises:
             Unavailable: STORE_DOWN, the store did not take it.
         """
-        stored = self._send(facts)
+        stored = self._send(facts, self._judged() + self.timeout_s)
         try:
             await stored
         except StoreFailed as error:
@@ -176,9 +179,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - its caller's to raise
             self._end(run, None, error)
             return
-        self._registry.begin(plan)
         try:
-            stored = self._send(plan.facts)
+            self._registry.begin(plan)
+            stored = self._send(plan.facts, max(run.give_up_at, self._judged() + self.timeout_s))
         except Exception as error:  # noqa: BLE001 - a fault of ours, see `_end`
             self._registry.abandon(plan)
             self._end(run, None, error)
@@ -208,14 +211,21 @@ class Writer:
         run.end(result, error)
 
     def _give_up(self, run: _Run) -> None:
-        """The caller has waited long enough; the command goes on."""
-        if not run.told.done():
+        """The caller has waited long enough; the command goes on. A stall of this process is not the store's fault."""
+        left_s = run.give_up_at - self._judged()
+        if left_s > 0.0:
+            run.timer = asyncio.get_running_loop().call_later(left_s, self._give_up, run)
+        elif not run.told.done():
             run.told.set_exception(self._stuck("the store has not answered yet; the outcome is open"))
 
-    def _send(self, facts: Sequence[Fact]) -> asyncio.Future[None]:
+    def _send(self, facts: Sequence[Fact], due: float) -> asyncio.Future[None]:
+        """due: judged seconds by which the store is to have answered."""
         stored = asyncio.ensure_future(self._store.commit(facts))
-        self._commits[stored] = self._clock.now().mono
+        self._commits[stored] = due
         return stored
+
+    def _judged(self) -> float:
+        return self._registry.judged(self._clock.now())
 
     def _refuse_if_stuck(self) -> None:
         if self.trouble:

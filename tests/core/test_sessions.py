@@ -26,8 +26,8 @@ from orion_registry.core.frames import (
     Welcome,
 )
 from orion_registry.core.model import Load, ServiceStatus, SessionRef, StatusReasonCode
-from orion_registry.core.sessions import HeartbeatSession
-from orion_registry.errors import Reason
+from orion_registry.core.sessions import CHANGES_AT_ONCE, CHANGES_PER_S, CHANGES_RETRY_S, HeartbeatSession
+from orion_registry.errors import Reason, ResourceExhausted
 from tests.building import (
     LOCAL,
     OTHER_SECRET,
@@ -459,3 +459,36 @@ def test_bad_later_frames(frame: AgentFrame, reason: Reason) -> None:
     assert session.end is not None
     assert session.end.reason is reason
     assert world.registry.revision == revision
+
+
+def test_a_stream_that_changes_its_services_with_every_beat_ends() -> None:
+    """All may change at once, now and then; each change goes to watchers, history and log."""
+    world = World()
+    entry = world.add()
+    session = world.live(entry)
+    beats = 0
+    while not session.ended:
+        status = NEWS.UNHEALTHY if beats % 2 else NEWS.STARTING
+        session.receive(
+            Beat(seq=beats, services=(ServiceBeat(service_id=entry.service_id, self_status=status),)), world.now
+        )
+        beats += 1
+    assert CHANGES_AT_ONCE <= beats <= CHANGES_AT_ONCE + 2
+    assert isinstance(session.end, ResourceExhausted)
+    assert (session.end.reason, session.end.retry_after_s) == (Reason.RATE_LIMITED, CHANGES_RETRY_S)
+    slow = world.live(entry)
+    for number in range(3 * int(CHANGES_AT_ONCE)):
+        world.clock.advance(1.0 / CHANGES_PER_S)
+        status = NEWS.UNHEALTHY if number % 2 else NEWS.STARTING
+        slow.receive(Beat(seq=1, services=(ServiceBeat(service_id=entry.service_id, self_status=status),)), world.now)
+    assert not slow.ended
+
+
+def test_nor_may_it_take_its_services_on_and_off_without_end() -> None:
+    world = World()
+    entry = world.add()
+    session = world.live(entry)
+    for _ in range(int(CHANGES_AT_ONCE)):
+        session.receive(Detach(service_ids=(entry.service_id,)), world.now)
+        session.receive(Attach(sessions=(SessionRequest(ref=ref_of(entry)),)), world.now)
+    assert isinstance(session.end, ResourceExhausted)

@@ -73,13 +73,32 @@ def test_the_same_said_again_changes_nothing() -> None:
 
 def test_the_age_of_a_task_that_was_never_seen_counts() -> None:
     worker = Worker()
-    worker.tell(progress=1, age_s=9.5)
+    worker.tell(age_s=9.5)
     assert not worker.is_stuck()
     worker.beats(1.0)
     assert worker.is_stuck()
     other = Worker()
-    other.tell(progress=1, age_s=3_600.0)
+    other.tell(age_s=3_600.0)
     assert other.is_stuck()
+
+
+def test_one_that_has_got_on_is_given_its_time_though_its_task_is_old() -> None:
+    """As after a restart of the registry, which has seen no lack of progress."""
+    worker = Worker()
+    worker.tell(progress=7, age_s=3_600.0)
+    worker.beats(9.0)
+    assert not worker.is_stuck()
+    worker.beats(1.0)
+    assert worker.is_stuck()
+
+
+def test_the_dead_are_not_stuck() -> None:
+    worker = Worker()
+    worker.tell(age_s=0.0)
+    worker.world.pass_time(2.0)
+    worker.world.close(worker.session)
+    worker.world.pass_time(2 * STUCK_S)
+    assert {reason.code.name for reason in worker.entry.snapshot.reasons} == {"DISCONNECTED"}
 
 
 def test_progress_is_remembered_over_a_reconnect() -> None:

@@ -36,7 +36,7 @@ def test_an_alarm_holds_while_there_is_trouble_and_is_told_once_each_way(caplog:
         clock.advance(1.0)
         if trouble:
             (held,) = alarms.held
-            assert (held.name, held.message, held.since_wall) == ("DISK", "full", 1_700_000_001.0)
+            assert (held.name, held.message, held.since_wall) == ("DISK", trouble, 1_700_000_001.0)
     assert alarms.held == ()
     assert [record.message for record in caplog.records] == ["alarm", "alarm cleared"]
     assert told == [AlarmRaised(name="DISK", text="full"), AlarmCleared(name="DISK")]

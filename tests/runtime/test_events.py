@@ -27,7 +27,7 @@ from orion_registry.core.registry import Registry
 from orion_registry.errors import InvalidArgument, OutOfRange, Reason, Unavailable
 from orion_registry.runtime import events as room
 from orion_registry.runtime.events import BATCH, BOOKMARK_EVERY_S, EventLog, EventPage, Subscription
-from orion_registry.runtime.vitals import VitalSigns
+from orion_registry.runtime.vitals import HELLOS_EVERY, VitalSigns
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.clock import VirtualClock
 from orion_registry.testing.entropy import SeededEntropy
@@ -333,8 +333,9 @@ def test_stalls_and_refused_hellos_are_seen_in_the_counters() -> None:
     (stall, refused_hellos) = tick(5.0, hellos=9)
     assert isinstance(stall, StallCredited)
     assert stall.lag_s == pytest.approx(3.0 - 2 * TICK_S)
-    assert refused_hellos == HellosRefused(count=7)
-    assert tick(5.0 + TICK_S, hellos=2) == [HellosRefused(count=2)]
+    assert refused_hellos == HellosRefused(count=8)
+    later = [tick(5.0 + number * TICK_S, hellos=2) for number in range(1, HELLOS_EVERY + 1)]
+    assert later == [[]] * (HELLOS_EVERY - 1) + [[HellosRefused(count=2 * HELLOS_EVERY)]], "once a second"
 
 
 @in_virtual_time

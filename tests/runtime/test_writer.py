@@ -7,11 +7,21 @@ import pytest
 
 from orion_registry.core.commands import Command, Remove, Unregister, Update
 from orion_registry.core.facts import ReserveEpochs
-from orion_registry.core.model import RemovalReason
+from orion_registry.core.model import Now, RemovalReason
 from orion_registry.errors import Reason
 from orion_registry.testing.stores import FailingStore, SlowStore
 from tests.building import LOCAL, make_spec, ref_of
-from tests.runtime.virtual import add, coordinator_on, in_virtual_time, passing, refused, register, settle
+from tests.runtime.virtual import LoopClock, add, coordinator_on, in_virtual_time, passing, refused, register, settle
+
+
+class ShiftedClock(LoopClock):
+    """Runs ahead of the loop's own by what it was shifted."""
+
+    shift_s = 0.0
+
+    def now(self) -> Now:
+        now = super().now()
+        return Now(mono=now.mono + self.shift_s, wall=now.wall)
 
 
 @in_virtual_time
@@ -174,4 +184,25 @@ async def test_drain_waits_for_what_is_under_way() -> None:
     store.release()
     await task
     await writer.commit([ReserveEpochs(below=9)])
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_a_stall_of_the_daemon_is_not_the_fault_of_the_store() -> None:
+    """Nobody is told that the store does not answer because this process could not listen."""
+    store = SlowStore()
+    coordinator = await coordinator_on(store)
+    clock = ShiftedClock()
+    coordinator._clock = coordinator._writer._clock = clock
+    store.hang()
+    task = asyncio.create_task(coordinator.execute(register(), LOCAL))
+    await passing(0.5)
+    clock.shift_s = 30.0  # all at once, with no tick in between
+    coordinator.tick()
+    assert not coordinator._writer.trouble
+    assert not coordinator.alarms.held
+    await passing(2.0)
+    assert not task.done()
+    store.release()
+    await task
     await coordinator.stop()
