@@ -240,7 +240,7 @@ class Oracle:
         conn = _latest(service)
         if conn is None:
             raise Broken("a", service.agent.name, "LATE without a stream")
-        silence_s, interval_s = self._silence(conn), _interval(conn)
+        silence_s, interval_s = self._silence(conn), self._interval(conn)
         if silence_s < 1.5 * interval_s - ROUND_S:
             raise Broken("a", service.agent.name, f"LATE after {silence_s:.3f} s, with beats every {interval_s} s")
         self.seen["LATE"] += 1
@@ -251,7 +251,7 @@ class Oracle:
             return
         if conn is None:
             raise Broken("a", agent.name, "SILENT without a stream")
-        silence_s, interval_s = self._silence(conn), _interval(conn)
+        silence_s, interval_s = self._silence(conn), self._interval(conn)
         service.silence_s = silence_s
         if silence_s < 3 * interval_s - ROUND_S:
             raise Broken("a", agent.name, f"SILENT after {silence_s:.3f} s, with beats every {interval_s} s")
@@ -299,6 +299,13 @@ class Oracle:
 
     def _silence(self, conn: Conn) -> float:
         return self.world.daemon.judged() - conn.handled_judged
+
+    def _interval(self, conn: Conn) -> float:
+        """The longest time that may pass until its next beat: what it was told, or what it still keeps to.
+
+        Out of a backlog the registry cannot tell whether a beat was sent before or after a new interval was heard.
+        """
+        return conn.ordered_s if conn.handled <= self.world.daemon.trouble_end else max(conn.ordered_s, conn.step_s)
 
     # Holds.
 
@@ -394,7 +401,7 @@ class Oracle:
 
         It is asked again in the end: a beat that was on its way may have been answered with a longer interval.
         """
-        self.agenda.at(due(), self._check_down, (agent, fault, due, fault.begin))
+        self.agenda.at(due(), self._check_down, (agent, fault, due, fault.begin - AFTER_STALL_S))
 
     def _check_down(self, item: tuple[Agent, Fault, Callable[[], float], float]) -> None:
         agent, fault, limit, calm_from = item
@@ -451,11 +458,6 @@ class Oracle:
 def _latest(service: Service) -> Conn | None:
     """Of the streams of its agent the one heard of last; an older one may be the live one."""
     return max(service.agent.streams, key=lambda conn: conn.handled_judged, default=None)
-
-
-def _interval(conn: Conn) -> float:
-    """The longest time that may pass until its next beat: what it was told, or what it still keeps to."""
-    return max(conn.ordered_s, conn.step_s)
 
 
 def _name(code: StatusReasonCode | None) -> str:

@@ -359,12 +359,13 @@ class Sdk:
             conn.due = -1.0
             return
         conn.heard = now
+        if conn.told_at <= conn.sent:
+            conn.interval_s, conn.told_at = conn.told_s, math.inf
+        conn.step_s = interval_s = conn.interval_s
         if conn.quiet:
             conn.due = -1.0
         else:
-            if conn.told_at <= conn.sent:
-                conn.interval_s, conn.told_at = conn.told_s, math.inf
-            draw, interval_s = net.draw, conn.interval_s
+            draw = net.draw
             step = interval_s * (1.0 - JITTER / 2 + JITTER * draw()) if conn.seq else first_gap(interval_s, draw())
             sent = conn.sent + step
             due = sent + network.HALF_S + network.JITTER_S * draw()
@@ -373,7 +374,7 @@ class Sdk:
             pings = int((due - now + network.RTT_S) / network.PING_CYCLE_S)
             if draw() < net.lossy[pings]:
                 due = self._rough(conn, now, sent, pings)
-            conn.sent, conn.due, conn.step_s = sent, due, interval_s
+            conn.sent, conn.due = sent, due
             agenda._order += 1
             heapq.heappush(agenda._heap, (due, agenda._order, self.beat, conn))
         daemon = self.world.daemon
