@@ -122,7 +122,7 @@ asyncio.run(main())
 
 
 def test_sigterm_with_1000_streams_takes_less_than_3_s_and_each_hears_go_away() -> None:
-    with daemon_process() as daemon:
+    with daemon_process("--admission-rate", "1000000") as daemon:
         client = subprocess.Popen(
             [sys.executable, "-c", HOLD_STREAMS, daemon.wait_ready(), "1000"],
             stdout=subprocess.PIPE,

@@ -103,7 +103,10 @@ async def read(call: Any) -> Any:
 async def served_registry(address: str = "127.0.0.1:0") -> AsyncIterator[Served]:
     """RegistryService over a real coordinator with a memory store."""
     coordinator = Coordinator(
-        config=RegistryConfig(), store=MemoryStore(), clock=SystemClock(), entropy=SeededEntropy()
+        config=RegistryConfig(admission_rate=1_000_000.0),
+        store=MemoryStore(),
+        clock=SystemClock(),
+        entropy=SeededEntropy(),
     )
     service = RegistryService(coordinator)
     async with serving(REGISTRY_METHODS, service.handlers, lambda: coordinator.serving, address) as bound:
