@@ -3,5 +3,5 @@
     from orion_registry import RegistryClient, Selector, ServiceSpec
 
 Files: client (calls), session (an agent's supervised heartbeat stream), watch (a view that heals itself); under them
-the pure parts (backoff, pacing, holding, fold), and channel, calls, stream, failures around gRPC.
+the pure parts (backoff, pacing, holding, fold), and profile, channel, calls, stream, failures around gRPC.
 """

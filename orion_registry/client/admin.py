@@ -17,6 +17,7 @@ from orion_registry.client.admin_events import EventPage
 from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.client.profile import resolve_profile
 from orion_registry.core.events import EventFilter
 from orion_registry.errors import RegistryError, bad_field
 from orion_registry.wire.events import decode_events, encode_types
@@ -49,12 +50,14 @@ class AdminClient:
     answered. `timeout_s` bounds each call as a whole.
     """
 
-    def __init__(self, address: str | Sequence[str] = "", *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        """Args: address: HOST:PORT or unix:PATH, or several; empty: ORION_ADDRESS, else 127.0.0.1:6746."""
+    def __init__(
+        self, address: str | Sequence[str] = "", *, profile: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> None:
+        """Args: address, profile: as `RegistryClient`; timeout_s: of each call as a whole."""
         if timeout_s <= 0.0:
             raise bad_field("timeout_s", "above 0 seconds", timeout_s)
         self._timeout_s = timeout_s
-        self._connection = Connection(resolve_addresses(address))
+        self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
 
     async def __aenter__(self) -> "AdminClient":
         return self

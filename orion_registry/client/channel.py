@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 from orion_registry.client.failures import Unreachable
+from orion_registry.client.profile import Patience
 from orion_registry.errors import bad_field
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
 
@@ -16,12 +17,9 @@ if TYPE_CHECKING:  # it exists for type checkers only
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:6746"
 
-CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
-    # Notices a hung or cut-off registry in about 4 s. keepalive_timeout alone is ignored for 60 s: ping_timeout rules
-    # (grpc PR#34647).
-    ("grpc.keepalive_time_ms", 2_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.http2.ping_timeout_ms", 2_000),
+ChannelOptions = tuple[tuple[str, int], ...]
+
+_OPTIONS: Final[ChannelOptions] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # The supervisor paces attempts with full jitter; gRPC's own back-off (default: 1 s growing to 120 s) must not
@@ -32,6 +30,18 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     # Each client its own connection: one shared by all clients of a process would fall, and stall, for all.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+def channel_options(patience: Patience) -> ChannelOptions:
+    """What a channel is opened with."""
+    ping_timeout_ms = round(1000 * patience.ping_timeout_s)
+    return (
+        ("grpc.keepalive_time_ms", round(1000 * patience.keepalive_time_s)),
+        # keepalive_timeout alone is ignored for 60 s: ping_timeout rules (grpc PR#34647).
+        ("grpc.keepalive_timeout_ms", ping_timeout_ms),
+        ("grpc.http2.ping_timeout_ms", ping_timeout_ms),
+        *_OPTIONS,
+    )
 
 
 def resolve_addresses(address: str | Sequence[str]) -> tuple[str, ...]:
@@ -57,8 +67,9 @@ class Connection:
     Calls go to one address until it proves unreachable, then to the next. Not for use across event loops.
     """
 
-    def __init__(self, addresses: tuple[str, ...]) -> None:
+    def __init__(self, addresses: tuple[str, ...], patience: Patience) -> None:
         self._addresses = addresses
+        self._options = channel_options(patience)
         self._index = 0
         self._open: dict[str, tuple[grpc.aio.Channel, RegistryServiceAsyncStub]] = {}
         self._closed = False
@@ -92,7 +103,7 @@ class Connection:
             raise Unreachable("the client is closed: use it inside `async with`", address=self.address)
         opened = self._open.get(self.address)
         if opened is None:
-            channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(self.address, options=self._options)
             opened = self._open[self.address] = (channel, RegistryServiceStub(channel))
         return opened
 

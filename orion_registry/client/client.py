@@ -12,6 +12,7 @@ from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.options import SessionOptions
+from orion_registry.client.profile import resolve_profile
 from orion_registry.client.session import HeartbeatSession
 from orion_registry.client.specs import check_not_letters
 from orion_registry.client.watch import Watch
@@ -70,15 +71,27 @@ class RegistryClient:
         self,
         address: str | Sequence[str] = "",
         *,
+        profile: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         environment: Environment = REAL,
     ) -> None:
-        """Args: address: HOST:PORT or unix:PATH, or several; empty: ORION_ADDRESS, else 127.0.0.1:6746."""
+        """A client of the registry at an address.
+
+        Args:
+            address: HOST:PORT or unix:PATH, or several; empty: ORION_ADDRESS, else 127.0.0.1:6746.
+            profile: lan, wan or dev, as the daemon's: how long the registry may be silent until the connection is
+                given up; empty: ORION_PROFILE, else lan.
+            timeout_s: deadline of a call that does not say its own.
+            environment: where time and randomness come from.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+        """
         if timeout_s <= 0.0:
             raise bad_field("timeout_s", "above 0 seconds", timeout_s)
         self._timeout_s = timeout_s
         self._env = environment
-        self._connection = Connection(resolve_addresses(address))
+        self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
 
     @property
     def address(self) -> str:
