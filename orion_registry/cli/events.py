@@ -4,16 +4,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orion_registry.cli.outcome import ADDRESS, connect, run
+from orion_registry.cli.place import Place, read_place
 from orion_registry.cli.showing import Paint, plural, show_span, show_time
 from orion_registry.core import events as core
 from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
 from orion_registry.core.model import ServiceStatus, StatusReasonCode
-from orion_registry.errors import Unavailable
+from orion_registry.errors import OutOfRange, Reason, Unavailable
+
+if TYPE_CHECKING:
+    from orion_registry.client.admin import AdminClient
 
 Show = Callable[[LoggedEvent], None]
 
@@ -23,8 +27,12 @@ TYPES = tuple(kind.name for kind in EventType)
 _HELP = """\
 Show what happened in a registry since it started, the oldest first; with --follow go on with what happens.
 
-The registry keeps the last 10,000 events. Each has a number that rises by one; after a restart they begin at 1 again.
-docs/events.md lists the types.
+The registry keeps the last 10,000 events. Each has a number (SEQ) that rises by one; after a restart they begin at 1
+again. So a place to go on from names the life of the registry as well, HISTORY:SEQ; `orion-registry info` shows it
+under history. A bare SEQ is taken to be of the present life. docs/events.md lists the types.
+
+With --follow it ends with 1 when the registry stops or is out of reach; the line on stderr names the place to go on
+from, if there is one. A registry that starts anew is another life: begin without --since.
 
 \b
 Examples:
@@ -33,11 +41,12 @@ Examples:
   orion-registry events --follow --type STATUS_CHANGED --type SERVICE_REMOVED
   orion-registry events --agent calc-1                     what became of one agent
   orion-registry events --since 1500 --json                after number 1500, a JSON object a line
+  orion-registry events --follow --since 9f86d081884c7d65:1500    the same, unless the registry was started anew
   orion-registry events --json | jq -r .type | sort | uniq -c
 
 \b
-Exit codes: 0 done, 1 it failed (unreachable, refused, events after --since are lost), 2 wrong usage,
-130 stopped with Ctrl-C. One line on stderr says why.
+Exit codes: 0 done, or stdout was closed; 1 it failed (unreachable, refused, the followed registry stopped, events
+after --since are lost or of another life); 2 wrong usage; 130 stopped with Ctrl-C. One line on stderr says why.
 """
 
 
@@ -54,10 +63,16 @@ Exit codes: 0 done, 1 it failed (unreachable, refused, events after --since are 
 )
 @click.option("--service", metavar="ID", default="", help="Only events of the service with this service_id.")
 @click.option("--agent", metavar="ID", default="", help="Only events of this agent's services.")
-@click.option("--since", metavar="SEQ", type=click.IntRange(min=0), default=0, help="Only events after this number.")
+@click.option(
+    "--since",
+    metavar="[HISTORY:]SEQ",
+    default="0",
+    callback=read_place,
+    help="Only events after this number; with HISTORY, of this life of the registry and no other.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
 def events(
-    address: str | None, follow: bool, types: tuple[str, ...], service: str, agent: str, since: int, as_json: bool
+    address: str | None, follow: bool, types: tuple[str, ...], service: str, agent: str, since: Place, as_json: bool
 ) -> int:
     """See `_HELP`."""
     wanted = EventFilter(types=frozenset(EventType[name] for name in types), service_id=service, agent_id=agent)
@@ -66,9 +81,10 @@ def events(
     return run(work(address or "", wanted, since, show))
 
 
-async def _list(address: str, wanted: EventFilter, since: int, show: Show) -> None:
+async def _list(address: str, wanted: EventFilter, since: Place, show: Show) -> None:
     async with connect(address) as admin:
-        page = await admin.list_events(wanted, after_seq=since, page_size=PAGE)
+        await _check_life(admin, since)
+        page = await admin.list_events(wanted, after_seq=since.seq, history_id=since.history_id, page_size=PAGE)
         end = page.last_seq  # those that come while it lists are for the next time
         while True:
             for logged in page.events:
@@ -79,18 +95,37 @@ async def _list(address: str, wanted: EventFilter, since: int, show: Show) -> No
             page = await admin.list_events(wanted, after_seq=page.after_seq, history_id=page.history_id, page_size=PAGE)
 
 
-async def _follow(address: str, wanted: EventFilter, since: int, show: Show) -> None:
+async def _follow(address: str, wanted: EventFilter, since: Place, show: Show) -> None:
     from orion_registry.client.failures import Unreachable  # see `connect`
 
-    seq = since
+    place = since
     async with connect(address) as admin:
+        await _check_life(admin, since)
         try:
-            async for page in admin.watch_events(wanted, after_seq=since):
+            async for page in admin.watch_events(wanted, after_seq=since.seq, history_id=since.history_id):
                 for logged in page.events:
                     show(logged)
-                seq = page.after_seq
+                place = Place(seq=page.after_seq, history_id=page.history_id)
         except Unreachable as error:
-            raise Unavailable(error.reason, f"{error.message}; go on with --since {seq}") from None
+            advice = f"; go on with --since {place}" if place.seq else ""
+            raise Unavailable(error.reason, error.message + advice) from None
+
+
+async def _check_life(admin: "AdminClient", since: Place) -> None:
+    """Refuses a place in another life in words that fit a command line; who restarts just now is refused all the same.
+
+    Raises:
+        OutOfRange: it is.
+    """
+    if not since.history_id:
+        return
+    present = (await admin.server_info()).history_id
+    if since.history_id != present:
+        message = (
+            f"--since {since} is of another life of the registry: this one is {present}, and its events begin at 1; "
+            "leave --since out to see them"
+        )
+        raise OutOfRange(Reason.OUT_OF_RANGE, message)
 
 
 # For people.

@@ -29,16 +29,17 @@ class CannotBegin(Exception):
     """With these arguments there is nothing to try; `str()` is the line to show."""
 
 
-def connect(address: str, **options: float) -> "AdminClient":
-    """A client of the daemon at an address; empty: the default.
+def connect(address: str, *, timeout_s: float | None = None) -> "AdminClient":
+    """A client of the daemon at an address; empty: the default. timeout_s: as `AdminClient`; None = its default.
 
     Raises:
-        CannotBegin: it is no address.
+        CannotBegin: it is no address, or ORION_PROFILE no profile.
     """
-    from orion_registry.client.admin import AdminClient  # gRPC, after GRPC_VERBOSITY was set; and help stays fast
+    # gRPC, after GRPC_VERBOSITY was set; and help stays fast
+    from orion_registry.client.admin import DEFAULT_TIMEOUT_S, AdminClient
 
     try:
-        return AdminClient(address, **options)
+        return AdminClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
     except RegistryError as error:
         raise CannotBegin(error.message) from None
 
@@ -55,10 +56,15 @@ def opened(opener: Callable[[], T]) -> T:
         raise CannotBegin(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
 
 
-def run(work: Coroutine[Any, Any, None]) -> int:
-    """Runs it; returns the exit code, and says in one line what went wrong."""
+def run(work: Coroutine[Any, Any, None], *, whole: bool = False) -> int:
+    """Runs it; returns the exit code, and says in one line what went wrong.
+
+    A reader that goes before everything is written, such as `head`, has had what it wanted: that is no failure, unless
+    what goes to stdout is worth nothing if it is not whole.
+    """
     try:
         asyncio.run(work)
+        print(end="", flush=True)  # here a closed pipe is still caught; when Python exits it no longer is
     except CannotBegin as error:
         return _fail(str(error), EXIT_CANNOT_BEGIN)
     except RegistryError as error:
@@ -67,7 +73,7 @@ def run(work: Coroutine[Any, Any, None]) -> int:
         return _fail(str(error), EXIT_FAILED if isinstance(error, StoreDamaged) else EXIT_CANNOT_BEGIN)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
-        return _fail("stdout was closed before everything was written", EXIT_FAILED)
+        return _fail("stdout was closed before everything was written", EXIT_FAILED) if whole else 0
     except OSError as error:
         return _fail(f"{error.filename or 'FILE'}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
     return 0

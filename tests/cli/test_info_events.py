@@ -180,9 +180,47 @@ def test_a_registry_that_is_killed_under_a_follower(daemon: DaemonProcess) -> No
             assert process.wait(20) == 1
             assert process.stderr is not None
             (line,) = process.stderr.read().splitlines()
-            assert line.endswith("; go on with --since 1")
+            assert re.search(r"; go on with --since [0-9a-f]{32}:1$", line)
         finally:
             process.kill()
+
+
+def test_a_place_names_the_life(daemon: DaemonProcess) -> None:
+    """In this life one goes on from it; after a restart, when numbers begin at 1 again, one is told."""
+    address = daemon.wait_ready()
+    fill(address)
+    life = json.loads(done("info", "--json", "--address", address)[0])["history_id"]
+    about = ("events", "--json", "--address", address)
+    assert [json.loads(line)["seq"] for line in done(*about, "--since", f"{life}:3")] == [4]
+    with follow(address, "--since", f"{life}:3") as process:
+        try:
+            assert next_of(process)["seq"] == 4
+        finally:
+            process.kill()
+    other = "0123456789abcdef"
+    for more in ((), ("--follow",)):
+        line = failed(1, *about, *more, "--since", f"{other}:1")
+        assert line == (
+            f"orion-registry: --since {other}:1 is of another life of the registry: this one is {life}, "
+            "and its events begin at 1; leave --since out to see them"
+        )
+
+
+@pytest.mark.parametrize("command", ["info", "events"])
+def test_a_reader_that_goes_away_is_no_failure(daemon: DaemonProcess, command: str) -> None:
+    """`events | head -1`, and `info`, which writes all at its end."""
+    address = daemon.wait_ready()
+    fill(address)
+    with subprocess.Popen(
+        [*COMMAND, command, "--address", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(20)) == (b"", 0)
 
 
 def test_colour_on_a_terminal_alone(daemon: DaemonProcess) -> None:
@@ -216,12 +254,20 @@ def test_nobody_there(command: str) -> None:
     [
         (["info", "--address", "nowhere"], "address: must be HOST:PORT or unix:PATH, got 'nowhere'"),
         (["events", "--type", "NOTHING"], "'NOTHING' is not one of"),
-        (["events", "--since", "-1"], "-1 is not in the range x>=0"),
-        (["events", "--since", "one"], "'one' is not a valid integer range"),
+        (["events", "--since", "-1"], "'-1' is neither SEQ nor HISTORY:SEQ"),
+        (["events", "--since", "one"], "'one' is neither SEQ nor HISTORY:SEQ, such as 1500"),
+        (["events", "--since", ":1"], "':1' is neither SEQ nor HISTORY:SEQ"),
+        (["events", "--since", "life:"], "'life:' is neither SEQ nor HISTORY:SEQ"),
+        (["events", "--since", str(2**63)], "SEQ must be 0 to 9,223,372,036,854,775,807"),
+        (["events", "--since", "9" * 5_000], "SEQ must be 0 to 9,223,372,036,854,775,807"),
     ],
 )
 def test_wrong_usage(arguments: list[str], words: str) -> None:
     assert words in failed(2, *arguments)
+
+
+def test_a_profile_that_is_none() -> None:
+    assert failed(2, "info", ORION_PROFILE="slow").endswith("ORION_PROFILE: must be one of lan, wan, dev, got 'slow'")
 
 
 @pytest.mark.parametrize("command", ["info", "events"])
