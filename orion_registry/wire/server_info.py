@@ -35,7 +35,8 @@ class ServerInfo:
         lag_s: how late its last tick came; worst_lag_s: the worst of the last minute.
         stalls: how often it stood still, for credited_s together, last_stall_s the last time.
         alarms: what is wrong now, the oldest first.
-        by_status: services by status, by_reason by their worst reason; only what occurs.
+        by_status: services by status; by_reason: those that a reason holds for, so that one with two reasons counts
+            twice. Only what occurs.
         agents: connected; on `streams` heartbeat streams.
         watchers: WatchServices calls open; event_watchers: WatchEvents calls.
         refused_hellos: told to come back later, in this life.

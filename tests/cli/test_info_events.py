@@ -23,6 +23,7 @@ from orion_registry.core import events as core
 from orion_registry.core.events import EVENT_CLASSES, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
+from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 from tests.cli.process import DaemonProcess, clean_environment, daemon_process
 
@@ -328,6 +329,11 @@ def test_the_docs_list_all_types_and_fields() -> None:
     told = {row[1].strip().strip("`"): re.findall(r"`(\w+)`", row[3]) for row in rows}
     assert told == {kind.name: [field.name for field in fields(cls)] for kind, cls in EVENT_CLASSES.items()}
     assert list(told) == list(TYPES)
+
+
+def test_the_docs_list_all_alarms() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "events.md").read_text()
+    assert set(re.findall(r"^\| ([A-Z]+_[A-Z_]+) \|", text, re.MULTILINE)) == {MASS_HOLD, STORE_DOWN}
 
 
 def test_alarms_stand_first() -> None:

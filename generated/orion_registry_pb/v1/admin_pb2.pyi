@@ -121,7 +121,7 @@ class GetServerInfoResponse(_message.Message):
 
     @_builtins.property
     def by_reason(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReasonCount]:
-        """The same by the worst reason; only reasons that occur."""
+        """Services that a reason holds for, by reason; only reasons that occur. A service with two reasons counts twice."""
 
     @_builtins.property
     def store(self) -> Global___StoreInfo:
@@ -269,7 +269,7 @@ Global___StatusCount: _TypeAlias = StatusCount  # noqa: Y015
 
 @_typing.final
 class ReasonCount(_message.Message):
-    """How many services have a reason as their worst."""
+    """How many services a reason holds for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
