@@ -216,7 +216,7 @@ def test_a_reader_that_goes_away_is_no_failure(daemon: DaemonProcess, command: s
         [*COMMAND, command, "--address", address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=clean_environment(),
+        env=clean_environment(PYTHONUNBUFFERED=""),  # as people have it: the last line is written when it exits
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
