@@ -40,8 +40,13 @@ def check_labels(field: str, values: Iterable[str]) -> tuple[str, ...]:
 def check_number(field: str, value: float, least: float, most: float) -> float:
     """A number within bounds, both included. NaN is within none."""
     if not least <= value <= most:
-        raise bad_field(field, f"{least:,.10g} to {most:,.10g}", value)
+        raise bad_field(field, f"{_bound(least)} to {_bound(most)}", value)
     return value
+
+
+def _bound(bound: float) -> str:
+    """A limit, for a message: whole numbers in full, for a rounded one would be refused itself."""
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:,.10g}"
 
 
 def check_secret(field: str, secret: str) -> str:

@@ -8,7 +8,7 @@ from orion_registry.core import limits
 from orion_registry.core.events import EventFilter, LoggedEvent, RegistryEvent, events_of
 from orion_registry.core.history import Edge
 from orion_registry.core.validation import check_number
-from orion_registry.errors import OutOfRange, Reason, Unavailable
+from orion_registry.errors import OutOfRange, Reason, Unavailable, shown
 from orion_registry.runtime.clock import Clock
 
 KEPT = 10_000
@@ -173,7 +173,7 @@ class EventLog:
         self.settle()
         check_number("after_seq", after_seq, 0, 2**63 - 1)
         if history_id not in {"", self.history_id}:
-            message = f"history_id: the registry was started anew and is {self.history_id} now; {_ADVICE}"
+            message = f"history_id: {shown(history_id)} is not this registry's, which is {self.history_id}; {_ADVICE}"
             raise OutOfRange(Reason.OUT_OF_RANGE, message)
         if after_seq > self.last_seq:
             message = f"after_seq: the latest event is {self.last_seq:,}, got {after_seq:,}; {_ADVICE}"

@@ -138,6 +138,13 @@ def test_numbers_include_their_bounds_and_refuse_nan() -> None:
             check_number("n", value, 0, 1)
 
 
+def test_large_whole_limits_are_told_in_full() -> None:
+    with pytest.raises(InvalidArgument, match=r"n: must be 0 to 9,223,372,036,854,775,807, got -1$"):
+        check_number("n", -1, 0, 2**63 - 1)
+    with pytest.raises(InvalidArgument, match=r"n: must be 0.5 to 86,400, got 0.25$"):
+        check_number("n", 0.25, 0.5, 86_400.0)
+
+
 def test_a_secret_has_a_length_and_its_value_never_shows() -> None:
     assert check_secret("secret", "s" * 32)
     assert check_secret("secret", "ä" * 16), "bytes count, not characters"

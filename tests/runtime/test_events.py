@@ -116,7 +116,7 @@ def test_the_size_of_a_page_has_a_default_and_a_cap() -> None:
     [
         (1, "", "after_seq: events 2 to 5 are lost, the oldest that is kept is 6; begin again from 0"),
         (16, "", "after_seq: the latest event is 15, got 16; begin again from 0"),
-        (7, "other", "history_id: the registry was started anew and is life now; begin again from 0"),
+        (7, "other", "history_id: 'other' is not this registry's, which is life; begin again from 0"),
     ],
 )
 def test_out_of_range(after: int, history_id: str, words: str) -> None:
