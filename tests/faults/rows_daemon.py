@@ -31,8 +31,10 @@ def ids_of(processes: list[Agents]) -> tuple[str, ...]:
     return tuple(one for process in processes for one in process.ids)
 
 
-async def after_the_stall(stage: Stage, daemon: Daemon, processes: list[Agents], began: float, resumed: float) -> None:
-    """The dead are found, all others live."""
+async def after_the_stall(
+    stage: Stage, daemon: Daemon, processes: list[Agents], began: float, resumed: float, *, doubts: tuple[str, ...]
+) -> None:
+    """The dead are found, all others live, without any of these reasons."""
     live, victims = ids_of(processes[:-VICTIMS]), ids_of(processes[-VICTIMS:])
     seen = await daemon.observer.until(victims, unhealthy, began, 30.0)
     stage.samples("dead found", seen, resumed, 8.0)
@@ -42,7 +44,7 @@ async def after_the_stall(stage: Stage, daemon: Daemon, processes: list[Agents],
     unknown = {sight.agent_id for sight in daemon.observer.since(began, "UNKNOWN")} - set(victims)
     stage.finding.count("UNKNOWN for a while", len(unknown))
     stage.nobody_died(daemon, live, began)
-    stage.nobody_doubted(daemon, live, began)
+    stage.nobody_doubted(daemon, live, began, *doubts)
     still = await daemon.ready_ids()
     stage.finding.check(set(live) <= still, f"{len(set(live) - still)} of {len(live)} live agents are not ready")
 
@@ -59,7 +61,8 @@ async def paused(stage: Stage, seconds: float) -> None:
             victim.kill()
         await asyncio.sleep(seconds / 2)
         resumed = stage.go_on(daemon.pid)
-        await after_the_stall(stage, daemon, processes, began, resumed)
+        # LATE may be: agents that gave their connections up are silent until their new ones have been let in.
+        await after_the_stall(stage, daemon, processes, began, resumed, doubts=("HELD", "SILENT"))
         if number + 1 < stage.repeats:
             for process in processes:
                 process.child.kill()
@@ -101,7 +104,7 @@ async def blocked_registry(stage: Stage) -> None:
     await asyncio.sleep(2.5)
     for victim in processes[-VICTIMS:]:
         victim.kill()
-    await after_the_stall(stage, daemon, processes, began, began + 5.0)
+    await after_the_stall(stage, daemon, processes, began, began + 5.0, doubts=("LATE", "HELD", "SILENT"))
     stage.finding.check(bool(daemon.logged("stalled")), "the log does not say that it stalled")
 
 
@@ -209,6 +212,6 @@ async def suspended(stage: Stage) -> None:
         stage.finding.sample("all HEALTHY by", max(0.0, back - resumed), 10.0)
         await asyncio.sleep(8.0)
         stage.nobody_died(daemon, live, began)
-        stage.nobody_doubted(daemon, live, began)
+        stage.nobody_doubted(daemon, live, began, "LATE", "HELD", "SILENT")
         older = [one for one in live if daemon.observer.now[one].epoch < epochs[one]]
         stage.finding.check(not older, f"{len(older)} epochs went back")

@@ -183,12 +183,12 @@ class Stage:
         self.finding.count("false deaths", len(wrong))
         self.finding.check(not wrong, f"{len(wrong)} live agents declared dead, such as {wrong[:1] and str(wrong[0])}")
 
-    def nobody_doubted(self, daemon: Daemon, agents: tuple[str, ...], since: float) -> None:
-        """None of these agents was late or held since an instant: the registry has put the silence down to itself."""
+    def nobody_doubted(self, daemon: Daemon, agents: tuple[str, ...], since: float, *doubts: str) -> None:
+        """None of these agents had one of these reasons since an instant: the registry put silence down to itself."""
         doubted = [
             sight
             for sight in daemon.observer.since(since)
-            if sight.agent_id in agents and {"LATE", "HELD", "SILENT"} & set(sight.reasons)
+            if sight.agent_id in agents and set(doubts) & set(sight.reasons)
         ]
         self.finding.check(
             not doubted, f"{len(doubted)} live agents doubted, such as {doubted[:1] and str(doubted[0])}"
