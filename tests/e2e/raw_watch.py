@@ -54,6 +54,11 @@ class RawWatch:
         self._call = self._stub.WatchServices(request, wait_for_ready=True)
         self._reader = asyncio.create_task(self._read(self._call))
 
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended, by `cut` or by the registry: it sees nothing any more."""
+        return self._reader is None or self._reader.done()
+
     async def cut(self) -> None:
         """Cancels the call, whatever is under way."""
         self._call.cancel()

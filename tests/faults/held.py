@@ -9,9 +9,11 @@ import asyncio
 import resource
 import signal
 import time
+from collections import Counter
 
+from orion_registry_pb.v1.service_pb2 import ServiceInfo
 from tests.e2e.fleet import Fleet, daemon_address
-from tests.e2e.raw_stream import RawStream, register, service
+from tests.e2e.raw_stream import RawStream, look, register, service
 from tests.e2e.restart import Host, cpu_s, returns
 from tests.faults.memory import resident_mb
 from tests.faults.stage import Stage
@@ -50,11 +52,29 @@ async def play(stage: Stage, *, agents: int, watch_s: float, back_s: float) -> N
     await asyncio.sleep(15.0 if fits > 2_000 else 3.0)  # the interval widens step by step
     finding.count("agents", fits)
     finding.count("interval assigned s", await interval_s(stub))
-    used, since = cpu_s(host.daemon.pid), time.monotonic()
-    await asyncio.sleep(watch_s)
-    finding.count("CPU %", round(100.0 * (cpu_s(host.daemon.pid) - used) / (time.monotonic() - since), 1))
-    finding.count("kB an agent", round((resident_mb(host.daemon.pid) - empty_mb) * 1024 / fits, 1))
+    await at_rest(stage, host, fits, watch_s, empty_mb)
     await restarted(stage, host, stub, fits - 1, back_s)
+
+
+async def at_rest(stage: Stage, host: Host, agents: int, seconds: float, empty_mb: float) -> None:
+    """What it costs to hold them, and that nobody falls out."""
+    finding, dead = stage.finding, Counter[str]()
+    watch = await stage.raw_watch(host.address)
+
+    def seen(info: ServiceInfo, _: float) -> None:
+        status, reason = look(info)
+        if status == "UNHEALTHY":
+            dead[reason] += 1
+
+    watch.seen = seen
+    used, since = cpu_s(host.daemon.pid), time.monotonic()
+    await asyncio.sleep(seconds)
+    finding.count("CPU %", round(100.0 * (cpu_s(host.daemon.pid) - used) / (time.monotonic() - since), 1))
+    finding.count("kB an agent", round((resident_mb(host.daemon.pid) - empty_mb) * 1024 / agents, 1))
+    finding.count("false deaths", sum(dead.values()))
+    finding.check(not dead, f"declared dead while nothing happened: {dict(dead)}")
+    finding.check(not watch.ended, "the watcher was cut off while nothing happened")
+    await watch.cut()
 
 
 async def interval_s(stub: object) -> float:

@@ -98,6 +98,8 @@ class Stage:
         """SIGKILL ends what is stopped, too, and no goodbye is waited for: nobody looks any more."""
         for daemon in self._daemons:
             found = daemon.tracebacks()
+            blind = daemon.observer.watch.ended
+            self.finding.check(not blind, "the watcher was cut off: what it has not seen proves nothing")
             self.finding.check(not found, f"{found} tracebacks in {daemon.child.log}\n{daemon.child.log_tail()}")
         for child in self.nursery.children:
             if child.exit_code is None:
