@@ -15,8 +15,9 @@ live agents after a pause of 5 s; with credit for its own lag none (references/r
 SHAKING_STALL_S = 1.5
 """A stall this long may have made agents give up their side of the connection: what ends then ended because of us."""
 
-SHAKEN_S = 3.0
-"""Seconds after such a stall in which ends are not believed. After a pause of 8 s 40 of 40 streams ended in the instant
+SHAKEN_S = 4.0
+"""Seconds after such a stall in which ends are not believed: PING needs 2.7 s to find a connection that the agent gave
+up meanwhile, and a lost segment one retransmission more. After a pause of 8 s 40 of 40 streams ended in the instant
 of resume (references/reliability-security.md 1.2, no. 8)."""
 
 

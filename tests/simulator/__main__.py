@@ -3,7 +3,7 @@
     python -m tests.simulator [--hours AGENT_HOURS] [--agents N] [--loss P] [--seed S | --seeds A..B]
                               [--faults all|none|KIND,KIND] [--quick] [--json FILE] [--break RULE|all]
 
-Without --agents the hours are shared out over three fleets: 50 agents (beats every 1 s), 3,000 (1.5 s) and 10,000 (5 s).
+Without --agents the hours are shared out over three fleets: 50 agents (beats every 1 s), 3,000 (1.5 s), 10,000 (5 s).
 Exit code 1 if an invariant breaks, or a broken rule is not caught; 2 for a command line that makes no sense.
 """
 

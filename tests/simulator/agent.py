@@ -107,6 +107,7 @@ class Agent:
         fault: what it suffers now.
         deferred: what its event loop will do when it wakes up.
         streams: those of its connections whose streams are open in the daemon.
+        waits_until: when it may come, as the daemon of life `told_by` said.
         unlucky: a loss delayed its return.
         leaving: it said goodbye for good.
     """
@@ -133,7 +134,9 @@ class Agent:
         "specs",
         "stopped",
         "streams",
+        "told_by",
         "unlucky",
+        "waits_until",
     )
 
     def __init__(self, number: int, specs: tuple[ServiceSpec, ...], backoff: Backoff) -> None:
@@ -148,7 +151,8 @@ class Agent:
         self.calling = self.leaving = self.unlucky = self.stopped = False
         self.streams: list[Conn] = []
         self.sound_since = math.inf
-        self.disturbed_at = 0.0
+        self.disturbed_at = self.waits_until = 0.0
+        self.told_by = 0
         self.sound_total = self.run_since = self.run_total = 0.0
         self.fault: Fault | None = None
         self.deferred: deque[tuple[Act, Any]] = deque()

@@ -186,7 +186,7 @@ class Daemon:
     # Stalls.
 
     def stall(self, seconds: float, *, frozen: bool) -> None:
-        """Nothing is processed for so long. frozen: SIGSTOP, so that nobody answers PINGs; else a blocked event loop."""
+        """Nothing is processed for so long. frozen: SIGSTOP, so PINGs stay unanswered; else a blocked event loop."""
         now = self.agenda.now
         self.stalled, self.frozen, self.stalled_from, self.resume_at = True, frozen, now, now + seconds
         self.trouble_end = self.resume_at
@@ -339,6 +339,7 @@ class Daemon:
                 self.flush(conn)
                 return
             ack = outbox.popleft()
+            assert isinstance(ack, Ack)
             if ack.interval_s != conn.ordered_s:
                 conn.ordered_s = conn.told_s = ack.interval_s
                 conn.told_at = self.agenda.now + self.world.net.delay()
@@ -404,9 +405,8 @@ class Daemon:
         for service_id, entry in left:
             epoch = entry.streams[session]
             self.world.oracle.services[service_id].parting = True
-            self.execute(
-                Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch), AGENTS, parted
-            )
+            farewell = Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch)
+            self.execute(farewell, AGENTS, parted)
         if not left:
             session.finish(None)
 

@@ -102,7 +102,7 @@ class Faults:
 
     def _span(self, least: float, most: float) -> float:
         """A time between the two, every magnitude alike."""
-        return least * (most / least) ** self.rng.random()
+        return float(least * (most / least) ** self.rng.random())
 
     def _begin(self, agent: Agent, kind: str) -> Fault:
         self.done[kind] += 1
@@ -315,9 +315,8 @@ class Faults:
             self.crashed = self.agenda.now
             conn.cause = "reset"
             self.world.oracle.note(agent.name, "its connection is reset")
-            self.agenda.at(
-                max(self.agenda.now + 0.01, conn.due if conn.sent <= self.agenda.now else 0.0), self._is_reset, conn
-            )
+            flushed = conn.due if conn.sent <= self.agenda.now else 0.0
+            self.agenda.at(max(self.agenda.now + 0.01, flushed), self._is_reset, conn)
         if times > 1:
             self.agenda.at(self.agenda.now + self._span(4.0, 12.0), self._reset, (agent, life, times - 1))
 

@@ -4,9 +4,9 @@ A segment is never dropped, only late: each loss in a row doubles the time until
 after it waits too. That reproduces what was measured on real TCP at 50 ms and beats of 0.5 s: shares of silences beyond
 1.0, 1.5 and 3.0 s are p^2, p^3 and p^4 of the beats (812, 181 and 32 of 20,502 at 20 % loss).
 
-The server's PING is timed as in C-core: sent when nothing has been read for 1.2 s, and the connection is over if it is not
-answered within 1.5 s. PINGs that nothing happens to cost no step: whether one of them meets a loss is drawn together with
-the loss of the next beat.
+The server's PING is timed as in C-core: sent when nothing has been read for 1.2 s, and the connection is over if it is
+not answered within 1.5 s. PINGs that nothing happens to cost no step: whether one of them meets a loss is drawn
+together with the loss of the next beat.
 """
 
 import math
@@ -127,7 +127,7 @@ def ping_under_way(heard: float, at: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a cut does to a connection: `ends` (inf = never) is when the daemon gives it up, else data passes at `opens`."""
+    """What a cut does to a connection: it is given up at `ends` (inf = never), else data passes at `opens`."""
 
     ends: float
     opens: float

@@ -16,7 +16,7 @@ f   nothing raises what it must not
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from orion_registry.core.frames import Sessions
 from orion_registry.core.history import Edge
@@ -288,9 +288,11 @@ class Oracle:
         if agent.unlucky:
             self._false_death(agent, "losses on the way back")
             return
-        raise Broken(
-            "a", agent.name, f"NOT_SEEN after {now - service.since:.3f} s of {_name(before)}, while it came back"
-        )
+        if now < agent.waits_until and agent.told_by != self.world.daemon.life:
+            self._false_death(agent, "a wait that an earlier life asked for")
+            return
+        waited = f"{now - service.since:.3f} s of {_name(before)}"
+        raise Broken("a", agent.name, f"NOT_SEEN after {waited}, while it came back")
 
     def _false_death(self, agent: Agent, how: str) -> None:
         self.note(agent.name, f"FALSE DEATH by {how}")
@@ -423,11 +425,8 @@ class Oracle:
                 self.agenda.at(now + 1.0, self._check_down, item)
                 return
             ago = now - fault.begin
-            raise Broken(
-                "b",
-                agent.name,
-                f"still {_name(service.code)} {ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s",
-            )
+            late = f"{ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s"
+            raise Broken("b", agent.name, f"still {_name(service.code)} {late}")
 
     def expect_late(self, agent: Agent, fault: Fault, due: Callable[[], float]) -> None:
         """By `due` the agent must not be first choice any more, unless the fault is over before."""
@@ -446,7 +445,7 @@ class Oracle:
                 ago = self.agenda.now - fault.begin
                 raise Broken("b", agent.name, f"still first choice {ago:.3f} s after {fault.kind}")
 
-    _judges = {
+    _judges: ClassVar = {
         Code.LATE: _late,
         Code.SILENT: _silent,
         Code.DISCONNECTED: _disconnected,

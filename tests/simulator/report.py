@@ -43,7 +43,8 @@ def table(outcomes: list[Outcome]) -> str:
     lines += ["", "detected after (s)   times      p50      p99      max"]
     for kind, values in detections_of(outcomes).items():
         lines.append(
-            f"{kind:18}  {len(values):6,}  {percentile(values, 0.5):7.3f}  {percentile(values, 0.99):7.3f}  {values[-1]:7.3f}"
+            f"{kind:18}  {len(values):6,}  {percentile(values, 0.5):7.3f}  {percentile(values, 0.99):7.3f}  "
+            f"{values[-1]:7.3f}"
         )
     faults: Counter[str] = sum((one.faults for one in outcomes), Counter())
     seen: Counter[str] = sum((one.seen for one in outcomes), Counter())

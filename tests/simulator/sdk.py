@@ -206,7 +206,7 @@ class Sdk:
         """The agent closes its end."""
         conn.cause = conn.cause or cause
         if conn.cut_until < math.inf:
-            arrives = max(self.agenda.now, conn.hello_at, conn.due)
+            arrives = max(self.agenda.now, conn.hello_at, conn.due if conn.sent <= self.agenda.now else 0.0)
             if arrives < conn.cut_until:
                 arrives = conn.cut_until + 0.5 * self.net.draw()  # the kernel goes on sending it
             self.agenda.at(arrives + self.net.delay(), self.world.daemon.hangs_up, conn)
@@ -251,6 +251,8 @@ class Sdk:
             asked_s = asked_s or error.retry_after_s or 0.0
             if error.reason is Reason.SUPERSEDED or is_lasting(error):
                 self.world.oracle.gave_up(agent, error)
+        if asked_s:
+            agent.waits_until, agent.told_by = now + asked_s, self.world.daemon.life
         if not agent.leaving:
             self.later(agent, now + agent.backoff.next(asked_s), self.claim, agent)
 
@@ -312,7 +314,7 @@ class Sdk:
     # Beating.
 
     def _send(self, conn: Conn, frame: Any) -> None:
-        """Sends a frame that is no beat; in a cut it is lost with the connection, or comes late, which changes nothing."""
+        """Sends a frame that is no beat; in a cut it is lost with the connection, or late, which changes nothing."""
         if self.agenda.now >= conn.cut_until:
             arrives = max(self.agenda.now + self.net.delay(), conn.due if conn.sent <= self.agenda.now else 0.0)
             self.agenda.at(arrives, self._frame_arrives, (conn, frame))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.simulator.world import World
 
 BACK_S = 15.0
-"""Time to be HEALTHY again after a fault: the agent's PING (4 s), two attempts of 1 s with back-offs of 2 s, and slack."""
+"""Time to be HEALTHY again after a fault: the agent's PING (4 s), two attempts of 1 s, back-offs of 2 s, and slack."""
 
 DOWN_S = 12.0
 """Time to be seen dead or cut off in any case."""
