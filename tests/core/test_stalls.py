@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,3 +122,12 @@ def test_noise_is_no_stall(gaps: list[float]) -> None:
         instants.append(world.now.mono)
     assert all(after - before <= TICK_S + LATE_TICK_S for before, after in pairwise(instants))
     assert world.registry.self_health().stalls == 0
+
+
+def test_others_may_ask_for_judged_time() -> None:
+    """The store is not blamed for a stall of the daemon either."""
+    world = World()
+    world.pass_time(1.0)
+    before = world.registry.judged(world.now)
+    world.clock.advance(60.0)
+    assert world.registry.judged(world.now) == pytest.approx(before + TICK_S)
