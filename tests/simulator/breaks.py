@@ -31,6 +31,9 @@ HUNT = Settings(agents=40, hours=0.5, faults=30.0, check_every=500)
 PACED = replace(HUNT, beat_budget=12.0)
 """The same with intervals of 2 to 5 s, that change as agents come and go."""
 
+CUT = replace(HUNT, kinds=("mass cut",))
+"""The same with nothing but cuts that take many at once."""
+
 CROWDED = replace(HUNT, admission_rate=4.0)
 """The same at a narrow door."""
 
@@ -195,7 +198,7 @@ BREAKS = (
     Break("SILENT is ready", _silent_is_ready),
     Break("a restart gives epochs again", _epochs_again),
     Break("revisions are skipped", _edge_without_revision),
-    Break("a mass cut holds nobody", _nobody_held),
+    Break("a mass cut holds nobody", _nobody_held, CUT),
     Break("the proven dead are held too", _proven_held),
     Break("a hold lasts too long", _endless_hold),
     Break("a hold is not announced", _quiet_hold),

@@ -127,7 +127,7 @@ def ping_under_way(heard: float, at: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a cut does to a connection: it is given up at `ends` (inf = never), else data passes at `opens`."""
+    """What a cut does to a connection: the daemon gives it up at `ends` (inf = never), else data passes at `opens`."""
 
     ends: float
     opens: float

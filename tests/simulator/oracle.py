@@ -14,84 +14,22 @@ f   nothing raises what it must not
 """
 
 import math
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
 
 from orion_registry.core.frames import Sessions
 from orion_registry.core.history import Edge
 from orion_registry.core.keys import service_id_of
-from orion_registry.core.mass_hold import HOLD_S
-from orion_registry.core.model import RemovalReason, ServiceStatus, Snapshot, StatusReasonCode
+from orion_registry.core.model import RemovalReason, ServiceStatus, Snapshot
 from orion_registry.core.model import StatusReasonCode as Code
-from orion_registry.core.patience import SHAKING_STALL_S, TICK_S
 from orion_registry.errors import RegistryError
-from tests.simulator.agent import Agent, Conn, Fault
+from tests.simulator.agent import Agent, Conn
+from tests.simulator.deaths import Deaths
 from tests.simulator.tables import CONDITIONS, DEAD, EDGES, LIVE, LOOKS, SEVERITY
+from tests.simulator.truth import ROUND_S, Broken, Service, name_of
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
-
-AFTER_STALL_S = 8.0
-"""How much later the dead may be found after the daemon was away."""
-
-ROUND_S = 1e-6
-"""Sums of floats differ by less."""
-
-
-class Broken(Exception):
-    """An invariant does not hold."""
-
-    def __init__(self, rule: str, who: str, what: str) -> None:
-        super().__init__(f"({rule}) {who or 'the registry'}: {what}")
-        self.rule = rule
-        self.who = who
-
-
-class Service:
-    """One service: what the registry last published of it, and what is true.
-
-    Attributes:
-        code: its state of liveness; None = the registry does not have it.
-        since: of that state, since_judged, since_least: by the daemon's clocks without stalls.
-        conn: the connection whose session was accepted last; epoch: of that session.
-        parting: its agent's goodbye was handled.
-        falls: when it fell lately, whoever did it; own_falls: when it surely did so itself.
-        silence_s: how long it had been silent when it fell.
-    """
-
-    __slots__ = (
-        "agent",
-        "code",
-        "conn",
-        "epoch",
-        "falls",
-        "held_at",
-        "own_falls",
-        "parting",
-        "probation",
-        "ready",
-        "service_id",
-        "silence_s",
-        "since",
-        "since_judged",
-        "since_least",
-        "snapshot",
-    )
-
-    def __init__(self, agent: Agent, service_id: str) -> None:
-        self.agent = agent
-        self.service_id = service_id
-        self.code: Code | None = None
-        self.snapshot: Snapshot | None = None
-        self.ready = self.probation = self.parting = False
-        self.since = self.since_judged = self.since_least = 0.0
-        self.conn: Conn | None = None
-        self.epoch = 0
-        self.silence_s = 0.0
-        self.falls: deque[float] = deque(maxlen=16)
-        self.held_at = -math.inf
-        self.own_falls: deque[float] = deque(maxlen=16)
 
 
 class Oracle:
@@ -114,6 +52,7 @@ class Oracle:
         self.false_deaths: Counter[str] = Counter()
         self.detections: defaultdict[str, list[float]] = defaultdict(list)
         self.seen: Counter[str] = Counter()
+        self._deaths = Deaths(self)
 
     def note(self, who: str, what: str) -> None:
         """Notes an event."""
@@ -159,7 +98,7 @@ class Oracle:
         service.snapshot, service.ready = after, after.ready
         if code is not before:
             if code not in EDGES[before]:
-                raise Broken("c", agent.name, f"{_name(before)} -> {_name(code)} is not in the table")
+                raise Broken("c", agent.name, f"{name_of(before)} -> {name_of(code)} is not in the table")
             self._moved(service, before, code)
             if code in LIVE and before not in LIVE:
                 self._returned(service, after)
@@ -168,7 +107,7 @@ class Oracle:
             self._detected(agent)
         if agent.fault is not None or code is not Code.STREAM_OPEN or before is not Code.LATE:
             reasons = ", ".join(reason.code.name for reason in after.reasons)
-            self.note(agent.name, f"{_name(before)} -> {reasons} (revision {edge.revision}, epoch {after.epoch})")
+            self.note(agent.name, f"{name_of(before)} -> {reasons} (revision {edge.revision}, epoch {after.epoch})")
 
     def _look(self, agent: Agent, after: Snapshot) -> Code:
         """Checks status, readiness and tier against the table; returns the state of liveness."""
@@ -192,10 +131,10 @@ class Oracle:
     def _moved(self, service: Service, before: Code | None, code: Code) -> None:
         if before is Code.HELD:
             self.held -= 1
-            self._unheld(service, code)
-        judge = self._judges.get(code)
+            self._deaths.unheld(service, code)
+        judge = self._deaths.by_state.get(code)
         if judge is not None:
-            judge(self, service, before)
+            judge(service, before)
         if code in DEAD and before not in DEAD:
             service.falls.append(self.world.daemon.judged_least())
             if before in LIVE and code is not Code.NOT_SEEN:
@@ -234,101 +173,6 @@ class Oracle:
             if self.counting and daemon.trouble_end < fault.begin:
                 self.detections[fault.kind].append(fault.detected)
 
-    # Deaths.
-
-    def _late(self, service: Service, before: Code | None) -> None:
-        conn = _latest(service)
-        if conn is None:
-            raise Broken("a", service.agent.name, "LATE without a stream")
-        silence_s, interval_s = self._silence(conn), self._interval(conn)
-        if silence_s < 1.5 * interval_s - ROUND_S:
-            raise Broken("a", service.agent.name, f"LATE after {silence_s:.3f} s, with beats every {interval_s} s")
-        self.seen["LATE"] += 1
-
-    def _silent(self, service: Service, before: Code | None) -> None:
-        agent, conn, now = service.agent, _latest(service), self.agenda.now
-        if before is Code.HELD:
-            return
-        if conn is None:
-            raise Broken("a", agent.name, "SILENT without a stream")
-        silence_s, interval_s = self._silence(conn), self._interval(conn)
-        service.silence_s = silence_s
-        if silence_s < 3 * interval_s - ROUND_S:
-            raise Broken("a", agent.name, f"SILENT after {silence_s:.3f} s, with beats every {interval_s} s")
-        if agent.sound_since <= conn.handled:
-            if conn.due <= now and conn.open_here and conn.open_there:
-                raise Broken("a", agent.name, "SILENT while its beats wait in the daemon")
-            self._false_death(agent, "deadline")
-
-    def _disconnected(self, service: Service, before: Code | None) -> None:
-        agent, conn, daemon = service.agent, self.world.daemon.ending, self.world.daemon
-        if conn is None or conn.agent is not agent:
-            raise Broken("a", agent.name, "DISCONNECTED though no stream of it ended")
-        if conn is not service.conn and service.conn is not None and service.conn.session is not None:
-            raise Broken("d", agent.name, "the end of an old stream took a newer session's service down")
-        service.silence_s = self._silence(conn)
-        if before in DEAD:
-            return
-        sound = agent.sound_since < math.inf
-        if sound and conn.cause == "stall" and daemon.stall_s < SHAKING_STALL_S + TICK_S:
-            self._false_death(agent, f"PING over a stall below {SHAKING_STALL_S} s")
-        elif sound and conn.cause == "stall":
-            since_s = self.agenda.now - daemon.stall_end
-            what = f"{since_s:.3f} s after a stall of {daemon.stall_s:.3f} s that ended its stream"
-            raise Broken("a", agent.name, f"DISCONNECTED {what}")
-        if sound and conn.cause == "loss":
-            self._false_death(agent, "PING")
-        elif sound and conn.cause == "":
-            raise Broken("a", agent.name, "DISCONNECTED for no reason that is known")
-
-    def _not_seen(self, service: Service, before: Code | None) -> None:
-        agent, now = service.agent, self.agenda.now
-        if agent.sound_since > service.since:
-            return
-        if agent.unlucky:
-            self._false_death(agent, "losses on the way back")
-            return
-        if now < agent.waits_until and agent.told_by != self.world.daemon.life:
-            self._false_death(agent, "a wait that an earlier life asked for")
-            return
-        waited = f"{now - service.since:.3f} s of {_name(before)}"
-        raise Broken("a", agent.name, f"NOT_SEEN after {waited}, while it came back")
-
-    def _false_death(self, agent: Agent, how: str) -> None:
-        self.note(agent.name, f"FALSE DEATH by {how}")
-        if self.counting:
-            self.false_deaths[how] += 1
-
-    def _silence(self, conn: Conn) -> float:
-        return self.world.daemon.judged() - conn.handled_judged
-
-    def _interval(self, conn: Conn) -> float:
-        """The longest time that may pass until its next beat: what it was told, or what it still keeps to.
-
-        Out of a backlog the registry cannot tell whether a beat was sent before or after a new interval was heard.
-        """
-        return conn.ordered_s if conn.handled <= self.world.daemon.trouble_end else max(conn.ordered_s, conn.step_s)
-
-    # Holds.
-
-    def _hold(self, service: Service, before: Code | None) -> None:
-        agent, conn = service.agent, self.world.daemon.ending or _latest(service) or service.conn
-        self.held += 1
-        self.seen["HELD"] += 1
-        if conn is None:
-            raise Broken("b", agent.name, "HELD, but it never had a stream")
-        if before not in DEAD:
-            service.silence_s = self._silence(conn)
-        least_s = min(self.world.config.cut_silence_s, 3 * conn.ordered_s)
-        if service.silence_s < least_s - ROUND_S:
-            raise Broken("b", agent.name, f"HELD, though it died after a silence of {service.silence_s:.3f} s")
-
-    def _unheld(self, service: Service, code: Code) -> None:
-        daemon = self.world.daemon
-        held_s = daemon.judged_least() - service.since_least
-        if held_s > HOLD_S + 0.2:
-            raise Broken("b", service.agent.name, f"HELD for {held_s:.3f} s, then {code.name}")
-
     def ticked(self) -> None:
         """After each tick: a hold is announced for as long as it lasts."""
         if self.held and not self.world.daemon.registry.mass_hold:
@@ -354,16 +198,6 @@ class Oracle:
         if self._tokens < -1.0:
             raise Broken("c", agent.name, f"let in above the rate of {config.admission_rate:g} a second")
 
-    def expect_hold(self, agents: int, due: float) -> None:
-        """So many were cut off at once: by `due` that must have been announced."""
-        self.agenda.at(due, self._check_hold, (agents, self.agenda.now))
-
-    def _check_hold(self, item: tuple[int, float]) -> None:
-        agents, begin = item
-        calm_from = max(self.world.daemon.trouble_end, self.world.faults.crashed)
-        if calm_from < begin - AFTER_STALL_S and not self.world.daemon.registry.mass_hold:
-            raise Broken("c", "", f"{agents} agents were cut off at once, and no mass hold is announced")
-
     def ended(self, conn: Conn) -> None:
         """A stream's end was handled: whoever is proven dead is not ready from this instant."""
         agent = conn.agent
@@ -373,7 +207,7 @@ class Oracle:
         for spec in agent.specs:
             service = self.services[service_id_of(spec)]
             if service.conn is conn and service.ready and service.code is not Code.HELD:
-                raise Broken("b", agent.name, f"ready after its stream ended ({conn.cause}): {_name(service.code)}")
+                raise Broken("b", agent.name, f"ready after its stream ended ({conn.cause}): {name_of(service.code)}")
 
     def gave_up(self, agent: Agent, error: RegistryError | None) -> None:
         """An agent's SDK stops for good."""
@@ -384,80 +218,14 @@ class Oracle:
         dead_s = daemon.judged() - service.since_judged
         if edge.removal is RemovalReason.EXPIRED:
             if code not in DEAD or dead_s < self.world.config.retention_s - ROUND_S:
-                raise Broken("e", agent.name, f"removed after {dead_s:.3f} s of {_name(code)}")
+                raise Broken("e", agent.name, f"removed after {dead_s:.3f} s of {name_of(code)}")
         elif not (edge.removal is RemovalReason.UNREGISTERED and service.parting):
             raise Broken("e", agent.name, f"removed ({edge.removal!r}) though nobody asked for it")
         if code is Code.HELD:
             self.held -= 1
         if service.ready:
             self._detected(agent)
-        self.note(agent.name, f"{_name(code)} -> removed ({edge.removal.name if edge.removal else '?'})")
+        self.note(agent.name, f"{name_of(code)} -> removed ({edge.removal.name if edge.removal else '?'})")
         service.code, service.ready, service.probation, service.snapshot = None, False, False, None
         service.falls.clear()
         service.own_falls.clear()
-
-    # Deadlines of the faults.
-
-    def expect_down(self, agent: Agent, fault: Fault, due: Callable[[], float]) -> None:
-        """By `due` the agent must not be ready, unless the fault is over before.
-
-        It is asked again in the end: a beat that was on its way may have been answered with a longer interval.
-        """
-        self.agenda.at(due(), self._check_down, (agent, fault, due, fault.begin - AFTER_STALL_S))
-
-    def _check_down(self, item: tuple[Agent, Fault, Callable[[], float], float]) -> None:
-        agent, fault, limit, calm_from = item
-        if agent.fault is not fault:
-            return
-        daemon, now, due = self.world.daemon, self.agenda.now, limit()
-        if now < due:
-            self.agenda.at(due, self._check_down, item)
-            return
-        if daemon.trouble_end > calm_from:  # the daemon was away meanwhile: all of it again, and 8 s
-            again = max(now, daemon.trouble_end) + due - fault.begin + AFTER_STALL_S
-            self.agenda.at(again, self._check_down, (agent, fault, limit, daemon.trouble_end))
-            return
-        for spec in agent.specs:
-            service = self.services[service_id_of(spec)]
-            if not service.ready:
-                continue
-            if service.code is Code.HELD and daemon.registry.mass_hold:
-                self.agenda.at(now + 1.0, self._check_down, item)
-                return
-            ago = now - fault.begin
-            late = f"{ago:.3f} s after {fault.kind}, due in {due - fault.begin:.3f} s"
-            raise Broken("b", agent.name, f"still {_name(service.code)} {late}")
-
-    def expect_late(self, agent: Agent, fault: Fault, due: Callable[[], float]) -> None:
-        """By `due` the agent must not be first choice any more, unless the fault is over before."""
-        self.agenda.at(due(), self._check_late, (agent, fault, due))
-
-    def _check_late(self, item: tuple[Agent, Fault, Callable[[], float]]) -> None:
-        agent, fault, limit = item
-        if self.agenda.now < limit():
-            self.agenda.at(limit(), self._check_late, item)
-            return
-        if agent.fault is not fault or self.world.daemon.trouble_end > fault.begin - AFTER_STALL_S:
-            return
-        for spec in agent.specs:
-            service = self.services[service_id_of(spec)]
-            if service.snapshot is not None and service.snapshot.tier == 0:
-                ago = self.agenda.now - fault.begin
-                raise Broken("b", agent.name, f"still first choice {ago:.3f} s after {fault.kind}")
-
-    _judges: ClassVar = {
-        Code.LATE: _late,
-        Code.SILENT: _silent,
-        Code.DISCONNECTED: _disconnected,
-        Code.NOT_SEEN: _not_seen,
-        Code.HELD: _hold,
-    }
-
-
-def _latest(service: Service) -> Conn | None:
-    """Of the streams of its agent the one heard of last; an older one may be the live one."""
-    return max(service.agent.streams, key=lambda conn: conn.handled_judged, default=None)
-
-
-def _name(code: StatusReasonCode | None) -> str:
-    return "nothing" if code is None else code.name

@@ -1,12 +1,10 @@
 """The agents' side: the SDK's own state machine and back-off, pumped by a model of its tasks and timers."""
 
-import heapq
 import math
 from typing import TYPE_CHECKING, Any
 
 from orion_registry.client.backoff import Backoff
 from orion_registry.client.holding import FINAL, Holding, HoldState, is_lasting
-from orion_registry.client.pacing import first_gap
 from orion_registry.core.commands import Register, Registered, Result
 from orion_registry.core.frames import (
     Attach,
@@ -24,16 +22,13 @@ from orion_registry.errors import Reason, RegistryError
 from tests.simulator import network
 from tests.simulator.agenda import Act
 from tests.simulator.agent import Agent, Conn
-from tests.simulator.daemon import AGENTS
+from tests.simulator.streams import AGENTS
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
 HANDSHAKE_S = 5.0
 """How long a stream may take until hello is answered, and a registration until it is (client/options.py, claims.py)."""
-
-JITTER = 0.2
-"""Width of the jitter of beats: +-10 %."""
 
 
 class Call:
@@ -78,7 +73,7 @@ class Sdk:
             act(what)
         conn = agent.conn
         if conn is not None and conn.open_here and conn.seq:
-            self.beat_now(conn)
+            self.world.beats.now(conn)
 
     def boot(self, agent: Agent) -> None:
         """A process starts, with new secrets."""
@@ -104,7 +99,7 @@ class Sdk:
         agent.deferred.clear()
         agent.run_total += self.agenda.now - agent.run_since
         if agent.conn is not None:
-            self.hush(agent.conn)
+            self.world.beats.hush(agent.conn)
             agent.conn.open_here = False
             agent.conn = None
 
@@ -135,7 +130,7 @@ class Sdk:
             if not call.agent.cut:
                 self.later(call.agent, self.agenda.now + self.net.delay(), self._answered, (call, result))
 
-        self.world.daemon.execute(command, AGENTS, answer)
+        self.world.lane.execute(command, AGENTS, answer)
 
     def _no_answer(self, call: Call) -> None:
         if call.open:
@@ -191,7 +186,7 @@ class Sdk:
             self.later(agent, now + network.CONNECT_TIMEOUT_S, self._failed, conn)
             return
         conn.hello_at = ready + network.RTT_S + self.net.delay()
-        self.agenda.at(conn.hello_at, daemon.hello_arrives, conn)
+        self.agenda.at(conn.hello_at, self.world.streams.hello_arrives, conn)
         self.later(agent, now + HANDSHAKE_S, self._unanswered, conn)
 
     def _failed(self, conn: Conn) -> None:
@@ -209,7 +204,7 @@ class Sdk:
             arrives = max(self.agenda.now, conn.hello_at, conn.due if conn.sent <= self.agenda.now else 0.0)
             if arrives < conn.cut_until:
                 arrives = conn.cut_until + 0.5 * self.net.draw()  # the kernel goes on sending it
-            self.agenda.at(arrives + self.net.delay(), self.world.daemon.hangs_up, conn)
+            self.agenda.at(arrives + self.net.delay(), self.world.streams.hangs_up, conn)
         self.later(conn.agent, self.agenda.now, self.ended, (conn, None))
 
     def gives_up(self, conn: Conn) -> None:
@@ -238,7 +233,7 @@ class Sdk:
         if agent.conn is not conn:
             return
         conn.open_here = False
-        self.hush(conn)
+        self.world.beats.hush(conn)
         agent.conn = None
         if conn.seq:
             agent.disturbed_at = now
@@ -286,7 +281,7 @@ class Sdk:
             if conn.answered_at == math.inf:
                 conn.answered_at = now
             if any(one.state is HoldState.HELD for one in agent.holdings):
-                self.beat_now(conn)
+                self.world.beats.now(conn)
         self._check_final(agent)
         if any(one.state is HoldState.CLAIM for one in agent.holdings):
             self.later(agent, now + agent.backoff.next(), self.claim, agent)
@@ -314,7 +309,7 @@ class Sdk:
     # Beating.
 
     def _send(self, conn: Conn, frame: Any) -> None:
-        """Sends a frame that is no beat; in a cut it is lost with the connection, or late, which changes nothing."""
+        """Sends a frame that is no beat. Into a cut none is written, for all who write suffer nothing else."""
         if self.agenda.now >= conn.cut_until:
             arrives = max(self.agenda.now + self.net.delay(), conn.due if conn.sent <= self.agenda.now else 0.0)
             self.agenda.at(arrives, self._frame_arrives, (conn, frame))
@@ -322,73 +317,15 @@ class Sdk:
     def _frame_arrives(self, item: tuple[Conn, Any]) -> None:
         conn, _ = item
         if conn.open_there:
-            self.world.daemon.arrive(self.world.daemon.frame, item, conn)
+            self.world.daemon.arrive(self.world.streams.frame, item, conn)
 
     def goodbye(self, agent: Agent, reason: GoodbyeReason) -> None:
         """Announces the end of the stream."""
         assert agent.conn is not None
         agent.disturbed_at = self.agenda.now
-        self.hush(agent.conn)
+        self.world.beats.hush(agent.conn)
         self._send(agent.conn, Goodbye(reason=reason))
 
     def beat_frame(self, conn: Conn) -> Beat:
         """The beat that arrives."""
         return Beat(seq=conn.seq)
-
-    def hush(self, conn: Conn) -> None:
-        """No beat is sent from now on. What is on its way arrives."""
-        conn.quiet = True
-        if conn.sent > self.agenda.now:
-            conn.due = -1.0
-
-    def beat_now(self, conn: Conn) -> None:
-        """Beats at once, and goes on from there."""
-        now = self.agenda.now
-        conn.quiet = False
-        under_way = conn.due > now and conn.sent <= now
-        conn.sent = now
-        if not under_way:
-            conn.due = now + self.net.delay()
-            self.agenda.at(conn.due, self.beat, conn)
-
-    def beat(self, conn: Conn) -> None:
-        """A beat reaches the daemon's transport. The next one is drawn, with whatever happens to it on the way."""
-        agenda, net = self.agenda, self.net
-        now = agenda.now
-        if conn.due != now:
-            return
-        if not conn.open_there:
-            conn.due = -1.0
-            return
-        conn.heard = now
-        if conn.told_at <= conn.sent:
-            conn.interval_s, conn.told_at = conn.told_s, math.inf
-        conn.step_s = interval_s = conn.interval_s
-        if conn.quiet:
-            conn.due = -1.0
-        else:
-            draw = net.draw
-            step = interval_s * (1.0 - JITTER / 2 + JITTER * draw()) if conn.seq else first_gap(interval_s, draw())
-            sent = conn.sent + step
-            due = sent + network.HALF_S + network.JITTER_S * draw()
-            if due < now:
-                due = now
-            pings = int((due - now + network.RTT_S) / network.PING_CYCLE_S)
-            if draw() < net.lossy[pings]:
-                due = self._rough(conn, now, sent, pings)
-            conn.sent, conn.due = sent, due
-            agenda._order += 1
-            heapq.heappush(agenda._heap, (due, agenda._order, self.beat, conn))
-        daemon = self.world.daemon
-        if daemon.stalled or now < daemon.busy_until or not daemon.up:
-            daemon.arrive(daemon.beat, conn, conn)
-        else:
-            daemon.beat(conn)
-
-    def _rough(self, conn: Conn, now: float, sent: float, pings: int) -> float:
-        passage = self.net.passage(now, sent, pings)
-        if passage.ping_out < math.inf:
-            conn.ping_out, conn.lossy = passage.ping_out, True
-            self.agenda.at(conn.ping_out, self.world.daemon.ping_out, conn)
-            self.world.oracle.note(conn.agent.name, f"losses hold a PING up: out at {conn.ping_out:.3f}")
-        return max(passage.due, now)

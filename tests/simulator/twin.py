@@ -7,14 +7,14 @@ from orion_registry.core.mass_hold import HOLD_S
 from orion_registry.core.model import ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
 from tests.simulator.agent import Agent
-from tests.simulator.oracle import Broken, Service
 from tests.simulator.tables import DEAD
+from tests.simulator.truth import Broken, Service
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
 BACK_S = 15.0
-"""Time to be HEALTHY again after a fault: the agent's PING (4 s), two attempts of 1 s, back-offs of 2 s, and slack."""
+"""Time to be HEALTHY again after a fault: the agent's PING (4 s), attempts of 1 s, back-offs of 2 s, and slack."""
 
 DOWN_S = 12.0
 """Time to be seen dead or cut off in any case."""

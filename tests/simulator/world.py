@@ -13,13 +13,18 @@ from orion_registry.core.config import RegistryConfig
 from orion_registry.core.model import ServiceSpec
 from tests.simulator.agenda import Agenda
 from tests.simulator.agent import Agent
+from tests.simulator.beats import Beats
 from tests.simulator.daemon import Daemon
+from tests.simulator.expectations import Expectations
 from tests.simulator.faults import Faults
+from tests.simulator.lane import Lane
 from tests.simulator.network import KEEPALIVE_S, PING_TIMEOUT_S, Network
-from tests.simulator.oracle import Broken, Oracle
+from tests.simulator.oracle import Oracle
 from tests.simulator.sdk import Sdk
 from tests.simulator.settings import Settings
+from tests.simulator.streams import Streams
 from tests.simulator.trace import Trace
+from tests.simulator.truth import Broken
 from tests.simulator.twin import check_all
 
 START_S = 1_000.0
@@ -80,7 +85,11 @@ class World:
         )
         self.mass_end = 0.0
         self.oracle = Oracle(self)
+        self.expectations = Expectations(self)
+        self.beats = Beats(self)
         self.sdk = Sdk(self)
+        self.lane = Lane(self)
+        self.streams = Streams(self)
         self.daemon = Daemon(self)
         self.faults = Faults(self)
         self.agents = [self._make_agent(number) for number in range(settings.agents)]
