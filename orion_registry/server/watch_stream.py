@@ -57,7 +57,7 @@ class _Cut:
 
     The handler is not cancelled: that would leak the message that it waits with, and leave the call without a status.
     The status is sent beside it; both leave the daemon when the client reads on, or its connection ends. Until then
-    the call holds one message (512 KiB at most) and gets no more news.
+    the call holds one message (256 KiB at most) and gets no more news.
     """
 
     def __init__(self, stream: Stream, tasks: set[asyncio.Task[None]]) -> None:

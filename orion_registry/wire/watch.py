@@ -8,7 +8,7 @@ from orion_registry.wire.packing import blob, number
 
 MESSAGE_EVENTS = 1_500
 """Events of one message at most."""
-MESSAGE_BYTES = 512 * 1024
+MESSAGE_BYTES = 256 * 1024
 """Bytes of the events of one message at most, unless a single event has more. A slow watcher pins one message."""
 
 

@@ -190,6 +190,6 @@ def test_watch_batch_is_cut_into_messages() -> None:
     assert [len(message.events) for message in many] == [MESSAGE_EVENTS, MESSAGE_EVENTS, 1]
     assert [message.revision for message in many] == [3, 3, 7]
     large = WatchChange(WatchKind.ADDED, small_snapshot(metadata_json='{"k":"' + "x" * 16_000 + '"}'))
-    messages = list(encode_batch(WatchBatch([large] * 80, 7), 0, "life"))
+    messages = list(encode_batch(WatchBatch([large] * 40, 7), 0, "life"))
     assert all(len(message) <= MESSAGE_BYTES + 100 for message in messages)
     assert [message.revision for message in events_of(messages)] == [0, 0, 7]
