@@ -5,7 +5,8 @@ from orion_registry.core.admission import last_turn_s
 from orion_registry.core.census import agent_of
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
-from orion_registry.core.liveness import DEAD, LIVE, ON_BEATS, Event
+from orion_registry.core.homecoming import WINDOW_S
+from orion_registry.core.liveness import CUT_OFF, DEAD, LIVE, ON_BEATS, Event
 from orion_registry.core.model import Now
 from orion_registry.core.model import StatusReasonCode as State
 
@@ -17,6 +18,7 @@ def ended(fleet: Fleet, entry: Entry, silent_s: float, now: Now) -> None:
         return  # what ends now was cut off before
     if fleet.patience.shaken and state not in DEAD and state is not State.HELD:
         # All may come back at once, and are let in one by one: the last must not be dead before its turn.
+        fleet.homecoming.begin(now.mono)
         fleet.happened(entry, Event.SHAKEN, now, extra_s=last_turn_s(len(fleet.catalog), fleet.config))
     elif state in LIVE:
         _fell(fleet, entry, Event.ENDED, now, suspect=suspect)
@@ -31,6 +33,11 @@ def overdue(fleet: Fleet, entry: Entry, now: Now) -> None:
         deadline = fleet.beat_deadline(entry)
         if deadline is None or deadline > now.mono:
             fleet.deadlines.set(entry, deadline)
+            return
+    if state in CUT_OFF:
+        missing = fleet.headcount.having(State.RESTORED) + fleet.headcount.having(State.RECONNECT_GRACE)
+        if fleet.homecoming.lasts(now.mono, missing):
+            fleet.deadlines.set(entry, now.mono + WINDOW_S)
             return
     if state in LIVE and liveness.next_state(state, Event.DEADLINE, entry.spec.liveness) is State.SILENT:
         _fell(fleet, entry, Event.DEADLINE, now, suspect=True)

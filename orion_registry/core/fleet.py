@@ -12,6 +12,7 @@ from orion_registry.core.entry import Entry
 from orion_registry.core.epochs import EpochCounter
 from orion_registry.core.flaps import Flaps
 from orion_registry.core.history import Edge, History
+from orion_registry.core.homecoming import Homecoming
 from orion_registry.core.mass_hold import MassHold
 from orion_registry.core.model import (
     Now,
@@ -53,6 +54,7 @@ class Fleet:
         self.history = History(config.history)
         self.headcount = Headcount()
         self.hold = MassHold()
+        self.homecoming = Homecoming()
         self.deadlines: Deadlines[Entry] = Deadlines()
         self.probations: Deadlines[Flaps] = Deadlines()
         self.tasks: Deadlines[Task] = Deadlines()
@@ -120,6 +122,8 @@ class Fleet:
             entry.liveness = StatusReason(code=state, since_wall=now.wall)
             if state in liveness.DEAD:
                 self.suspend_task(entry)
+            if state in liveness.LIVE and before in liveness.CUT_OFF:
+                self.homecoming.came(now.mono)
             if state in liveness.LIVE and before not in liveness.LIVE:
                 self._welcome_back(entry, now)  # first, so that it is never ready in between
             self.refresh(entry, record)

@@ -82,6 +82,9 @@ FALLEN = frozenset({State.DISCONNECTED, State.SILENT})
 AWAITED = frozenset({State.AWAITING_BEAT, State.RESTORED, State.RECONNECT_GRACE})
 """States of those who are about to come, or to come back."""
 
+CUT_OFF = frozenset({State.RESTORED, State.RECONNECT_GRACE})
+"""States of those who lost their stream, and not by their own fault; see `homecoming`."""
+
 ON_BEATS = frozenset({State.STREAM_OPEN, State.LATE})
 """States whose deadline is counted from the last beat of a stream; see `silence_allowed`."""
 

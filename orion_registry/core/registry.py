@@ -88,6 +88,7 @@ class Registry:
 
     def _bring_back(self, records: Collection[Record], now: Now) -> None:
         extra_s = restore_extra_s(len(records), self.config)
+        self._fleet.homecoming.begin(now.mono)
         for record in sorted(records, key=lambda record: record.registered_wall):
             self._fleet.add(record, RESTORED[record.spec.liveness], now, restored=True, extra_s=extra_s)
 

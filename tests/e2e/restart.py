@@ -247,13 +247,14 @@ async def settled(stub: Any, watch: RawWatch, within_s: float = 5.0) -> bool:
 
 @dataclass(slots=True)
 class Return:
-    """What one restart was for a live fleet, in seconds after the signal."""
+    """What one restart was for a live fleet, in seconds after the signal; cpu_s: the new daemon's until then."""
 
     how: str
     ended_s: float = 0.0
     serving_s: float = 0.0
     half_s: float = 0.0
     all_s: float = 0.0
+    cpu_s: float = 0.0
     back: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -297,6 +298,7 @@ async def returns(
         await watch.until(lambda: len(healthy) == agents, timeout_s=patience_s)
     except TimeoutError:
         result.faults.append(f"{agents - len(healthy)} agents did not come back")
+    result.cpu_s = cpu_s(host.daemon.pid)
     watch.seen, watch.removed = None, None
     times = sorted(healthy.values()) or [signalled]
     result.half_s, result.all_s = times[len(times) // 2] - signalled, times[-1] - signalled

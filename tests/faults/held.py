@@ -93,5 +93,6 @@ async def restarted(stage: Stage, host: Host, stub: object, agents: int, back_s:
     result = await returns(host, stub, watch, agents, signal.SIGKILL, patience_s=max(60.0, 2 * back_s))
     stage.finding.sample("half back", result.half_s)
     stage.finding.sample("all back", result.all_s, back_s)
+    stage.finding.count("CPU s until all were back", round(result.cpu_s, 1))
     stage.finding.count("HEALTHY", result.back)
     stage.finding.faults += result.faults

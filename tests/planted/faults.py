@@ -537,6 +537,20 @@ FAULTS: tuple[Fault, ...] = (
         f"{T}registry.py::test_a_position_that_means_nothing_here_resyncs",
     ),
     Fault(
+        "the last who come back are given up",
+        f"{CORE}/falling.py",
+        "if fleet.homecoming.lasts(now.mono, missing):",
+        "if False:",
+        f"{T}homecoming.py::test_the_last_of_many_that_come_back_after_a_restart_is_not_dead",
+    ),
+    Fault(
+        "one who comes back excuses all others",
+        f"{CORE}/homecoming.py",
+        "returns >= max(FEWEST, missing * WINDOW_S / ALL_BACK_S)",
+        "returns > 0",
+        f"{T}homecoming.py::test_one_that_never_comes_back_is_dead_in_time_though_a_few_others_come",
+    ),
+    Fault(
         "bookmark too early",
         f"{CORE}/watching.py",
         "            if self._bookmark_due:\n                events",
