@@ -6,18 +6,21 @@ from orion_registry.core.commands import (
     Command,
     Import,
     Imported,
+    OverlaysSet,
     Register,
     Registered,
     Remove,
     Removed,
     Result,
+    SetOverlay,
     Unregister,
     Update,
     Updated,
 )
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
-from orion_registry.core.facts import Put, Stored
+from orion_registry.core.events import RegistryEvent
+from orion_registry.core.facts import DeleteOverlay, Put, PutOverlay, Stored
 from orion_registry.core.frames import Attach, Beat, Hello, RegistryFrame, ServiceBeat, SessionRequest, Sessions
 from orion_registry.core.history import Edge
 from orion_registry.core.model import (
@@ -33,6 +36,8 @@ from orion_registry.core.model import (
     StatusReason,
     StatusReasonCode,
 )
+from orion_registry.core.overlay import Overlay, OverlayFilter, OverlayMode, ServiceKey
+from orion_registry.core.overlay_page import OverlayRow
 from orion_registry.core.patience import TICK_S
 from orion_registry.core.planning import Settled
 from orion_registry.core.registry import Registry
@@ -98,8 +103,12 @@ class World:
         self.clock = VirtualClock()
         self.entropy = SeededEntropy(seed)
         self.edges: list[Edge] = []
+        self.told: list[RegistryEvent] = []
         self.stored: dict[str, Record] = {}
-        self.registry = Registry(RegistryConfig(**config), self.entropy, self.entropy.history_id(), self.edges.append)
+        self.overlays: dict[str, Overlay] = {}
+        self.registry = Registry(
+            RegistryConfig(**config), self.entropy, self.entropy.history_id(), self.edges.append, self.told.append
+        )
         self.reserve()
 
     @property
@@ -115,12 +124,15 @@ class World:
         """Another life, restored from what this one stored."""
         after = World(seed=1, **config)
         after.clock = self.clock
-        after.registry = Registry(RegistryConfig(**config), after.entropy, "another life", after.edges.append)
+        after.registry = Registry(
+            RegistryConfig(**config), after.entropy, "another life", after.edges.append, after.told.append
+        )
         below = self.registry._fleet.epochs._below
-        stored = Stored(records=tuple(self.stored.values()), epochs_below=below)
+        overlays = tuple(self.overlays.values())
+        stored = Stored(records=tuple(self.stored.values()), epochs_below=below, overlays=overlays)
         after.registry.restore_epochs(stored)
         after.registry.restore(stored, self.now)
-        after.stored = dict(self.stored)
+        after.stored, after.overlays = dict(self.stored), dict(self.overlays)
         after.reserve()
         return after
 
@@ -140,6 +152,11 @@ class World:
                 case Import():
                     puts = [fact for fact in plan.facts if isinstance(fact, Put)]
                     self.stored.update((put.record.service_id, put.record) for put in puts)
+            for fact in plan.facts:
+                if isinstance(fact, PutOverlay):
+                    self.overlays[fact.overlay.key] = fact.overlay
+                elif isinstance(fact, DeleteOverlay):
+                    del self.overlays[fact.key]
         return self.registry.apply(plan, self.now)
 
     def register(
@@ -172,6 +189,24 @@ class World:
         result = self.run(Remove(service_id=service_id, reason=reason, **bounds))
         assert isinstance(result, Removed)
         return result
+
+    def overlay(
+        self,
+        target: ServiceKey | Selector | Entry,
+        mode: OverlayMode | None = None,
+        *,
+        actor: Actor = LOCAL,
+        **fields: Any,
+    ) -> OverlaysSet:
+        """Sets an overlay; for an entry by its service_id."""
+        meant = ServiceKey(service_id=target.service_id) if isinstance(target, Entry) else target
+        result = self.run(SetOverlay(target=meant, mode=mode, **fields), actor)
+        assert isinstance(result, OverlaysSet)
+        return result
+
+    def overlay_rows(self, **wanted: Any) -> list[OverlayRow]:
+        """What is set, all on one page."""
+        return list(self.registry.overlays(OverlayFilter(**wanted), 0, "", self.now).rows)
 
     def take_in(self, stored: Stored) -> Imported:
         result = self.run(Import(stored=stored))

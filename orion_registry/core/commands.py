@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from orion_registry.core.entry import Entry
 from orion_registry.core.facts import Stored
 from orion_registry.core.model import RemovalReason, ServiceSpec, SessionRef
+from orion_registry.core.overlay import OverlayMode, ServiceKey
+from orion_registry.core.selector import Selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,23 @@ class Import:
     stored: Stored
 
 
-Command = Register | Update | Unregister | Remove | Import
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetOverlay:
+    """Sets what an operator wants of services, whatever their agents say.
+
+    target: one service, registered or not; or those that satisfy a query now, whatever their status unless it names
+    statuses. What is None stays as it was; mode NONE ends what was set, and the weight too unless one is given.
+    deadline_s and note belong to the mode: they are replaced with it.
+    """
+
+    target: ServiceKey | Selector
+    mode: OverlayMode | None = None
+    weight: float | None = None
+    deadline_s: float | None = None
+    note: str = ""
+
+
+Command = Register | Update | Unregister | Remove | Import | SetOverlay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,4 +114,13 @@ class Imported:
     revision: int
 
 
-Result = Registered | Updated | Removed | Imported
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlaysSet:
+    """Answers SetOverlay: the services that it concerned, and how many overlays were set or cleared."""
+
+    service_ids: tuple[str, ...]
+    changed: int
+    revision: int
+
+
+Result = Registered | Updated | Removed | Imported | OverlaysSet

@@ -16,6 +16,7 @@ from orion_registry.core.model import (
 
 if TYPE_CHECKING:
     from orion_registry.core.flaps import Flaps
+    from orion_registry.core.overlay import Overlay
     from orion_registry.core.sessions import HeartbeatSession
     from orion_registry.core.tasks import Task
 
@@ -49,6 +50,7 @@ class Entry:
         ordinal: place in the order of registration; pages and views are sorted by it.
         liveness: the liveness state and since when.
         conditions: what else holds besides liveness and self-report, by reason.
+        overlay: what operators have set for it; None = nothing. Its condition is among `conditions`.
         flaps, task: its falls, and what it works on; None = none so far.
         self_report: what the agent says of itself and since when; UNSPECIFIED = nothing.
         load: last load reported.
@@ -75,6 +77,7 @@ class Entry:
         "liveness",
         "load",
         "ordinal",
+        "overlay",
         "pulse",
         "self_report",
         "self_report_wall",
@@ -91,6 +94,7 @@ class Entry:
         self.self_report = ServiceStatus.UNSPECIFIED
         self.self_report_wall = 0.0
         self.conditions: dict[StatusReasonCode, StatusReason] = {}
+        self.overlay: Overlay | None = None
         self.flaps: Flaps | None = None
         self.task: Task | None = None
         self.load: Load | None = None

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from orion_registry.core.history import Edge
 from orion_registry.core.model import RemovalReason, ServiceStatus, Snapshot, StatusReasonCode
+from orion_registry.core.overlay import OverlayMode
 
 
 class EventType(IntEnum):
@@ -23,6 +24,8 @@ class EventType(IntEnum):
     SNAPSHOT_IMPORTED = 9
     REGISTRY_STARTED = 10
     REGISTRY_STOPPING = 11
+    OVERLAY_SET = 12
+    OVERLAY_CLEARED = 13
 
 
 # Of one service.
@@ -67,7 +70,7 @@ class ServiceRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChanged:
-    """A service's effective status changed, or whether and in which tier it may be selected.
+    """A service's effective status changed, or whether and in which tier it may be selected, or it became DRAINED.
 
     before equals after if only the latter did: a service that is late, or on probation. reasons are the new ones, the
     worst first; ready says whether it may be selected now.
@@ -81,6 +84,35 @@ class StatusChanged:
     after: ServiceStatus
     reasons: tuple[StatusReasonCode, ...]
     ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlaySet:
+    """An operator set something for a service, registered or not; all that is set now.
+
+    weight None: the agent's own; deadline_s: seconds that draining may take, None = no limit.
+    """
+
+    type: ClassVar = EventType.OVERLAY_SET
+
+    service_id: str
+    agent_id: str
+    mode: OverlayMode
+    weight: float | None
+    deadline_s: float | None
+    note: str
+    set_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayCleared:
+    """Nothing is set for a service any more."""
+
+    type: ClassVar = EventType.OVERLAY_CLEARED
+
+    service_id: str
+    agent_id: str
+    cleared_by: str
 
 
 # Of the registry itself.
@@ -149,7 +181,7 @@ class RegistryStopping:
     type: ClassVar = EventType.REGISTRY_STOPPING
 
 
-ServiceEvent = ServiceRegistered | ServiceUpdated | ServiceRemoved | StatusChanged
+ServiceEvent = ServiceRegistered | ServiceUpdated | ServiceRemoved | StatusChanged | OverlaySet | OverlayCleared
 OwnEvent = (
     StallCredited | AlarmRaised | AlarmCleared | HellosRefused | SnapshotImported | RegistryStarted | RegistryStopping
 )
@@ -169,6 +201,8 @@ EVENT_CLASSES: Mapping[EventType, type[RegistryEvent]] = {
         SnapshotImported,
         RegistryStarted,
         RegistryStopping,
+        OverlaySet,
+        OverlayCleared,
     )
 }
 """The class of each type: the closed list."""
@@ -196,7 +230,12 @@ def events_of(edge: Edge) -> tuple[ServiceEvent, ...]:
     if before.record is not after.record:
         generation = after.record.generation
         told = (ServiceUpdated(service_id=edge.service_id, agent_id=spec.agent_id, generation=generation),)
-    if before.status is not after.status or before.ready is not after.ready or before.tier != after.tier:
+    if (
+        before.status is not after.status
+        or before.ready is not after.ready
+        or before.tier != after.tier
+        or (len(after.reasons) > 1 and _is_drained(after) and not _is_drained(before))
+    ):
         changed = StatusChanged(
             service_id=edge.service_id,
             agent_id=spec.agent_id,
@@ -216,6 +255,10 @@ def _removed(last: Snapshot, removal: RemovalReason | None) -> ServiceRemoved:
         status=last.status,
         removal=removal or RemovalReason.REMOVED,
     )
+
+
+def _is_drained(snapshot: Snapshot) -> bool:
+    return any(reason.code is StatusReasonCode.DRAINED for reason in snapshot.reasons)
 
 
 def _codes(snapshot: Snapshot) -> tuple[StatusReasonCode, ...]:

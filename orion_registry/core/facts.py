@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orion_registry.core.model import Record
+from orion_registry.core.overlay import Overlay
 from orion_registry.core.timeline import StatusEdge
 
 
@@ -27,7 +28,21 @@ class ReserveEpochs:
     below: int
 
 
-Fact = Put | Delete | ReserveEpochs
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOverlay:
+    """What an operator set for a service, new or changed."""
+
+    overlay: Overlay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteOverlay:
+    """Nothing is set any more for the service of a natural key; see `keys.key_text`."""
+
+    key: str
+
+
+Fact = Put | Delete | ReserveEpochs | PutOverlay | DeleteOverlay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +55,4 @@ class Stored:
     records: tuple[Record, ...] = ()
     epochs_below: int = 1
     edges: tuple[StatusEdge, ...] = ()
+    overlays: tuple[Overlay, ...] = ()

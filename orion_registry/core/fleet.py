@@ -10,6 +10,7 @@ from orion_registry.core.config import RegistryConfig
 from orion_registry.core.deadlines import Deadlines
 from orion_registry.core.entry import Entry
 from orion_registry.core.epochs import EpochCounter
+from orion_registry.core.events import RegistryEvent
 from orion_registry.core.flaps import Flaps
 from orion_registry.core.history import Edge, History
 from orion_registry.core.homecoming import Homecoming
@@ -23,6 +24,7 @@ from orion_registry.core.model import (
     StatusReason,
     StatusReasonCode,
 )
+from orion_registry.core.overlay_book import OverlayBook, conditions_of
 from orion_registry.core.pace import Pace
 from orion_registry.core.patience import Patience
 from orion_registry.core.status import effective
@@ -33,6 +35,9 @@ from orion_registry.errors import NotFound, Reason
 Publish = Callable[[Edge], None]
 """Takes every edge, in the order of revisions, in the same call that made it. It must not call back."""
 
+
+Tell = Callable[[RegistryEvent], None]
+"""Takes what no edge says, before the edges that come of it. It must not call back."""
 
 _PROBATION = StatusReasonCode.PROBATION
 _SPANS = ("liveness_ttl_s", "retention_s", "silence_timeout_s")
@@ -45,9 +50,12 @@ class Fleet:
     Attributes:
         revision: that of the latest edge; 1 = nothing has happened in this life.
         judging: False once the daemon is stopping: streams that end then say nothing about their services.
+        tell: takes events that are no edges.
+        leases_left: how many selections of a service are still held. Whoever gives leases puts its count here; until
+            then there are none.
     """
 
-    def __init__(self, config: RegistryConfig, publish: Publish) -> None:
+    def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell) -> None:
         self.config = config
         self.catalog = Catalog()
         self.views = Views(self.catalog, config.views)
@@ -62,6 +70,9 @@ class Fleet:
         self.pace = Pace(config.beat_budget, config.beats_missed, config.silence_floor_s)
         self.patience = Patience()
         self.admission = Admission(config)
+        self.overlays = OverlayBook()
+        self.leases_left: Callable[[str], int] = _no_leases
+        self.tell = tell
         self.revision = 1
         self.judging = True
         self._publish = publish
@@ -89,8 +100,15 @@ class Fleet:
         alive = StatusReason(code=state, since_wall=now.wall)
         epoch = record.used_epoch if restored else self.epochs.take()
         self.revision += 1
-        entry = Entry(self.catalog.next_ordinal(), _snapshot(record, (alive,), epoch, self.revision), alive)
+        overlay = self.overlays.of(record.spec)
+        conditions = conditions_of(overlay)  # from its first edge on, so that it is never ready in between
+        weight_set = None if overlay is None else overlay.weight
+        reasons = (alive, *conditions.values())
+        snapshot = _snapshot(record, reasons, epoch, self.revision, weight_set=weight_set)
+        entry = Entry(self.catalog.next_ordinal(), snapshot, alive)
         entry.epoch, entry.used_epoch = epoch, record.used_epoch
+        entry.overlay, entry.conditions = overlay, conditions
+        self.overlays.arrived(entry)
         self._allow(entry, now, extra_s)
         self.catalog.insert(entry)
         self._announce(entry, Edge(self.revision, entry.service_id, None, entry.snapshot))
@@ -103,6 +121,7 @@ class Fleet:
         if entry.flaps is not None:
             self.probations.forget(entry.flaps)
         self.forget_task(entry)
+        self.overlays.left(entry)
         self.catalog.delete(entry)
         self._announce(entry, Edge(self.revision, entry.service_id, entry.snapshot, None, reason))
 
@@ -218,8 +237,14 @@ class Fleet:
         reasons: tuple[StatusReason, ...] = (entry.liveness, *entry.conditions.values())
         if entry.self_report is not ServiceStatus.UNSPECIFIED:
             reasons += (StatusReason(code=StatusReasonCode.SELF_REPORTED, since_wall=entry.self_report_wall),)
-        new = _snapshot(record or old.record, reasons, entry.epoch, self.revision + 1, entry.self_report)
-        same_look = (new.status, new.reasons, new.epoch) == (old.status, old.reasons, old.epoch)
+        weight_set = None if entry.overlay is None else entry.overlay.weight
+        new = _snapshot(record or old.record, reasons, entry.epoch, self.revision + 1, entry.self_report, weight_set)
+        same_look = (new.status, new.reasons, new.epoch, weight_set) == (
+            old.status,
+            old.reasons,
+            old.epoch,
+            old.weight_set,
+        )
         if new.record is old.record:
             if same_look:
                 return
@@ -274,6 +299,7 @@ def _snapshot(
     epoch: int,
     revision: int,
     reported: ServiceStatus = ServiceStatus.UNSPECIFIED,
+    weight_set: float | None = None,
 ) -> Snapshot:
     joined = effective(reasons, reported)
     return Snapshot(
@@ -284,4 +310,9 @@ def _snapshot(
         tier=joined.tier,
         epoch=epoch,
         revision=revision,
+        weight_set=weight_set,
     )
+
+
+def _no_leases(_service_id: str) -> int:
+    return 0

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from orion_registry.core import limits
-from orion_registry.core.facts import Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.keys import natural_key
 from orion_registry.core.model import Record
+from orion_registry.core.overlay import Overlay, check_overlay
 from orion_registry.core.validation import check_number, check_record
-from orion_registry.errors import AlreadyExists, Reason, bad_field
+from orion_registry.errors import AlreadyExists, Reason, ResourceExhausted, bad_field
 
 SINCE_EXPORT = 2**32
 """Epochs that a registry may have given after it made a snapshot. They are skipped, so that none is given twice though
@@ -20,9 +21,11 @@ class Adoption:
     """Stores the records of services that are not registered here, and goes on with `first_epoch` at least.
 
     epochs_below: the bound to store for that; None = epochs are beyond it already. kept: services registered already.
+    overlays: those of services that are not registered, where nothing is set here.
     """
 
     records: tuple[Record, ...]
+    overlays: tuple[Overlay, ...]
     kept: int
     first_epoch: int
     epochs_below: int | None
@@ -30,7 +33,8 @@ class Adoption:
     @property
     def facts(self) -> tuple[Fact, ...]:
         """What the store is to keep; none = there is nothing to do."""
-        puts = tuple(Put(record=record) for record in self.records)
+        puts: tuple[Fact, ...] = tuple(Put(record=record) for record in self.records)
+        puts += tuple(PutOverlay(overlay=overlay) for overlay in self.overlays)
         return puts if self.epochs_below is None else (ReserveEpochs(below=self.epochs_below), *puts)
 
 
@@ -46,6 +50,7 @@ class Intake:
     def __init__(self, epochs_below: int) -> None:
         self._epochs_below = int(check_number("epochs_below", epochs_below, 1, limits.COUNTER))
         self._records: dict[str, Record] = {}
+        self._overlays: dict[str, Overlay] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -63,9 +68,31 @@ class Intake:
             raise bad_field("service.service_id", "that of one record alone", checked.service_id)
         self._records[checked.service_id] = checked
 
+    @property
+    def overlays(self) -> int:
+        """Overlays taken."""
+        return len(self._overlays)
+
+    def add_overlay(self, overlay: Overlay) -> None:
+        """Takes an overlay.
+
+        Raises:
+            InvalidArgument: BAD_FIELD, it breaks a limit; or there is one for its service already, or too many.
+        """
+        checked = check_overlay(overlay)
+        if checked.key in self._overlays:
+            raise bad_field("overlay", "one for each service", checked.key)
+        if len(self._overlays) == limits.OVERLAYS:
+            raise bad_field("overlay", f"one of at most {limits.OVERLAYS:,}", checked.key)
+        self._overlays[checked.key] = checked
+
     def stored(self) -> Stored:
         """All that was taken: what `Import` wants."""
-        return Stored(records=tuple(self._records.values()), epochs_below=self._epochs_below)
+        return Stored(
+            records=tuple(self._records.values()),
+            epochs_below=self._epochs_below,
+            overlays=tuple(self._overlays.values()),
+        )
 
 
 def adoption(fleet: Fleet, stored: Stored) -> Adoption:
@@ -73,11 +100,17 @@ def adoption(fleet: Fleet, stored: Stored) -> Adoption:
 
     Raises:
         AlreadyExists: AGENT_IN_USE, a service_id is another agent's here.
+        ResourceExhausted: TOO_LARGE, there would be too many overlays.
     """
     added = tuple(record for record in stored.records if not _is_held(fleet, record))
     first = stored.epochs_below + SINCE_EXPORT
+    overlays = tuple(overlay for overlay in stored.overlays if _is_free(fleet, overlay))
+    if len(fleet.overlays) + len(overlays) > limits.OVERLAYS:
+        message = f"with those of the snapshot there would be more than {limits.OVERLAYS:,} overlays; clear some"
+        raise ResourceExhausted(Reason.TOO_LARGE, message)
     return Adoption(
         records=added,
+        overlays=overlays,
         kept=len(stored.records) - len(added),
         first_epoch=first,
         epochs_below=fleet.epochs.beyond(first),
@@ -97,3 +130,8 @@ def _is_held(fleet: Fleet, record: Record) -> bool:
         )
         raise AlreadyExists(Reason.AGENT_IN_USE, message)
     return True
+
+
+def _is_free(fleet: Fleet, overlay: Overlay) -> bool:
+    """Whether neither its service is registered here, which stays as it is, nor anything set for it."""
+    return fleet.catalog.get(overlay.service_id) is None and fleet.overlays.get(overlay.key) is None

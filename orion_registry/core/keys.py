@@ -29,6 +29,16 @@ def service_id_of(spec: ServiceSpec) -> str:
     return spec.service_id or derived_service_id(spec.namespace, spec.agent_id, spec.service_name)
 
 
+def key_text(namespace: str, agent_id: str, service_name: str, service_id: str) -> str:
+    """A natural key as one text. service_id: the given one, else the derived one, so no key stands for two."""
+    return f"{namespace}/{agent_id}/{service_name}/{service_id}"
+
+
+def key_of_spec(spec: ServiceSpec) -> str:
+    """The natural key of a registered service, as `key_text`."""
+    return key_text(spec.namespace, spec.agent_id, spec.service_name, spec.service_id)
+
+
 def natural_key(spec: ServiceSpec) -> tuple[str, str, str]:
     """Who a service_id belongs to: (namespace, agent_id, service_name)."""
     return (spec.namespace, spec.agent_id, spec.service_name)

@@ -50,6 +50,15 @@ WALL_MAX_S: Final = 253_402_300_799.0
 SESSIONS: Final = 1000
 """Services in one frame, and on one heartbeat stream."""
 
+OVERLAYS: Final = 100_000
+"""Overlays held: they outlive the services that they are for, so something must bound them."""
+OVERLAYS_AT_ONCE: Final = 10_000
+"""Services that one SetOverlay may concern: they are stored in one commit, and named in one answer."""
+OVERLAYS_PAGE: Final = 500
+NOTE: Final = 256
+"""Characters of an operator's note."""
+DRAIN_MAX_S: Final = 30 * 86_400.0
+
 PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1000
 PAGE_BYTES: Final = 1024 * 1024

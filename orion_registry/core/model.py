@@ -173,11 +173,24 @@ class StatusReason:
 class Snapshot:
     """A service as the world sees it between two edges; never changed once published.
 
+    weight_set is the weight that an operator has set; None = the agent's own counts: see `weight`.
+
     Two attributes belong to the wire floor: `encoded`, the bytes of this snapshot, and `encoded_record`, those of its
     record, which the snapshots of one record hand on. Each is made at most once.
     """
 
-    __slots__ = ("encoded", "encoded_record", "epoch", "ready", "reasons", "record", "revision", "status", "tier")
+    __slots__ = (
+        "encoded",
+        "encoded_record",
+        "epoch",
+        "ready",
+        "reasons",
+        "record",
+        "revision",
+        "status",
+        "tier",
+        "weight_set",
+    )
 
     def __init__(
         self,
@@ -189,6 +202,7 @@ class Snapshot:
         tier: int,
         epoch: int,
         revision: int,
+        weight_set: float | None = None,
     ) -> None:
         self.record = record
         self.status = status
@@ -197,6 +211,7 @@ class Snapshot:
         self.tier = tier
         self.epoch = epoch
         self.revision = revision
+        self.weight_set = weight_set
         self.encoded: bytes | None = None
         self.encoded_record: bytes | None = None
 
@@ -204,6 +219,11 @@ class Snapshot:
     def service_id(self) -> str:
         """Id of the service."""
         return self.record.spec.service_id
+
+    @property
+    def weight(self) -> float:
+        """Its share of calls: what an operator has set, else what its agent wrote."""
+        return self.record.spec.weight if self.weight_set is None else self.weight_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

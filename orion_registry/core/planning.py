@@ -12,10 +12,12 @@ from orion_registry.core.commands import (
     Command,
     Import,
     Imported,
+    OverlaysSet,
     Register,
     Registered,
     Remove,
     Removed,
+    SetOverlay,
     Unregister,
     Update,
 )
@@ -26,6 +28,8 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.importing import Adoption, adoption
 from orion_registry.core.keys import natural_key, service_id_of
 from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
+from orion_registry.core.overlay import ServiceKey
+from orion_registry.core.overlay_plan import Overlaying, overlaying
 from orion_registry.core.updating import merged
 from orion_registry.core.validation import check_secret, check_spec, check_text
 from orion_registry.errors import (
@@ -87,10 +91,10 @@ class Removal:
 class Settled:
     """Nothing is to be stored: this is the answer."""
 
-    result: Registered | Removed | Imported
+    result: Registered | Removed | Imported | OverlaysSet
 
 
-Plan = Registration | Change | Removal | Adoption | Settled
+Plan = Registration | Change | Removal | Adoption | Overlaying | Settled
 
 
 def key_of(command: Command) -> str | None:
@@ -105,6 +109,9 @@ def key_of(command: Command) -> str | None:
             return command.ref.service_id
         case Remove():
             return command.service_id
+        case SetOverlay():
+            target = command.target
+            return target.resolved_id if isinstance(target, ServiceKey) else None
         case Import():
             return None
 
@@ -127,6 +134,8 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
             return _plan_remove(fleet, command)
         case Import():
             return _plan_import(fleet, command)
+        case SetOverlay():
+            return _plan_overlay(fleet, command, actor, now)
 
 
 # Registering.
@@ -263,6 +272,13 @@ def _plan_remove(fleet: Fleet, command: Remove) -> Plan:
     ):
         return Settled(result=Removed(revision=0))
     return Removal(service_id=command.service_id, reason=command.reason)
+
+
+def _plan_overlay(fleet: Fleet, command: SetOverlay, actor: Actor, now: Now) -> Plan:
+    found = overlaying(fleet, command, actor, now)
+    if not found.facts:
+        return Settled(result=OverlaysSet(service_ids=found.service_ids, changed=0, revision=fleet.revision))
+    return found
 
 
 # Importing.

@@ -14,15 +14,24 @@ soft edges, is applied at once.
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from orion_registry.core import falling, planning
+from orion_registry.core import draining, falling, planning
 from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch, void_streams
 from orion_registry.core.census import Census
-from orion_registry.core.commands import Command, Imported, Registered, Remove, Removed, Result, Updated
+from orion_registry.core.commands import (
+    Command,
+    Imported,
+    OverlaysSet,
+    Registered,
+    Remove,
+    Removed,
+    Result,
+    Updated,
+)
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.facts import ReserveEpochs, Stored
-from orion_registry.core.fleet import Fleet, Publish
+from orion_registry.core.fleet import Fleet, Publish, Tell
 from orion_registry.core.frames import LostReason
 from orion_registry.core.importing import Adoption
 from orion_registry.core.liveness import DEAD, RESTORED, START, Event
@@ -37,6 +46,9 @@ from orion_registry.core.model import (
     SessionRef,
     StatusReasonCode,
 )
+from orion_registry.core.overlay import OverlayFilter
+from orion_registry.core.overlay_page import OverlayPage, overlay_page
+from orion_registry.core.overlay_plan import Overlaying
 from orion_registry.core.paging import Page, page_of
 from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
 from orion_registry.core.selector import Selector, check_selector
@@ -65,13 +77,21 @@ class Registry:
         secrets: makes secrets for agents that bring none.
         history_id: names this life; revisions of another life mean nothing here.
         publish: takes every edge.
+        tell: takes the events that no edge says.
     """
 
-    def __init__(self, config: RegistryConfig, secrets: SecretMaker, history_id: str, publish: Publish) -> None:
+    def __init__(
+        self,
+        config: RegistryConfig,
+        secrets: SecretMaker,
+        history_id: str,
+        publish: Publish,
+        tell: Tell = lambda _: None,
+    ) -> None:
         self.config = config
         self.history_id = history_id
         self._secrets = secrets
-        self._fleet = Fleet(config, publish)
+        self._fleet = Fleet(config, publish, tell)
 
     # Start and end.
 
@@ -84,7 +104,9 @@ class Registry:
 
         Their time runs from `now`: call it when whatever could delay serving is done, `restore_epochs` first of all.
         """
-        self._bring_back(stored.records, self._fleet.patience.read(now))
+        now = self._fleet.patience.read(now)
+        draining.restore(self._fleet, stored.overlays, now)
+        self._bring_back(stored.records, now)
 
     def _bring_back(self, records: Collection[Record], now: Now) -> None:
         extra_s = restore_extra_s(len(records), self.config)
@@ -121,7 +143,8 @@ class Registry:
             for entry in self._fleet.catalog
             for record in (entry.snapshot.record,)
         )
-        return Stored(records=tuple(records), epochs_below=self._fleet.epochs.below)
+        overlays = tuple(self._fleet.overlays)
+        return Stored(records=tuple(records), epochs_below=self._fleet.epochs.below, overlays=overlays)
 
     def get(self, service_id: str) -> Entry:
         """One service, ready or not.
@@ -139,6 +162,14 @@ class Registry:
         """
         view = self._fleet.views.get(selector)
         return page_of(view, page_size, page_token, self.history_id)
+
+    def overlays(self, wanted: OverlayFilter, page_size: int, page_token: str, now: Now) -> OverlayPage:
+        """One page of what operators have set, in the order of natural keys.
+
+        Raises:
+            InvalidArgument: BAD_FIELD, BAD_PAGE_TOKEN.
+        """
+        return overlay_page(self._fleet, wanted, page_size, page_token, self._fleet.patience.read(now))
 
     def watch(self, selector: Selector, start_revision: int = 0, history_id: str = "") -> WatchBuffer:
         """A watcher's buffer: a snapshot, or all since `start_revision` if the history reaches that far.
@@ -235,11 +266,17 @@ class Registry:
                 return Removed(revision=self.revision)
             case Adoption():
                 return self._adopt(plan, now)
+            case Overlaying():
+                draining.put(self._fleet, plan.overlays, now, anew=plan.anew)
+                draining.clear(self._fleet, plan.cleared, plan.actor.identity)
+                changed = len(plan.overlays) + len(plan.cleared)
+                return OverlaysSet(service_ids=plan.service_ids, changed=changed, revision=self.revision)
 
     def _adopt(self, plan: Adoption, now: Now) -> Imported:
         if plan.epochs_below is not None:
             self._fleet.epochs.reserved(plan.epochs_below)
             self._fleet.epochs.skip(plan.first_epoch)
+        draining.put(self._fleet, plan.overlays, now, anew=True)
         self._bring_back(plan.records, now)
         return Imported(added=len(plan.records), kept=plan.kept, revision=self.revision)
 
@@ -340,4 +377,5 @@ class Registry:
         for task in list(self._fleet.tasks.due(now.mono)):
             self._fleet.judge_task(task, now)
         falling.judge(self._fleet, now)
+        draining.judge(self._fleet, now)
         return due
