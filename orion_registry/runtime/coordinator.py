@@ -7,7 +7,7 @@ from collections.abc import Callable
 from orion_registry.core.commands import Command, Import, Imported, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
-from orion_registry.core.events import RegistryStarted, RegistryStopping, SnapshotImported
+from orion_registry.core.events import RegistryEvent, RegistryStarted, RegistryStopping, SnapshotImported
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import (
     AgentFrame,
@@ -21,6 +21,8 @@ from orion_registry.core.frames import (
 )
 from orion_registry.core.history import Edge
 from orion_registry.core.model import Actor, Load, RemovalReason, ServiceStatus, SessionRef
+from orion_registry.core.overlay import OverlayFilter
+from orion_registry.core.overlay_page import OverlayPage
 from orion_registry.core.registry import Registry
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
@@ -82,7 +84,7 @@ class Coordinator:
     ) -> None:
         self._clock = clock
         self._store = store
-        self.registry = Registry(config, entropy, entropy.history_id(), self._publish)
+        self.registry = Registry(config, entropy, entropy.history_id(), self._publish, self._tell)
         self.serving = False
         self.started_at = clock.now()
         self._hub = WatchHub(clock, lambda: self.registry.revision)
@@ -210,6 +212,10 @@ class Coordinator:
         self.require_serving()
         return self.registry.stored(), self._clock.now().wall
 
+    def overlays(self, wanted: OverlayFilter, page_size: int, page_token: str) -> OverlayPage:
+        """One page of what operators have set; see `Registry.overlays`."""
+        return self.registry.overlays(wanted, page_size, page_token, self._clock.now())
+
     async def _remove(self, command: Remove) -> None:
         await self.execute(command, REGISTRY_ACTOR)
 
@@ -320,6 +326,9 @@ class Coordinator:
         """
         self.require_serving()
         return self._hub.open(self.registry.watch(selector, start_revision, history_id), cut)
+
+    def _tell(self, event: RegistryEvent) -> None:
+        self.events.add(event)
 
     def _publish(self, edge: Edge) -> None:
         self._hub.publish(edge)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from orion_registry.core.events import (
     HellosRefused,
     LoggedEvent,
+    OverlayCleared,
+    OverlaySet,
     RegistryEvent,
     ServiceRegistered,
     ServiceRemoved,
@@ -17,7 +19,7 @@ from orion_registry.core.events import (
 LINES = 10
 """Events told one by one between two flushes; beyond that they are summed up."""
 
-Told = ServiceRegistered | StatusChanged | ServiceRemoved
+Told = ServiceRegistered | StatusChanged | ServiceRemoved | OverlaySet | OverlayCleared
 
 log = logging.getLogger("orion_registry")
 
@@ -57,7 +59,7 @@ class Journal:
 def _worth_a_line(event: RegistryEvent) -> Told | None:
     if isinstance(event, StatusChanged):
         return event if event.before is not event.after else None
-    return event if isinstance(event, ServiceRegistered | ServiceRemoved) else None
+    return event if isinstance(event, ServiceRegistered | ServiceRemoved | OverlaySet | OverlayCleared) else None
 
 
 def _kind(event: Told) -> tuple[object, ...]:
@@ -69,6 +71,10 @@ def _kind(event: Told) -> tuple[object, ...]:
             return event.before, event.after, event.reasons[0]
         case ServiceRemoved():
             return event.status, None, event.removal
+        case OverlaySet():
+            return OverlaySet, event.mode, event.weight, event.note, event.set_by
+        case OverlayCleared():
+            return OverlayCleared, event.cleared_by
 
 
 def _told(event: Told) -> dict[str, str]:
@@ -80,3 +86,8 @@ def _told(event: Told) -> dict[str, str]:
             return {"was": event.before.name, "status": event.after.name, "reason": event.reasons[0].name}
         case ServiceRemoved():
             return {"was": event.status.name, "status": "REMOVED", "reason": event.removal.name}
+        case OverlaySet():
+            weight = {} if event.weight is None else {"weight": f"{event.weight:g}"}
+            return {"overlay": event.mode.name, **weight, "note": event.note, "by": event.set_by}
+        case OverlayCleared():
+            return {"overlay": "CLEARED", "by": event.cleared_by}

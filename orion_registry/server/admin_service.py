@@ -1,14 +1,24 @@
 """AdminService: what operators do. Handlers decode, make one call to the coordinator, and encode."""
 
 from collections.abc import Sequence
+from typing import cast
 
-from orion_registry.core.model import Actor
+from orion_registry.core.commands import OverlaysSet, Remove, Removed
+from orion_registry.core.model import Actor, RemovalReason
+from orion_registry.core.validation import check_id
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.methods import ADMIN_SERVICE
 from orion_registry.server.server_info import server_info
 from orion_registry.server.snapshot_streams import IDLE_S, SnapshotStreams
 from orion_registry.server.wrapper import Handlers, Stream
 from orion_registry.wire.events import decode_filter, encode_news, encode_page
+from orion_registry.wire.overlay import (
+    decode_overlay_filter,
+    decode_set_overlay,
+    encode_overlay_page,
+    encode_overlays_set,
+    encode_service_removed,
+)
 from orion_registry.wire.server_info import encode_server_info
 from orion_registry_pb.v1 import admin_pb2 as pb
 
@@ -40,6 +50,9 @@ class AdminService:
                 "GetServerInfo": self.get_server_info,
                 "ListEvents": self.list_events,
                 "WatchEvents": self.watch_events,
+                "SetOverlay": self.set_overlay,
+                "ListOverlays": self.list_overlays,
+                "RemoveService": self.remove_service,
                 "ExportSnapshot": self._snapshots.export,
                 "ImportSnapshot": self._snapshots.import_snapshot,
             }
@@ -54,6 +67,22 @@ class AdminService:
         wanted = decode_filter(request)
         page = self._events.page(wanted, request.after_seq, request.history_id, request.page_size)
         return encode_page(page, self._events.history_id)
+
+    async def set_overlay(self, request: pb.SetOverlayRequest, actor: Actor) -> bytes:
+        """SetOverlay."""
+        result = await self._coordinator.execute(decode_set_overlay(request), actor)
+        return encode_overlays_set(cast("OverlaysSet", result))
+
+    def list_overlays(self, request: pb.ListOverlaysRequest, _actor: Actor) -> bytes:
+        """ListOverlays."""
+        wanted = decode_overlay_filter(request)
+        return encode_overlay_page(self._coordinator.overlays(wanted, request.page_size, request.page_token))
+
+    async def remove_service(self, request: pb.RemoveServiceRequest, actor: Actor) -> bytes:
+        """RemoveService."""
+        service_id = check_id("service_id", request.service_id)
+        result = await self._coordinator.execute(Remove(service_id=service_id, reason=RemovalReason.REMOVED), actor)
+        return encode_service_removed(cast("Removed", result))
 
     async def watch_events(self, request: pb.WatchEventsRequest, _actor: Actor, stream: Stream) -> None:
         """WatchEvents: a client that takes nothing holds one message, and its place in the log."""

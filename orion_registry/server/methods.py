@@ -88,7 +88,7 @@ def _registry(
     )
 
 
-def _admin(name: str, request: type[Message], cost: Cost, kind: Kind) -> Method:
+def _admin(name: str, request: type[Message], cost: Cost, kind: Kind = Kind.UNARY) -> Method:
     return Method(
         service=ADMIN_SERVICE, name=name, kind=kind, request=request, roles=_OPERATORS, cost=cost, audited=True
     )
@@ -120,6 +120,9 @@ ADMIN_METHODS = (
     _look("GetServerInfo", admin_pb2.GetServerInfoRequest, Cost.READ, always=True),
     _look("ListEvents", admin_pb2.ListEventsRequest, Cost.READ),
     _look("WatchEvents", admin_pb2.WatchEventsRequest, Cost.STREAM, Kind.SERVER_STREAM),
+    _admin("SetOverlay", admin_pb2.SetOverlayRequest, Cost.WRITE),
+    _look("ListOverlays", admin_pb2.ListOverlaysRequest, Cost.READ),
+    _admin("RemoveService", admin_pb2.RemoveServiceRequest, Cost.WRITE),
     _admin("ExportSnapshot", admin_pb2.ExportSnapshotRequest, Cost.STREAM, Kind.SERVER_STREAM),
     _admin("ImportSnapshot", admin_pb2.ImportSnapshotRequest, Cost.WRITE, Kind.CLIENT_STREAM),
 )

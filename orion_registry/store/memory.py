@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.model import Record
+from orion_registry.core.overlay import Overlay
 from orion_registry.core.timeline import StatusEdge, Timeline
 
 
@@ -14,6 +15,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
+        self._overlays: dict[str, Overlay] = {}
         self._timelines: dict[str, Timeline] = {}
         self._epochs_below = 1
 
@@ -27,6 +29,7 @@ class MemoryStore:
         return Stored(
             records=tuple(self._records.values()),
             epochs_below=self._epochs_below,
+            overlays=tuple(self._overlays.values()),
             edges=tuple(edge for timeline in self._timelines.values() for edge in timeline),
         )
 
@@ -39,6 +42,10 @@ class MemoryStore:
                 case Delete():
                     self._records.pop(fact.service_id, None)
                     self._timelines.pop(fact.service_id, None)
+                case PutOverlay():
+                    self._overlays[fact.overlay.key] = fact.overlay
+                case DeleteOverlay():
+                    self._overlays.pop(fact.key, None)
                 case ReserveEpochs():
                     self._epochs_below = max(self._epochs_below, fact.below)
 

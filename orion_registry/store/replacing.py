@@ -5,7 +5,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orion_registry.core.facts import Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.importing import SINCE_EXPORT
 from orion_registry.store.base import StoreFailed
 from orion_registry.store.data_dir import DATABASE, WITNESS, DataDirectory
@@ -62,6 +62,7 @@ async def _build(folder: Path, stored: Stored, bound: int) -> None:
     await store.load()
     try:
         facts: list[Fact] = [ReserveEpochs(below=bound), *(Put(record=record) for record in stored.records)]
+        facts += (PutOverlay(overlay=overlay) for overlay in stored.overlays)
         await store.commit(facts)
     finally:
         await store.close()

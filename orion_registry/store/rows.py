@@ -1,4 +1,4 @@
-"""Records and edges as JSON: what stands in a row, and in a snapshot's line. Strict in reading: damage must show."""
+"""Records, overlays and edges as JSON: what stands in a row, or in a line of a snapshot. Reading is strict."""
 
 import json
 import zlib
@@ -8,12 +8,14 @@ from typing import Any
 
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, Record, ServiceSpec, ServiceStatus, StatusReasonCode
+from orion_registry.core.overlay import Overlay, OverlayMode
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.errors import RegistryError
 
 _SPEC = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
 _RECORD = tuple(field.name for field in fields(Record) if field.name != "spec")
-_OF_SPEC, _OF_RECORD = attrgetter(*_SPEC), attrgetter(*_RECORD)
+_OVERLAY = tuple(field.name for field in fields(Overlay))
+_OF_SPEC, _OF_RECORD, _OF_OVERLAY = attrgetter(*_SPEC), attrgetter(*_RECORD), attrgetter(*_OVERLAY)
 _LISTS = ("capabilities", "tags")
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -43,6 +45,24 @@ def record_from_json(text: str) -> Record:
         return Record(spec=ServiceSpec(**spec), **plain)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RegistryError) as error:
         raise ValueError(f"not a record of a service ({error})") from error
+
+
+def overlay_to_json(overlay: Overlay) -> str:
+    """An overlay as one line of JSON, keys sorted."""
+    return _line(dict(zip(_OVERLAY, _OF_OVERLAY(overlay), strict=True)))
+
+
+def overlay_from_json(text: str) -> Overlay:
+    """The overlay of such a line; see `record_from_json`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        plain = json.loads(text)
+        return Overlay(**{**plain, "mode": OverlayMode(plain["mode"])})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"not an overlay ({error})") from error
 
 
 def edge_to_json(edge: StatusEdge) -> str:

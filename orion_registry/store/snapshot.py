@@ -3,6 +3,9 @@
 {"format":"orion-registry-snapshot","version":1,"created":"2026-11-23T11:00:00Z","epochs_below":1048577,"services":1}
 {"generation":1,...,"spec":{"agent_id":"calc-1",...},"used_epoch":1}
 {"end":true,"services":1,"sha256":"hex, over all bytes before this line"}
+
+That is version 1. Where overlays are set it is version 2: header and end line say how many, and behind the services
+there is a line {"overlay":{...}} for each.
 """
 
 import hashlib
@@ -16,12 +19,13 @@ from orion_registry.core.facts import Stored
 from orion_registry.core.importing import Intake
 from orion_registry.core.limits import COUNTER
 from orion_registry.core.model import Record, ServiceSpec
+from orion_registry.core.overlay import Overlay
 from orion_registry.errors import InvalidArgument, Reason, RegistryError, ResourceExhausted
-from orion_registry.store.rows import record_from_json, record_to_json
+from orion_registry.store.rows import overlay_from_json, overlay_to_json, record_from_json, record_to_json
 
 FORMAT = "orion-registry-snapshot"
-VERSION = 1
-"""Raised when an older registry could not read what is written any more."""
+VERSION = 2
+"""Raised when an older registry could not read what is written any more. A file that version 1 can say is of that."""
 
 CHUNK_BYTES = 64 * 1024
 """Bytes in a piece, or a line more: about 100 services, made in 2 ms, so that others get their turn between two."""
@@ -33,11 +37,18 @@ LIMIT_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The first line. created: UTC, such as 2026-11-23T11:00:00Z; a label."""
+    """The first line. created: UTC, such as 2026-11-23T11:00:00Z; a label. overlays: 0 in version 1."""
 
+    version: int
     created: str
     epochs_below: int
     services: int
+    overlays: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many lines of each kind there are, as header and end line say it."""
+        return {"services": self.services} | ({"overlays": self.overlays} if self.version > 1 else {})
 
 
 # Writing.
@@ -47,31 +58,39 @@ def write_snapshot(stored: Stored, created_wall: float) -> Iterator[bytes]:
     """The file in pieces of `CHUNK_BYTES` and up to a line more; created_wall: seconds since 1970."""
     digest = hashlib.sha256()
     piece = bytearray()
-    for line in _lines(stored, created_wall):
+    header = Header(
+        version=2 if stored.overlays else 1,
+        created=datetime.fromtimestamp(created_wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epochs_below=stored.epochs_below,
+        services=len(stored.records),
+        overlays=len(stored.overlays),
+    )
+    for line in _lines(stored, header):
         piece += line
         if len(piece) >= CHUNK_BYTES:
             digest.update(piece)
             yield bytes(piece)
             piece.clear()
     digest.update(piece)
-    yield bytes(piece) + _end_line(len(stored.records), digest.hexdigest())
+    yield bytes(piece) + _end_line(header, digest.hexdigest())
 
 
-def _lines(stored: Stored, created_wall: float) -> Iterator[bytes]:
-    created = datetime.fromtimestamp(created_wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _lines(stored: Stored, header: Header) -> Iterator[bytes]:
     yield _line(
         format=FORMAT,
-        version=VERSION,
-        created=created,
-        epochs_below=stored.epochs_below,
-        services=len(stored.records),
+        version=header.version,
+        created=header.created,
+        epochs_below=header.epochs_below,
+        **header.counts,
     )
     for record in stored.records:
         yield record_to_json(record).encode() + b"\n"
+    for overlay in stored.overlays:
+        yield b'{"overlay":' + overlay_to_json(overlay).encode() + b"}\n"
 
 
-def _end_line(services: int, sha256: str) -> bytes:
-    return _line(end=True, services=services, sha256=sha256)
+def _end_line(header: Header, sha256: str) -> bytes:
+    return _line(end=True, **header.counts, sha256=sha256)
 
 
 def _line(**values: object) -> bytes:
@@ -106,6 +125,11 @@ class SnapshotReader:
     def services(self) -> int:
         """Services read by now."""
         return 0 if self._intake is None else len(self._intake)
+
+    @property
+    def overlays(self) -> int:
+        """Overlays read by now."""
+        return 0 if self._intake is None else self._intake.overlays
 
     def feed(self, data: bytes) -> None:
         """Takes the next piece.
@@ -153,6 +177,8 @@ class SnapshotReader:
         elif line.startswith(b'{"end":'):
             self._take_end(line)
             return
+        elif line.startswith(b'{"overlay":') and self.header is not None and self.header.version > 1:
+            self._take_overlay(line, self._intake)
         else:
             self._take_record(line, self._intake)
         self._digest.update(line + b"\n")
@@ -165,15 +191,19 @@ class SnapshotReader:
         if type(version) is int and version > VERSION:
             self._refuse(f"it has version {version}, this registry reads up to {VERSION}: it needs a newer one")
         wanted = {"format": str, "version": int, "created": str, "epochs_below": int, "services": int}
-        if {name: type(value) for name, value in plain.items()} != wanted or version != VERSION:
-            self._refuse(f"the header must hold {', '.join(wanted)}, nothing else, and version {VERSION}")
-        if not _is_utc(plain["created"]) or not 0 <= plain["services"] <= COUNTER:
-            self._refuse("the header's created or services is out of range")
+        if version == VERSION:
+            wanted["overlays"] = int
+        if {name: type(value) for name, value in plain.items()} != wanted or version not in {1, VERSION}:
+            self._refuse(f"the header must hold {', '.join(wanted)}, nothing else, and version 1 or {VERSION}")
+        counts = (plain["services"], plain.get("overlays", 0))
+        if not _is_utc(plain["created"]) or not all(0 <= count <= COUNTER for count in counts):
+            self._refuse("the header's created or a count is out of range")
         try:
             self._intake = Intake(plain["epochs_below"])
         except RegistryError as error:
             self._refuse(error.message)
-        self.header = Header(created=plain["created"], epochs_below=plain["epochs_below"], services=plain["services"])
+        del plain["format"]
+        self.header = Header(**plain)
 
     def _take_record(self, line: bytes, intake: Intake) -> None:
         try:
@@ -186,15 +216,33 @@ class SnapshotReader:
         except ValueError as error:
             self._refuse(str(error))
 
+    def _take_overlay(self, line: bytes, intake: Intake) -> None:
+        plain = self._json(line)
+        try:
+            if plain.keys() != {"overlay"}:
+                raise ValueError("not an overlay alone")
+            overlay = overlay_from_json(json.dumps(plain["overlay"]))
+            _require_overlay_types(overlay)
+            intake.add_overlay(overlay)
+        except RegistryError as error:
+            self._refuse(error.message)
+        except ValueError as error:
+            self._refuse(str(error))
+
     def _take_end(self, line: bytes) -> None:
         """The end line must be, byte for byte, what `write_snapshot` would have written."""
-        plain = self._json(line)
-        counts = (self.services, self.header.services if self.header else 0, plain.get("services"))
-        if len(set(counts)) != 1:
-            self._refuse("{} services were read, the header says {}, the end line {}".format(*counts))
+        plain, header = self._json(line), self.header
+        assert header is not None  # it came first
+        read = {"services": self.services, "overlays": self.overlays}
+        for name, said in header.counts.items():
+            counts = (read[name], said, plain.get(name))
+            if len(set(counts)) != 1:
+                self._refuse(
+                    "{} {} were read, the header says {}, the end line {}".format(counts[0], name, *counts[1:])
+                )
         if plain.get("sha256") != self._digest.hexdigest():
             self._refuse("the lines before do not match its sha256: the file is damaged, or was edited")
-        if line + b"\n" != _end_line(self.services, self._digest.hexdigest()):
+        if line + b"\n" != _end_line(header, self._digest.hexdigest()):
             self._refuse("the end line is damaged, or was edited")
         self._ended = True
 
@@ -238,3 +286,10 @@ def _require_types(record: Record) -> None:
         value = getattr(record.spec if part else record, inner)
         if not _fits(value, kind):
             raise ValueError(f"not a record of a service ({name} is {type(value).__name__})")
+
+
+def _require_overlay_types(overlay: Overlay) -> None:
+    for field in fields(Overlay):
+        value = getattr(overlay, field.name)
+        if not _fits(value, field.type):
+            raise ValueError(f"not an overlay ({field.name} is {type(value).__name__})")

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from orion_registry.core.facts import Stored
 from orion_registry.core.model import Record
+from orion_registry.core.overlay import Overlay
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store import schema
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
-from orion_registry.store.rows import checksum, edge_from_json, record_from_json
+from orion_registry.store.rows import checksum, edge_from_json, overlay_from_json, record_from_json
 from orion_registry.store.sqlite_rows import STATEMENTS
 from orion_registry.store.sqlite_state import State, read_state, write_state
 
@@ -72,7 +73,10 @@ def read_all(connection: sqlite3.Connection, path: Path, state: State) -> Stored
     """
     with _explained(path):
         return Stored(
-            records=tuple(_records(connection)), epochs_below=state.epochs_below, edges=tuple(_edges(connection))
+            records=tuple(_records(connection)),
+            epochs_below=state.epochs_below,
+            edges=tuple(_edges(connection)),
+            overlays=tuple(_overlays(connection)),
         )
 
 
@@ -185,6 +189,14 @@ def _records(connection: sqlite3.Connection) -> Iterator[Record]:
             yield record_from_json(text)
         except ValueError as error:
             raise ValueError(f"service {service_id!r}: {error}") from error
+
+
+def _overlays(connection: sqlite3.Connection) -> Iterator[Overlay]:
+    for key, text in connection.execute("SELECT natural_key, overlay FROM overlays ORDER BY natural_key"):
+        try:
+            yield overlay_from_json(text)
+        except ValueError as error:
+            raise ValueError(f"overlays, {key!r}: {error}") from error
 
 
 def _edges(connection: sqlite3.Connection) -> Iterator[StatusEdge]:

@@ -20,8 +20,11 @@ STATEMENTS = 8 * MOST
 
 _PUT = "REPLACE INTO services VALUES {rows}"
 _DELETE = "DELETE FROM services WHERE service_id IN ({marks})"
+_PUT_OVERLAYS = "REPLACE INTO overlays VALUES {rows}"
+_DELETE_OVERLAYS = "DELETE FROM overlays WHERE natural_key IN ({marks})"
 _DELETE_EDGES = "DELETE FROM edges WHERE service_id IN ({marks})"
 _SUMS = "SELECT count(*), coalesce(sum(crc), 0) FROM services WHERE service_id IN ({marks})"
+_OVERLAY_SUMS = "SELECT count(*), coalesce(sum(crc), 0) FROM overlays WHERE natural_key IN ({marks})"
 _PUT_EDGES = """
 WITH fresh (place, service_id, edge, crc) AS (VALUES {placed_rows})
 INSERT INTO edges (service_id, edge, crc) SELECT service_id, edge, crc FROM fresh
@@ -36,16 +39,25 @@ _T = TypeVar("_T")
 
 def put_services(connection: sqlite3.Connection, texts: dict[str, str]) -> tuple[int, int]:
     """Writes rows of services; returns how much the number of rows and the sum of their checksums rise."""
-    more, crc = _forgotten(connection, list(texts))
-    rows = [(service_id, text, checksum(service_id, text)) for service_id, text in texts.items()]
-    for part in _parts(rows):
-        connection.execute(_for(_PUT, len(part)), tuple(chain.from_iterable(part)))
-    return more + len(rows), crc + sum(row[2] for row in rows)
+    return _put(connection, texts, _PUT, _SUMS)
+
+
+def put_overlays(connection: sqlite3.Connection, texts: dict[str, str]) -> tuple[int, int]:
+    """Writes rows of overlays; returns what `put_services` does."""
+    return _put(connection, texts, _PUT_OVERLAYS, _OVERLAY_SUMS)
+
+
+def delete_overlays(connection: sqlite3.Connection, keys: Sequence[str]) -> tuple[int, int]:
+    """Deletes rows of overlays; returns what `put_services` does."""
+    risen = _forgotten(connection, keys, _OVERLAY_SUMS)
+    for part in _parts(keys):
+        connection.execute(_for(_DELETE_OVERLAYS, len(part)), part)
+    return risen
 
 
 def delete_services(connection: sqlite3.Connection, service_ids: Sequence[str]) -> tuple[int, int]:
     """Deletes rows of services and their changes of status; returns what `put_services` does."""
-    risen = _forgotten(connection, service_ids)
+    risen = _forgotten(connection, service_ids, _SUMS)
     for part in _parts(service_ids):
         connection.execute(_for(_DELETE, len(part)), part)
         connection.execute(_for(_DELETE_EDGES, len(part)), part)
@@ -61,11 +73,19 @@ def put_edges(connection: sqlite3.Connection, edges: Sequence[StatusEdge]) -> No
         connection.execute(_for(_TRIM_EDGES, len(ids)), ids)
 
 
-def _forgotten(connection: sqlite3.Connection, service_ids: Sequence[str]) -> tuple[int, int]:
-    """What becomes of the sums when the rows that these services have now are gone."""
+def _put(connection: sqlite3.Connection, texts: dict[str, str], statement: str, sums: str) -> tuple[int, int]:
+    more, crc = _forgotten(connection, list(texts), sums)
+    rows = [(key, text, checksum(key, text)) for key, text in texts.items()]
+    for part in _parts(rows):
+        connection.execute(_for(statement, len(part)), tuple(chain.from_iterable(part)))
+    return more + len(rows), crc + sum(row[2] for row in rows)
+
+
+def _forgotten(connection: sqlite3.Connection, keys: Sequence[str], sums: str) -> tuple[int, int]:
+    """What becomes of the sums when the rows that these keys have now are gone."""
     more = crc = 0
-    for part in _parts(service_ids):
-        rows, total = connection.execute(_for(_SUMS, len(part)), part).fetchone()
+    for part in _parts(keys):
+        rows, total = connection.execute(_for(sums, len(part)), part).fetchone()
         more, crc = more - rows, crc - total
     return more, crc
 

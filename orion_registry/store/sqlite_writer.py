@@ -4,18 +4,24 @@ import contextlib
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.reserve import RESERVE_BYTES
-from orion_registry.store.rows import record_to_json
+from orion_registry.store.rows import overlay_to_json, record_to_json
 from orion_registry.store.sqlite_file import open_database, read_all
-from orion_registry.store.sqlite_rows import delete_services, put_edges, put_services
+from orion_registry.store.sqlite_rows import (
+    delete_overlays,
+    delete_services,
+    put_edges,
+    put_overlays,
+    put_services,
+)
 from orion_registry.store.sqlite_state import State, write_state
 
 log = logging.getLogger("orion_registry")
@@ -31,21 +37,40 @@ class Row:
     @classmethod
     def of(cls, fact: Fact) -> "Row":
         """Writes the fact out."""
-        return cls(fact, record_to_json(fact.record) if isinstance(fact, Put) else "")
+        match fact:
+            case Put():
+                return cls(fact, record_to_json(fact.record))
+            case PutOverlay():
+                return cls(fact, overlay_to_json(fact.overlay))
+            case _:
+                return cls(fact)
 
     @property
-    def service_id(self) -> str:
-        """The service that it concerns; empty = none."""
+    def key(self) -> str:
+        """Of the row that it concerns: a service_id, or a natural key, which has slashes; empty = none."""
         match self.fact:
             case Put():
                 return self.fact.record.service_id
             case Delete():
                 return self.fact.service_id
+            case PutOverlay():
+                return self.fact.overlay.key
+            case DeleteOverlay():
+                return self.fact.key
             case ReserveEpochs():
                 return ""
 
 
 Batch = Sequence[Row]
+
+_PUTS: dict[type[Fact], Callable[[sqlite3.Connection, dict[str, str]], tuple[int, int]]] = {
+    Put: put_services,
+    PutOverlay: put_overlays,
+}
+_DELETES: dict[type[Fact], Callable[[sqlite3.Connection, Sequence[str]], tuple[int, int]]] = {
+    Delete: delete_services,
+    DeleteOverlay: delete_overlays,
+}
 
 
 class SqliteWriter:
@@ -188,10 +213,10 @@ class SqliteWriter:
                     epochs_below, *(row.fact.below for row in run if isinstance(row.fact, ReserveEpochs))
                 )
                 continue
-            if kind is Put:
-                more, crc = put_services(self._connection, {row.service_id: row.text for row in run})
+            if kind in _PUTS:
+                more, crc = _PUTS[kind](self._connection, {row.key: row.text for row in run})
             else:
-                more, crc = delete_services(self._connection, [row.service_id for row in run])
+                more, crc = _DELETES[kind](self._connection, [row.key for row in run])
             count, crc_sum = count + more, crc_sum + crc
         return replace(state, commits=state.commits + 1, rows=count, crc_sum=crc_sum, epochs_below=epochs_below)
 
@@ -207,22 +232,22 @@ class SqliteWriter:
 
 
 def _runs(rows: Iterable[Row]) -> Iterator[tuple[type[Fact], list[Row]]]:
-    """Facts of one kind together, as far as their order allows: those of one service stay in theirs."""
+    """Facts of one kind together, as far as their order allows: those of one row stay in theirs."""
     kinds: dict[type[Fact], list[Row]] = {}
     seen: set[str] = set()
     for row in rows:
-        if row.service_id in seen:
+        if row.key in seen:
             yield from kinds.items()
             kinds, seen = {}, set()
-        if row.service_id:
-            seen.add(row.service_id)
+        if row.key:
+            seen.add(row.key)
         kinds.setdefault(type(row.fact), []).append(row)
     yield from kinds.items()
 
 
 def _is_essential(batch: Batch) -> bool:
     """Whether it may use the reserve: it frees room, or keeps the registry going."""
-    return all(isinstance(row.fact, Delete | ReserveEpochs) for row in batch)
+    return all(isinstance(row.fact, Delete | DeleteOverlay | ReserveEpochs) for row in batch)
 
 
 def _is_full(error: Exception) -> bool:

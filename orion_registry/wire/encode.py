@@ -79,6 +79,8 @@ def _state_message(snapshot: Snapshot) -> service_pb2.ServiceInfo:
     info = service_pb2.ServiceInfo(
         status=service_pb2.ServiceStatus.ValueType(snapshot.status), ready=snapshot.ready, epoch=snapshot.epoch
     )
+    if snapshot.weight_set is not None:
+        info.overlay_weight = snapshot.weight_set
     for reason in snapshot.reasons:
         info.status_reasons.add(
             code=service_pb2.StatusReasonCode.ValueType(reason.code), since=timestamp_of(reason.since_wall)

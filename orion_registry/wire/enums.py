@@ -4,12 +4,15 @@ from enum import IntEnum
 from typing import TypeVar
 
 from orion_registry.core.model import LivenessMode, ServiceStatus
+from orion_registry.core.overlay import OverlayMode
 from orion_registry.errors import bad_field
 
 E = TypeVar("E", bound=IntEnum)
 
 _STATUSES = {int(status): status for status in ServiceStatus}
 _MODES = {0: LivenessMode.STREAM} | {int(mode): mode for mode in LivenessMode}
+_OVERLAYS = {0: None} | {int(mode): mode for mode in OverlayMode}
+_OVERLAY_RULE = "an OverlayMode: 0 UNSPECIFIED, " + ", ".join(f"{int(mode)} {mode.name}" for mode in OverlayMode)
 _STATUS_RULE = "a ServiceStatus: " + ", ".join(f"{number} {status.name}" for number, status in _STATUSES.items())
 _MODE_RULE = "a LivenessMode: " + ", ".join(f"{number} {mode.name}" for number, mode in _MODES.items())
 
@@ -28,6 +31,14 @@ def decode_mode(field: str, number: int) -> LivenessMode:
         return _MODES[number]
     except KeyError:
         raise bad_field(field, _MODE_RULE, number) from None
+
+
+def decode_overlay_mode(field: str, number: int) -> OverlayMode | None:
+    """What is wanted; None for 0. Raises InvalidArgument for a number that is none."""
+    try:
+        return _OVERLAYS[number]
+    except KeyError:
+        raise bad_field(field, _OVERLAY_RULE, number) from None
 
 
 def known(enum: type[E], number: int, otherwise: E) -> E:

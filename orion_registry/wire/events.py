@@ -6,13 +6,14 @@ from typing import Protocol
 from orion_registry.core import events as core
 from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
+from orion_registry.core.overlay import OverlayMode
 from orion_registry.core.validation import check_id
 from orion_registry.errors import bad_field
 from orion_registry.wire.enums import known
 from orion_registry.wire.packing import blob, number
 from orion_registry.wire.spans import decode_known_span, span_of, timestamp_of, wall_of
 from orion_registry.wire.status import safe_message
-from orion_registry_pb.v1 import admin_pb2, registry_pb2, service_pb2
+from orion_registry_pb.v1 import admin_pb2, overlay_pb2, registry_pb2, service_pb2
 from orion_registry_pb.v1 import events_pb2 as pb
 
 TYPES_MAX = 32
@@ -134,8 +135,27 @@ def _message_of(event: RegistryEvent) -> pb.Event:
                 service_id=event.service_id, agent_id=event.agent_id, status=_status(event.status), removal=removal
             )
             return pb.Event(service_removed=removed)
+        case core.OverlaySet():
+            return pb.Event(overlay_set=_overlay_set(event))
+        case core.OverlayCleared():
+            cleared = pb.OverlayCleared(
+                service_id=event.service_id, agent_id=event.agent_id, cleared_by=event.cleared_by
+            )
+            return pb.Event(overlay_cleared=cleared)
         case _:
             return _message_of_own(event)
+
+
+def _overlay_set(event: core.OverlaySet) -> pb.OverlaySet:
+    return pb.OverlaySet(
+        service_id=event.service_id,
+        agent_id=event.agent_id,
+        mode=overlay_pb2.OverlayMode.ValueType(event.mode),
+        weight=event.weight,
+        deadline=None if event.deadline_s is None else span_of(event.deadline_s),
+        note=event.note,
+        set_by=event.set_by,
+    )
 
 
 def _message_of_own(event: core.OwnEvent) -> pb.Event:
@@ -211,8 +231,27 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
                 reasons=_known_reasons(changed.reasons),
                 ready=changed.ready,
             )
+        case "overlay_set":
+            return _overlay_set_of(message.overlay_set)
+        case "overlay_cleared":
+            cleared = message.overlay_cleared
+            return core.OverlayCleared(
+                service_id=cleared.service_id, agent_id=cleared.agent_id, cleared_by=cleared.cleared_by
+            )
         case _:
             return _own_event_of(message)
+
+
+def _overlay_set_of(message: pb.OverlaySet) -> core.OverlaySet:
+    return core.OverlaySet(
+        service_id=message.service_id,
+        agent_id=message.agent_id,
+        mode=known(OverlayMode, message.mode, OverlayMode.NONE),
+        weight=message.weight if message.HasField("weight") else None,
+        deadline_s=decode_known_span(message.deadline) if message.HasField("deadline") else None,
+        note=message.note,
+        set_by=message.set_by,
+    )
 
 
 def _own_event_of(message: pb.Event) -> core.OwnEvent | None:

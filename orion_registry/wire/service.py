@@ -32,6 +32,7 @@ class Service:
         registration_time: when it was first registered, seconds since 1970 (a label).
         epoch: of its current session.
         generation: rises with every stored change; the etag of updates.
+        overlay_weight: the weight that an operator has set, which counts instead of `weight`; None = none.
     """
 
     service_id: str
@@ -63,6 +64,7 @@ class Service:
     registration_time: float = 0.0
     epoch: int = 0
     generation: int = 0
+    overlay_weight: float | None = None
 
     @property
     def address(self) -> str:
@@ -99,11 +101,12 @@ def decode_service(info: service_pb2.ServiceInfo) -> Service:
         status=known(ServiceStatus, info.status, ServiceStatus.UNKNOWN),
         reasons=tuple(_reasons(info)),
         ready=info.ready,
-        load=_load(info.load) if has("load") else None,
+        load=decode_load(info.load) if has("load") else None,
         last_heartbeat=wall_of(info.last_heartbeat) if has("last_heartbeat") else None,
         registration_time=wall_of(info.registration_time),
         epoch=info.epoch,
         generation=info.generation,
+        overlay_weight=info.overlay_weight if has("overlay_weight") else None,
     )
 
 
@@ -115,7 +118,8 @@ def _reasons(info: service_pb2.ServiceInfo) -> list[StatusReason]:
     ]
 
 
-def _load(load: service_pb2.Load) -> Load:
+def decode_load(load: service_pb2.Load) -> Load:
+    """Load figures that the registry sent."""
     return Load(
         in_flight=load.in_flight, queue_depth=load.queue_depth, utilization=load.utilization, named=dict(load.named)
     )

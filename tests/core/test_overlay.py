@@ -7,7 +7,7 @@ import pytest
 
 from orion_registry.core import limits
 from orion_registry.core.commands import Import, Register, SetOverlay
-from orion_registry.core.events import OverlayCleared, OverlaySet
+from orion_registry.core.events import OverlayCleared, OverlaySet, RegistryEvent
 from orion_registry.core.facts import DeleteOverlay, PutOverlay, Stored
 from orion_registry.core.importing import Intake
 from orion_registry.core.model import Actor, RemovalReason, ServiceStatus
@@ -266,7 +266,12 @@ def test_what_is_set_is_told_before_what_comes_of_it() -> None:
     entry = world.add(liveness=STATIC)
     about = {"service_id": entry.service_id, "agent_id": "agent"}
     edges: list[int] = []
-    world.registry._fleet.tell = lambda event: (edges.append(len(world.edges)), world.told.append(event))[0]
+
+    def tell(event: RegistryEvent) -> None:
+        edges.append(len(world.edges))
+        world.told.append(event)
+
+    world.registry._fleet.tell = tell
     world.overlay(entry, DRAIN, deadline_s=3.0, note="why", weight=2.0, actor=OPERATOR)
     world.overlay(entry, NONE, actor=OPERATOR)
     assert world.told == [

@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.model import Record, ServiceStatus, StatusReasonCode
+from orion_registry.core.overlay import Overlay, OverlayMode
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.sqlite import SqliteStore
 from tests.building import make_record, make_spec
@@ -22,6 +23,18 @@ def record(number: int, generation: int = 1) -> Record:
 
 def put(number: int, generation: int = 1) -> Put:
     return Put(record=record(number, generation))
+
+
+def overlay(number: int, weight: float | None = None) -> Overlay:
+    return Overlay(
+        namespace="default",
+        agent_id=f"agent-{number}",
+        service_name="calc",
+        service_id=f"s{number:04}",
+        mode=OverlayMode.MAINTENANCE,
+        weight=weight,
+        note="ü",
+    )
 
 
 def edge(number: int, wall: float, status: ServiceStatus = ServiceStatus.HEALTHY) -> StatusEdge:
@@ -52,7 +65,7 @@ async def history(path: Path) -> dict[str, Path]:
     work = path / "work"
     store = store_in(work)
     await store.load()
-    await store.commit([put(number) for number in range(200)])
+    await store.commit([*(put(number) for number in range(200)), PutOverlay(overlay=overlay(1))])
     await commit_each(store, [ReserveEpochs(below=100)])
     await store.close()
     early = copy(work, path / "early")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orion_registry.store.base import StoreFailed
 from orion_registry.store.replacing import replace_database
 from orion_registry.store.sqlite import SqliteStore
 from tests.building import make_record, make_spec
+from tests.store.images import overlay, read
 
 HASHES = {"secret_hash": "a" * 64, "payload_hash": "b" * 64}
 WALL = 1_795_431_600.0
@@ -91,6 +93,11 @@ async def test_nothing_there(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
     assert await replace_database(path, stored("new"), WALL) is None
     assert await found(path) == "new"
+
+
+async def test_overlays_come_along(tmp_path: Path) -> None:
+    await replace_database(tmp_path / "data", replace(stored("new"), overlays=(overlay(1),)), WALL)
+    assert (await read(tmp_path / "data")).overlays == (overlay(1),)
 
 
 async def test_names_do_not_clash(tmp_path: Path) -> None:

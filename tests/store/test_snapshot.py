@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from orion_registry.core import limits
 from orion_registry.core.facts import Stored
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, Record, ServiceSpec
+from orion_registry.core.overlay import Overlay, OverlayMode
 from orion_registry.errors import InvalidArgument, Reason, RegistryError, ResourceExhausted
 from orion_registry.store.snapshot import CHUNK_BYTES, LIMIT_BYTES, LINE_BYTES, SnapshotReader, write_snapshot
 from tests.building import make_record, make_spec
@@ -63,6 +65,25 @@ storeds = st.builds(
     Stored,
     records=st.lists(records(), max_size=5, unique_by=lambda record: record.service_id).map(tuple),
     epochs_below=st.integers(1_000, limits.COUNTER),
+    overlays=st.lists(
+        st.builds(
+            Overlay,
+            namespace=ids,
+            agent_id=ids,
+            service_name=ids,
+            service_id=ids,
+            mode=st.sampled_from((OverlayMode.MAINTENANCE, OverlayMode.DRAIN)),
+            weight=st.none() | st.floats(0.001, limits.WEIGHT),
+            note=texts,
+            set_by=texts,
+            set_wall=walls,
+        ),
+        max_size=3,
+        unique_by=lambda overlay: overlay.key,
+    ).map(tuple),
+)
+OVERLAY = Overlay(
+    namespace="default", agent_id="a", service_name="n", service_id="s", mode=OverlayMode.DRAIN, deadline_s=9.0
 )
 
 
@@ -187,11 +208,66 @@ def test_no_secret_is_in_it() -> None:
     }  # fmt: skip
 
 
+def test_without_overlays_it_is_what_older_registries_read() -> None:
+    assert json.loads(file_of(some(1)).splitlines()[0])["version"] == 1
+
+
+def test_the_form_with_overlays() -> None:
+    first, _, line, last = file_of(replace(some(1), overlays=(OVERLAY,))).splitlines()
+    assert (json.loads(first)["version"], json.loads(first)["overlays"], json.loads(last)["overlays"]) == (2, 1, 1)
+    assert json.loads(line) == {
+        "overlay": {
+            "namespace": "default",
+            "agent_id": "a",
+            "service_name": "n",
+            "service_id": "s",
+            "mode": 2,
+            "weight": None,
+            "deadline_s": 9.0,
+            "note": "",
+            "set_by": "",
+            "set_wall": 0.0,
+        }
+    }
+
+
+def overlay_line(**changes: Any) -> bytes:
+    plain = json.loads(file_of(replace(some(0), overlays=(OVERLAY,))).splitlines()[1])
+    plain["overlay"].update(changes)
+    return json.dumps(plain).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (overlay_line(agent_id=""), "overlay.agent_id"),
+        (overlay_line(agent_id=5), "agent_id is int"),
+        (overlay_line(mode=9), "not an overlay"),
+        (overlay_line(weight=0), "weight: must be above 0"),
+        (overlay_line(weight="1"), "weight is str"),
+        (overlay_line(weight=float("nan")), "weight"),
+        (overlay_line(new=1), "not an overlay"),
+        (b'{"overlay":{}}', "not an overlay"),
+        (b'{"overlay":null}', "not an overlay"),
+        (b'{"overlay":null,"x":1}', "not an overlay alone"),
+        (b'{"overlay":', "not JSON"),
+    ],
+)
+def test_what_no_registry_sets_is_refused_though_the_sum_is_right(line: bytes, says: str) -> None:
+    assert says in refused(sealed(header(version=2, services=0, overlays=1), line))
+
+
+def test_an_overlay_in_an_old_file_or_twice_is_refused() -> None:
+    assert "not a record" in refused(sealed(header(), overlay_line()))
+    twice = sealed(header(version=2, services=0, overlays=2), overlay_line(), overlay_line())
+    assert "one for each service" in refused(twice)
+
+
 # Damage.
 
 
 def test_every_flipped_byte_is_refused() -> None:
-    data = bytearray(file_of(some(2)))
+    data = bytearray(file_of(replace(some(1), overlays=(OVERLAY,))))
     for place in range(len(data)):
         kept = data[place]
         for flip in (0x01, 0x20, 0x80, 0xFF):
@@ -295,8 +371,12 @@ def test_what_no_registry_stores_is_refused_though_the_sum_is_right(line: bytes,
 @pytest.mark.parametrize(
     ("first", "says"),
     [
-        (header(version=2), "version 2, this registry reads up to 1: it needs a newer one"),
-        (header(version=2, new="x"), "needs a newer one"),
+        (header(version=3), "version 3, this registry reads up to 2: it needs a newer one"),
+        (header(version=3, new="x"), "needs a newer one"),
+        (header(version=2), "must hold format, version, created, epochs_below, services, overlays"),
+        (header(version=2, overlays=-1), "out of range"),
+        (header(version=2, overlays=1), "0 overlays were read, the header says 1"),
+        (header(overlays=0), "nothing else"),
         (header(version=0), "version 1"),
         (header(version=True), "nothing else"),
         (header(new="x"), "nothing else"),

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
+from orion_registry.core.overlay import Overlay, OverlayMode
 from orion_registry.store.base import Store, StoreFailed
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.stores import FailingStore, SlowStore
@@ -117,6 +119,33 @@ async def test_batches_may_be_committed_side_by_side(make: Make) -> None:
     await asyncio.gather(*(backend.store.commit([Put(record=record)]) for record in records))
     assert len((await backend.store.load()).records) == 100
     await backend.store.close()
+
+
+def overlay(name: str, **fields: Any) -> Overlay:
+    about: dict[str, Any] = {"namespace": "default", "agent_id": name, "service_name": "n", "service_id": f"s-{name}"}
+    return Overlay(**about, **{"mode": OverlayMode.QUARANTINE, **fields})
+
+
+@every_store
+@in_virtual_time
+async def test_overlays_come_back_as_they_went_in(make: Make) -> None:
+    full = overlay("a", mode=OverlayMode.DRAIN, weight=0.5, deadline_s=1.5, note="ü", set_by="me", set_wall=2.5)
+    stored = await stored_after(make, [PutOverlay(overlay=full), PutOverlay(overlay=overlay("b"))])
+    assert {one.key: one for one in stored.overlays} == {full.key: full, overlay("b").key: overlay("b")}
+
+
+@every_store
+@in_virtual_time
+async def test_overlays_are_kept_apart_from_services_and_in_their_order(make: Make) -> None:
+    """Neither is deleted with the other, though they are of the same service."""
+    old, new, gone = overlay("a"), overlay("a", weight=2.0), overlay("b")
+    of_a = make_record(make_spec("a", "n", service_id="s-a"))
+    stored = await stored_after(
+        make,
+        [PutOverlay(overlay=old), Put(record=of_a), PutOverlay(overlay=gone), PutOverlay(overlay=new)],
+        [DeleteOverlay(key=gone.key), DeleteOverlay(key="x/y/z/w"), Delete(service_id="s-a")],
+    )
+    assert stored == Stored(overlays=(new,))
 
 
 # The stores that misbehave do so as they say.

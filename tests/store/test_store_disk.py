@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from orion_registry.core.facts import Delete, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, DeleteOverlay, PutOverlay, ReserveEpochs, Stored
 from orion_registry.store import sqlite_file
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.sqlite import SqliteStore
-from tests.store.images import copy, edge, put
+from tests.store.images import copy, edge, overlay, put
 
 SMALL, RESERVE = 2 * 1024 * 1024, 256 * 1024
 
@@ -74,10 +74,13 @@ async def test_on_a_full_disk_removals_and_epochs_go_on(disk: Path) -> None:
     """Registrations are refused with an alarm; the essential passes on the reserve; room brings all back."""
     store = store_in(disk / "data")
     await store.load()
-    await store.commit([put(0), put(1), ReserveEpochs(below=100)])
+    await store.commit([put(0), put(1), PutOverlay(overlay=overlay(1)), ReserveEpochs(below=100)])
     ballast = fill(disk)
     refused_at = await puts_until_full(store, 2)
     assert "full" in store.alarm
+    await store.commit([DeleteOverlay(key=overlay(1).key)])
+    with pytest.raises(StoreFailed):
+        await store.commit([PutOverlay(overlay=overlay(2))])
     for number in range(200, 220):
         await store.commit([ReserveEpochs(below=number)])
     outcome = await asyncio.gather(
@@ -96,7 +99,7 @@ async def test_on_a_full_disk_removals_and_epochs_go_on(disk: Path) -> None:
     stored = await read(disk / "data")
     names = {f"s{number:04}" for number in range(1, refused_at)} | {"s9001"}
     assert {record.service_id for record in stored.records} == names
-    assert stored.epochs_below == 219
+    assert (stored.epochs_below, stored.overlays) == (219, ())
 
 
 async def test_the_alarm_of_a_lack_of_room_ends_without_a_write(disk: Path) -> None:

@@ -9,20 +9,22 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, Record
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.memory import MemoryStore
 from orion_registry.store.rows import record_from_json, record_to_json
 from tests.building import make_record, make_spec
-from tests.store.images import copy, edge, read, record, store_in
+from tests.store.images import copy, edge, overlay, read, record, store_in
 
 CLOSE, KILL = "close", "kill"
 numbers = st.integers(0, 9)
 facts = st.one_of(
     st.builds(lambda number, generation: Put(record=record(number, generation)), numbers, st.integers(1, 9)),
     st.builds(lambda number: Delete(service_id=f"s{number:04}"), numbers),
+    st.builds(lambda number, weight: PutOverlay(overlay=overlay(number, weight)), numbers, st.floats(0.1, 9)),
+    st.builds(lambda number: DeleteOverlay(key=overlay(number).key), numbers),
     st.builds(lambda below: ReserveEpochs(below=below), st.integers(1, 10_000)),
 )
 steps = st.lists(
@@ -39,7 +41,9 @@ Step = list[Fact] | tuple[StatusEdge, ...] | str
 def plain(stored: Stored) -> Stored:
     """In one order: which services come first means nothing."""
     edges = tuple(sorted(stored.edges, key=lambda one: one.service_id))
-    return replace(stored, records=tuple(sorted(stored.records, key=lambda one: one.service_id)), edges=edges)
+    records = tuple(sorted(stored.records, key=lambda one: one.service_id))
+    overlays = tuple(sorted(stored.overlays, key=lambda one: one.key))
+    return replace(stored, records=records, edges=edges, overlays=overlays)
 
 
 @settings(max_examples=30)

@@ -54,6 +54,21 @@ class AdminServiceStub(object):
                 request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
+        self.SetOverlay = channel.unary_unary(
+                '/orion.registry.v1.AdminService/SetOverlay',
+                request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.SetOverlayRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.SetOverlayResponse.FromString,
+                _registered_method=True)
+        self.ListOverlays = channel.unary_unary(
+                '/orion.registry.v1.AdminService/ListOverlays',
+                request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListOverlaysRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListOverlaysResponse.FromString,
+                _registered_method=True)
+        self.RemoveService = channel.unary_unary(
+                '/orion.registry.v1.AdminService/RemoveService',
+                request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceResponse.FromString,
+                _registered_method=True)
         self.ExportSnapshot = channel.unary_stream(
                 '/orion.registry.v1.AdminService/ExportSnapshot',
                 request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ExportSnapshotRequest.SerializeToString,
@@ -111,6 +126,50 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetOverlay(self, request, context):
+        """Sets what is wanted of services, whatever their agents say: drain, maintenance, quarantine, weight. It is stored,
+        is for the natural key, and holds until it is changed or cleared: over restarts of the registry and of the agent,
+        removal and registration. A key may name a service that is not registered; it holds once it comes. A selector means
+        the services that match now, whatever their status unless it names statuses; later ones are not meant. If it asks
+        for namespace, agent_id and service_name alone, those that are away are meant as well, where something is set.
+
+        What the request leaves out stays as it was: without mode the mode, without weight the weight. With a mode, note and
+        deadline are replaced. OVERLAY_MODE_NONE ends all that was set, but for a weight given with it. All or nothing;
+        doing it again is safe. Matching nothing is no error: service_ids is empty.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit, such as weight 0, or neither mode nor weight;
+        NOT_FOUND/NO_SUCH_SERVICE for a service_id alone that nothing has or had; RESOURCE_EXHAUSTED/TOO_LARGE for more than
+        10,000 services at once, or more than 100,000 overlays in all; UNAVAILABLE/STORE_DOWN with RetryInfo.
+
+        Who may call: operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOverlays(self, request, context):
+        """Lists what is set, in the order of natural keys, a page at a time; a draining service with what is left on it.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; INVALID_ARGUMENT/BAD_PAGE_TOKEN.
+
+        Who may call: operators, viewers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveService(self, request, context):
+        """Removes a service whoever holds it; its agent is told so on its heartbeat stream (lost, REMOVED). What is set for it
+        stays. An agent that lives may register it again: to keep one out, use OVERLAY_MODE_QUARANTINE.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE; UNAVAILABLE/STORE_DOWN with RetryInfo.
+
+        Who may call: operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportSnapshot(self, request, context):
         """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
         the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
@@ -126,7 +185,8 @@ class AdminServiceServicer(object):
 
     def ImportSnapshot(self, request_iterator, context):
         """Takes a snapshot file in pieces, however it is cut, and adds the services in it that are not registered now; they
-        are UNKNOWN(RESTORED) until they beat (STATIC ones HEALTHY). Services that are registered stay as they are. Epochs
+        are UNKNOWN(RESTORED) until they beat (STATIC ones HEALTHY). Services that are registered stay as they are.
+        Overlays are added where neither the service is registered nor anything set for it. Epochs
         go on above those of the snapshot. All or nothing: any error means that nothing was changed, except STORE_DOWN,
         which leaves it open. Doing it again is safe. Answered once it is stored.
 
@@ -158,6 +218,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsRequest.FromString,
                     response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'SetOverlay': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetOverlay,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.SetOverlayRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.SetOverlayResponse.SerializeToString,
+            ),
+            'ListOverlays': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOverlays,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListOverlaysRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ListOverlaysResponse.SerializeToString,
+            ),
+            'RemoveService': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveService,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceResponse.SerializeToString,
             ),
             'ExportSnapshot': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportSnapshot,
@@ -256,6 +331,87 @@ class AdminService(object):
             '/orion.registry.v1.AdminService/WatchEvents',
             orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
             orion__registry__pb_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetOverlay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/SetOverlay',
+            orion__registry__pb_dot_v1_dot_admin__pb2.SetOverlayRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_admin__pb2.SetOverlayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOverlays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/ListOverlays',
+            orion__registry__pb_dot_v1_dot_admin__pb2.ListOverlaysRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_admin__pb2.ListOverlaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/RemoveService',
+            orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

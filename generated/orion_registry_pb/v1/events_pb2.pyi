@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from orion_registry_pb.v1 import overlay_pb2 as _overlay_pb2
 from orion_registry_pb.v1 import registry_pb2 as _registry_pb2
 from orion_registry_pb.v1 import service_pb2 as _service_pb2
 import builtins as _builtins
@@ -53,6 +54,10 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """A life of the registry began."""
     EVENT_TYPE_REGISTRY_STOPPING: _EventType.ValueType  # 11
     """It ends."""
+    EVENT_TYPE_OVERLAY_SET: _EventType.ValueType  # 12
+    """An operator set something for a service."""
+    EVENT_TYPE_OVERLAY_CLEARED: _EventType.ValueType  # 13
+    """Nothing is set for a service any more."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """Kinds of events: a closed list (docs/events.md)."""
@@ -81,6 +86,10 @@ EVENT_TYPE_REGISTRY_STARTED: EventType.ValueType  # 10
 """A life of the registry began."""
 EVENT_TYPE_REGISTRY_STOPPING: EventType.ValueType  # 11
 """It ends."""
+EVENT_TYPE_OVERLAY_SET: EventType.ValueType  # 12
+"""An operator set something for a service."""
+EVENT_TYPE_OVERLAY_CLEARED: EventType.ValueType  # 13
+"""Nothing is set for a service any more."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 @_typing.final
@@ -102,6 +111,8 @@ class Event(_message.Message):
     SNAPSHOT_IMPORTED_FIELD_NUMBER: _builtins.int
     REGISTRY_STARTED_FIELD_NUMBER: _builtins.int
     REGISTRY_STOPPING_FIELD_NUMBER: _builtins.int
+    OVERLAY_SET_FIELD_NUMBER: _builtins.int
+    OVERLAY_CLEARED_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """Its number in this life of the registry (history_id): from 1, rising by one."""
     @_builtins.property
@@ -152,6 +163,14 @@ class Event(_message.Message):
     def registry_stopping(self) -> Global___RegistryStopping:
         """See EVENT_TYPE_REGISTRY_STOPPING."""
 
+    @_builtins.property
+    def overlay_set(self) -> Global___OverlaySet:
+        """See EVENT_TYPE_OVERLAY_SET."""
+
+    @_builtins.property
+    def overlay_cleared(self) -> Global___OverlayCleared:
+        """See EVENT_TYPE_OVERLAY_CLEARED."""
+
     def __init__(
         self,
         *,
@@ -168,12 +187,14 @@ class Event(_message.Message):
         snapshot_imported: Global___SnapshotImported | None = ...,
         registry_started: Global___RegistryStarted | None = ...,
         registry_stopping: Global___RegistryStopping | None = ...,
+        overlay_set: Global___OverlaySet | None = ...,
+        overlay_cleared: Global___OverlayCleared | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "event", b"event", "hellos_refused", b"hellos_refused", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "event", b"event", "hellos_refused", b"hellos_refused", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "seq", b"seq", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "seq", b"seq", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["service_registered", "service_updated", "service_removed", "status_changed", "stall_credited", "alarm_raised", "alarm_cleared", "hellos_refused", "snapshot_imported", "registry_started", "registry_stopping"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["service_registered", "service_updated", "service_removed", "status_changed", "stall_credited", "alarm_raised", "alarm_cleared", "hellos_refused", "snapshot_imported", "registry_started", "registry_stopping", "overlay_set", "overlay_cleared"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -289,7 +310,7 @@ Global___ServiceRemoved: _TypeAlias = ServiceRemoved  # noqa: Y015
 
 @_typing.final
 class StatusChanged(_message.Message):
-    """A service's effective status changed, or whether and in which tier it may be selected."""
+    """A service's effective status changed, or whether and in which tier it may be selected, or it became DRAINED."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -306,7 +327,7 @@ class StatusChanged(_message.Message):
     before: _service_pb2.ServiceStatus.ValueType
     """Status before."""
     after: _service_pb2.ServiceStatus.ValueType
-    """Status now; the same as before if only its readiness or tier changed."""
+    """Status now; the same as before if only its readiness or tier changed, or if it became DRAINED."""
     ready: _builtins.bool
     """Whether it may be selected now."""
     @_builtins.property
@@ -489,3 +510,83 @@ class RegistryStopping(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegistryStopping: _TypeAlias = RegistryStopping  # noqa: Y015
+
+@_typing.final
+class OverlaySet(_message.Message):
+    """An operator set something for a service, registered or not. The fields say all that is set now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    SET_BY_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """The service."""
+    agent_id: _builtins.str
+    """Its agent."""
+    mode: _overlay_pb2.OverlayMode.ValueType
+    """What is wanted of it."""
+    weight: _builtins.float
+    """Its weight; unset = the agent's own."""
+    note: _builtins.str
+    """Why."""
+    set_by: _builtins.str
+    """Who set it; empty while no identities are configured."""
+    @_builtins.property
+    def deadline(self) -> _duration_pb2.Duration:
+        """How long draining may take; unset = no limit."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        mode: _overlay_pb2.OverlayMode.ValueType = ...,
+        weight: _builtins.float | None = ...,
+        deadline: _duration_pb2.Duration | None = ...,
+        note: _builtins.str = ...,
+        set_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "deadline", b"deadline", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "agent_id", b"agent_id", "deadline", b"deadline", "mode", b"mode", "note", b"note", "service_id", b"service_id", "set_by", b"set_by", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___OverlaySet: _TypeAlias = OverlaySet  # noqa: Y015
+
+@_typing.final
+class OverlayCleared(_message.Message):
+    """Nothing is set for a service any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CLEARED_BY_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """The service."""
+    agent_id: _builtins.str
+    """Its agent."""
+    cleared_by: _builtins.str
+    """Who cleared it; empty while no identities are configured."""
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        cleared_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "cleared_by", b"cleared_by", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverlayCleared: _TypeAlias = OverlayCleared  # noqa: Y015

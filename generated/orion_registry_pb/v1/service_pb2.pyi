@@ -489,6 +489,7 @@ class ServiceInfo(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     SILENCE_TIMEOUT_FIELD_NUMBER: _builtins.int
     STUCK_AFTER_FIELD_NUMBER: _builtins.int
+    OVERLAY_WEIGHT_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Identifies the service. Optional on input: when empty it is derived from (namespace, agent_id, service_name) and
     therefore the same after every restart. [A-Za-z0-9][A-Za-z0-9._:-]{0,127}
@@ -527,6 +528,8 @@ class ServiceInfo(_message.Message):
     """Output only. Whether it may be selected now."""
     generation: _builtins.int
     """Output only. Rises with every stored change; the etag of UpdateService."""
+    overlay_weight: _builtins.float
+    """Output only. The weight that an operator has set: it counts instead of `weight`, which stays what its agent wrote."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What it can do. At most 64, each at most 128 characters."""
@@ -613,13 +616,19 @@ class ServiceInfo(_message.Message):
         retention: _duration_pb2.Duration | None = ...,
         silence_timeout: _duration_pb2.Duration | None = ...,
         stuck_after: _duration_pb2.Duration | None = ...,
+        overlay_weight: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "last_heartbeat", b"last_heartbeat", "liveness_ttl", b"liveness_ttl", "load", b"load", "metadata", b"metadata", "registration_time", b"registration_time", "retention", b"retention", "silence_timeout", b"silence_timeout", "stuck_after", b"stuck_after", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlay_weight", b"_overlay_weight", "_weight", b"_weight", "last_heartbeat", b"last_heartbeat", "liveness_ttl", b"liveness_ttl", "load", b"load", "metadata", b"metadata", "overlay_weight", b"overlay_weight", "registration_time", b"registration_time", "retention", b"retention", "silence_timeout", b"silence_timeout", "stuck_after", b"stuck_after", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "agent_id", b"agent_id", "capabilities", b"capabilities", "checks", b"checks", "epoch", b"epoch", "generation", b"generation", "health_check_url", b"health_check_url", "host", b"host", "last_heartbeat", b"last_heartbeat", "liveness", b"liveness", "liveness_ttl", b"liveness_ttl", "load", b"load", "max_concurrency", b"max_concurrency", "metadata", b"metadata", "namespace", b"namespace", "port", b"port", "protocol", b"protocol", "ready", b"ready", "registration_time", b"registration_time", "retention", b"retention", "service_id", b"service_id", "service_name", b"service_name", "service_type", b"service_type", "silence_timeout", b"silence_timeout", "status", b"status", "status_reasons", b"status_reasons", "stuck_after", b"stuck_after", "tags", b"tags", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlay_weight", b"_overlay_weight", "_weight", b"_weight", "agent_id", b"agent_id", "capabilities", b"capabilities", "checks", b"checks", "epoch", b"epoch", "generation", b"generation", "health_check_url", b"health_check_url", "host", b"host", "last_heartbeat", b"last_heartbeat", "liveness", b"liveness", "liveness_ttl", b"liveness_ttl", "load", b"load", "max_concurrency", b"max_concurrency", "metadata", b"metadata", "namespace", b"namespace", "overlay_weight", b"overlay_weight", "port", b"port", "protocol", b"protocol", "ready", b"ready", "registration_time", b"registration_time", "retention", b"retention", "service_id", b"service_id", "service_name", b"service_name", "service_type", b"service_type", "silence_timeout", b"silence_timeout", "status", b"status", "status_reasons", b"status_reasons", "stuck_after", b"stuck_after", "tags", b"tags", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__overlay_weight: _TypeAlias = _typing.Literal["overlay_weight"]  # noqa: Y015
+    _WhichOneofArgType__overlay_weight: _TypeAlias = _typing.Literal["_overlay_weight", b"_overlay_weight"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overlay_weight) -> _WhichOneofReturnType__overlay_weight | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
 
 Global___ServiceInfo: _TypeAlias = ServiceInfo  # noqa: Y015
