@@ -162,8 +162,23 @@ class _Lines:
                 return f"generation {event.generation:,}"
             case core.ServiceRemoved():
                 return f"{event.removal.name}, was {self._paint.status(event.status)}"
+            case core.OverlaySet():
+                return _told_of_overlay(event)
+            case core.OverlayCleared():
+                return f"by {event.cleared_by}" if event.cleared_by else ""
             case _:
                 return _told_of_registry(event)
+
+
+def _told_of_overlay(event: core.OverlaySet) -> str:
+    told = [event.mode.name]
+    if event.weight is not None:
+        told.append(f"weight {event.weight:g}")
+    if event.deadline_s is not None:
+        told.append(f"deadline {show_span(event.deadline_s)}")
+    if event.set_by:
+        told.append(f"by {event.set_by}")
+    return ", ".join(told) + (f": {event.note}" if event.note else "")
 
 
 def _told_of_registry(event: core.OwnEvent) -> str:

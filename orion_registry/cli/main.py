@@ -12,6 +12,7 @@ from orion_registry import __version__
 from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
 from orion_registry.cli.info import info
+from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quarantine, remove, weight
 from orion_registry.cli.serve import serve
 from orion_registry.cli.snapshot import snapshot
 
@@ -28,6 +29,8 @@ def cli() -> None:
 cli.add_command(serve)
 cli.add_command(info)
 cli.add_command(events)
+for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove):
+    cli.add_command(_command)
 cli.add_command(snapshot)
 
 

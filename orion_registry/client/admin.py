@@ -1,9 +1,10 @@
-"""For operators: how a registry is, what happens in it, its snapshot out and in.
+"""For operators: how a registry is, what happens in it, services out of selection and back, its snapshot out and in.
 
 async with AdminClient("127.0.0.1:6746") as admin:
     print((await admin.server_info()).alarms)
     async for news in admin.watch_events(EventFilter(types=frozenset({EventType.STATUS_CHANGED}))):
         print(news.events)
+    await admin.set_overlay(Selector(agent_id="calc-1"), OverlayMode.DRAIN, deadline_s=30.0, note="new disk")
 """
 
 import asyncio
@@ -18,11 +19,23 @@ from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
 from orion_registry.client.profile import resolve_profile
+from orion_registry.core import limits
+from orion_registry.core.commands import SetOverlay
 from orion_registry.core.events import EventFilter
+from orion_registry.core.overlay import OverlayMode, ServiceKey
+from orion_registry.core.selector import Selector
 from orion_registry.errors import RegistryError, bad_field
 from orion_registry.wire.events import decode_events, encode_types
+from orion_registry.wire.overlay import (
+    OverlayState,
+    SetOverlays,
+    decode_overlay,
+    decode_overlays_set,
+    encode_set_overlay,
+)
 from orion_registry.wire.server_info import ServerInfo, decode_server_info
 from orion_registry_pb.v1 import admin_pb2 as pb
+from orion_registry_pb.v1 import overlay_pb2
 from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceStub
 
 if TYPE_CHECKING:  # it exists for type checkers only
@@ -135,6 +148,78 @@ class AdminClient:
             raise self._error(failure, address) from None
         finally:
             call.cancel()
+
+    async def set_overlay(
+        self,
+        target: ServiceKey | Selector,
+        mode: OverlayMode | None = None,
+        *,
+        weight: float | None = None,
+        deadline_s: float | None = None,
+        note: str = "",
+    ) -> SetOverlays:
+        """Sets what is wanted of services, whatever their agents say: it holds until it is changed or cleared.
+
+        Args:
+            target: one service, registered or not; or all that match now.
+            mode: None: as it was; NONE ends what is set.
+            weight: in selection, above 0; None: as it was.
+            deadline_s: with DRAIN, how long it may take; None: no limit.
+            note: why, for people.
+
+        Raises:
+            InvalidArgument: a field beyond its limit.
+            NotFound: nothing has or had the service_id.
+            ResourceExhausted: TOO_LARGE, more than 10,000 services match.
+            Unavailable: STORE_DOWN.
+        """
+        command = SetOverlay(target=target, mode=mode, weight=weight, deadline_s=deadline_s, note=note)
+        request = encode_set_overlay(command)
+        return decode_overlays_set(await unary(self._connection, self._stub.SetOverlay, request, self._timeout_s))
+
+    async def overlays(
+        self,
+        mode: OverlayMode | None = None,
+        *,
+        namespace: str = "",
+        agent_id: str = "",
+        service_name: str = "",
+        service_id: str = "",
+    ) -> AsyncIterator[OverlayState]:
+        """What is set, in the order of natural keys, page by page; what is empty does not restrict.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+        """
+        token = ""
+        while True:
+            request = pb.ListOverlaysRequest(
+                namespace=namespace,
+                agent_id=agent_id,
+                service_name=service_name,
+                service_id=service_id,
+                mode=overlay_pb2.OverlayMode.ValueType(mode or 0),
+                page_size=limits.OVERLAYS_PAGE,
+                page_token=token,
+            )
+            answer = await unary(self._connection, self._stub.ListOverlays, request, self._timeout_s)
+            for overlay in answer.overlays:
+                yield decode_overlay(overlay)
+            token = answer.next_page_token
+            if not token:
+                return
+
+    async def remove_service(self, service_id: str) -> int:
+        """Removes a service whoever holds it; what is set for it stays. Returns the revision.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+            NotFound: NO_SUCH_SERVICE.
+            Unavailable: STORE_DOWN.
+        """
+        request = pb.RemoveServiceRequest(service_id=service_id)
+        answer = await unary(self._connection, self._stub.RemoveService, request, self._timeout_s)
+        return answer.revision
 
     async def export_snapshot(self) -> AsyncIterator[bytes]:
         """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts."""

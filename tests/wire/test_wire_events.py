@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from orion_registry.core import events as core
 from orion_registry.core.events import EVENT_CLASSES, EventFilter, EventType, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
+from orion_registry.core.overlay import OverlayMode
 from orion_registry.errors import InvalidArgument
 from orion_registry.runtime.events import EventPage
 from orion_registry.wire.events import (
@@ -39,6 +40,16 @@ STRATEGIES: dict[EventType, st.SearchStrategy[RegistryEvent]] = {
     EventType.STATUS_CHANGED: st.builds(
         core.StatusChanged, **about, before=statuses, after=statuses, reasons=reasons, ready=st.booleans()
     ),
+    EventType.OVERLAY_SET: st.builds(
+        core.OverlaySet,
+        **about,
+        mode=st.sampled_from(OverlayMode),
+        weight=st.none() | st.floats(0.001, 1000),
+        deadline_s=st.none() | spans,
+        note=labels,
+        set_by=labels,
+    ),
+    EventType.OVERLAY_CLEARED: st.builds(core.OverlayCleared, **about, cleared_by=labels),
     EventType.STALL_CREDITED: st.builds(core.StallCredited, lag_s=spans),
     EventType.ALARM_RAISED: st.builds(core.AlarmRaised, name=ids, text=labels),
     EventType.ALARM_CLEARED: st.builds(core.AlarmCleared, name=ids),

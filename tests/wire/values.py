@@ -112,6 +112,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         tier=0,
         epoch=draw(st.integers(0, 2**63 - 1)),
         revision=draw(st.integers(0, 2**63 - 1)),
+        weight_set=draw(st.none() | st.floats(0.001, 1000)),
     )
 
 
@@ -171,6 +172,8 @@ def snapshot_message(snapshot: Snapshot) -> service_pb2.ServiceInfo:
     info.epoch = snapshot.epoch
     info.generation = record.generation
     info.registration_time.CopyFrom(timestamp_of(record.registered_wall))
+    if snapshot.weight_set is not None:
+        info.overlay_weight = snapshot.weight_set
     for reason in snapshot.reasons:
         info.status_reasons.add(
             code=service_pb2.StatusReasonCode.ValueType(reason.code), since=timestamp_of(reason.since_wall)
