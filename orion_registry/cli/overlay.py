@@ -115,7 +115,7 @@ _NOTE = click.option("--note", metavar="TEXT", default="", help="Why, for others
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 
 
-class _Span(click.ParamType):
+class _Span(click.ParamType):  # type: ignore[type-arg] # generic in newer versions alone
     """A span such as 30s."""
 
     name = "SPAN"
@@ -133,9 +133,7 @@ class _Span(click.ParamType):
 @click.command(help=_DRAIN, short_help="Have services finish, and take nothing new.")
 @_WHOM
 @ADDRESS
-@click.option(
-    "--deadline", type=_Span(), help="When they are DRAINED whatever is left: 30s, 10m, 2h.  [default: never]"
-)
+@click.option("--deadline", type=_Span(), help="When they are DRAINED whatever is left, such as 30s, 10m, 2h.")
 @_NOTE
 @click.option("--wait", is_flag=True, help="Return once all of them are DRAINED or not registered any more.")
 @_JSON
@@ -230,16 +228,16 @@ async def _drain(
         left = frozenset(done.service_ids) if wait else frozenset[str]()
         shown = len(left) + 1
         while left:
-            drained = {
+            busy = {
                 state.key.service_id
                 async for state in admin.overlays(OverlayMode.DRAIN)
                 if state.registered and not state.drained
             }
-            left = left & drained
-            if left and len(left) < shown and sys.stderr.isatty():
-                print(f"waiting for {plural(len(left), 'service')}", file=sys.stderr, flush=True)
-            shown = len(left)
+            left &= busy
             if left:
+                if len(left) < shown and sys.stderr.isatty():
+                    print(f"waiting for {plural(len(left), 'service')}", file=sys.stderr, flush=True)
+                shown = len(left)
                 await asyncio.sleep(LOOK_S)
     _told(done, OverlayMode.DRAIN, waited=wait, as_json=as_json)
 
@@ -312,11 +310,9 @@ def as_plain(state: OverlayState) -> dict[str, Any]:
 def line_of(state: OverlayState, paint: Paint) -> str:
     """For people: what is set, for whom, how far it is, why."""
     key = state.key
-    whom = (
-        f"{key.agent_id}/{key.service_name}"
-        if key.namespace == "default"
-        else f"{key.namespace}/{key.agent_id}/{key.service_name}"
-    )
+    whom = f"{key.agent_id}/{key.service_name}"
+    if key.namespace != "default":
+        whom = f"{key.namespace}/{whom}"
     told = [paint(f"{state.mode.name:<11}", "green" if state.drained else "yellow"), whom, key.service_id]
     if not state.registered:
         told.append("not registered")

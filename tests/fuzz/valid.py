@@ -177,10 +177,45 @@ class Valid:
     def _WatchEvents(self, request: Any) -> None:
         self._fill_event_filter(request)
 
+    def _SetOverlay(self, request: Any) -> bool:
+        rng = self._rng
+        if not self._held:
+            return False
+        held = rng.choice(self._held)
+        match rng.randrange(3):
+            case 0:
+                request.key.service_id = held.service_id
+            case 1:
+                request.key.agent_id, request.key.service_name = held.agent_id, held.service_name
+                request.key.service_id, request.key.namespace = held.service_id, held.namespace
+            case 2:
+                request.selector.agent_id, request.selector.namespace = held.agent_id, held.namespace
+        request.mode = rng.choice((1, 1, 2, 3, 4))
+        if request.mode == 2 and rng.random() < 0.5:
+            request.deadline.seconds = rng.choice((0, 1, 30 * _DAY_S))
+        if rng.random() < 0.3:
+            request.weight = rng.choice((0.001, 1.0, 1_000.0))
+        request.note = rng.choice(("", "new disk", "ü" * 256))
+        return True
+
+    def _ListOverlays(self, request: Any) -> None:
+        rng = self._rng
+        request.page_size, request.mode = rng.choice((0, 1, 3, 1_000)), rng.randrange(5)
+        if self._held and rng.random() < 0.3:
+            request.agent_id = rng.choice(self._held).agent_id
+        if rng.random() < 0.2:
+            request.page_token = "default/a/b/c"
+
+    def _RemoveService(self, request: Any) -> bool:
+        if len(self._held) < 20:
+            return False
+        request.service_id = self._held[self._rng.randrange(len(self._held))].service_id
+        return True
+
     def _fill_event_filter(self, request: Any) -> None:
         rng = self._rng
         if rng.random() < 0.4:
-            request.types.extend(rng.randrange(1, 12) for _ in range(rng.randrange(4)))
+            request.types.extend(rng.randrange(1, 14) for _ in range(rng.randrange(4)))
         if self._held and rng.random() < 0.2:
             request.service_id = rng.choice(self._held).service_id
         if self._held and rng.random() < 0.2:

@@ -158,6 +158,9 @@ class Worker:
             case "UnregisterService":
                 twin.removed(request.ref.service_id)
                 self.let_go({request.ref.service_id})
+            case "RemoveService":
+                twin.removed(request.service_id)
+                self.let_go({request.service_id})
             case "UpdateServiceStatus":
                 twin.saw_epoch(request.ref.service_id, response.service.epoch)
             case "GetService":
@@ -245,4 +248,6 @@ def _services_of(rpc: Rpc, message: Any | None) -> list[str]:
         service = message.service
         derived = derived_service_id(service.namespace or "default", service.agent_id, service.service_name)
         return [service.service_id or derived]
+    if rpc.method == "RemoveService":
+        return [message.service_id]
     return [message.ref.service_id] if hasattr(message, "ref") else []

@@ -8,6 +8,8 @@ import pytest
 from orion_registry.core.commands import Remove
 from orion_registry.core.events import (
     LoggedEvent,
+    OverlayCleared,
+    OverlaySet,
     RegistryEvent,
     RegistryStarted,
     ServiceRegistered,
@@ -17,6 +19,7 @@ from orion_registry.core.events import (
 )
 from orion_registry.core.model import RemovalReason, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
+from orion_registry.core.overlay import OverlayMode
 from orion_registry.core.patience import TICK_S
 from orion_registry.errors import NotFound, Reason
 from orion_registry.runtime.clock import SystemClock
@@ -164,6 +167,24 @@ def test_a_mass_event_is_summed_up(caplog: pytest.LogCaptureFixture) -> None:
         "was=HEALTHY status=UNHEALTHY reason=SILENT": 5_000 - LINES,
         "was=UNHEALTHY status=HEALTHY reason=SILENT": 1,
     }
+
+
+def test_the_journal_tells_what_operators_set(caplog: pytest.LogCaptureFixture) -> None:
+    """Each alone, and in a sum by what was set, not by for whom."""
+    journal = Journal()
+    caplog.set_level(logging.INFO)
+
+    def drained(number: int) -> OverlaySet:
+        about = {"service_id": f"s{number}", "agent_id": "a"}
+        return OverlaySet(**about, mode=OverlayMode.DRAIN, weight=0.5, deadline_s=3.0, note="why", set_by="olga")
+
+    cleared = OverlayCleared(service_id="s", agent_id="a", cleared_by="olga")
+    journal.take(logged(cleared, *map(drained, range(LINES + 4)), cleared))
+    journal.flush()
+    lines = [line.__dict__ for line in caplog.records]
+    assert [(line["overlay"], line["by"]) for line in lines[:2]] == [("CLEARED", "olga"), ("DRAIN", "olga")]
+    assert (lines[1]["service_id"], lines[1]["weight"], lines[1]["note"]) == ("s0", "0.5", "why")
+    assert lines[-1]["by_kind"] == {"overlay=DRAIN weight=0.5 note=why by=olga": 5, "overlay=CLEARED by=olga": 1}
 
 
 # Entropy and clock.

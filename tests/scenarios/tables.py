@@ -9,6 +9,8 @@ from itertools import groupby
 from orion_registry.core.frames import Ack, Drain, GoAway, Lost, RegistryFrame, SessionResult, Sessions, Welcome
 from orion_registry.core.history import Edge
 from orion_registry.core.model import Snapshot
+from orion_registry.core.overlay import OverlayMode
+from orion_registry.core.overlay_page import OverlayRow
 from orion_registry.core.self_health import SelfHealth
 from orion_registry.errors import RegistryError
 from tests.scenarios.timing import WALL_BEGIN_S
@@ -76,6 +78,27 @@ def _since(snapshot: Snapshot) -> str:
     return ", ".join(span(reason.since_wall - WALL_BEGIN_S) for reason in snapshot.reasons)
 
 
+# Overlays.
+
+
+def overlays(rows: Iterable[OverlayRow]) -> list[str]:
+    """One line for each: whom for, what, and how far it is."""
+    return table(_overlay(row) for row in rows) or ["nothing is set"]
+
+
+def _overlay(row: OverlayRow) -> tuple[str, ...]:
+    overlay = row.overlay
+    weight = "own weight" if overlay.weight is None else f"weight {overlay.weight:g}"
+    if row.entry is None:
+        how = "not registered"
+    elif overlay.mode is not OverlayMode.DRAIN:
+        how = ""
+    else:
+        how = "drained" if row.drained else "draining"
+    left = "" if row.left_s is None else f"{span(row.left_s)} left"
+    return overlay.service_id, overlay.mode.name, weight, how, left, overlay.note
+
+
 # Edges.
 
 
@@ -99,6 +122,8 @@ def _also(before: Snapshot | None, after: Snapshot) -> str:
         told.append("rewritten")
     if before.epoch != after.epoch:
         told.append(f"epoch {after.epoch}")
+    if before.weight_set != after.weight_set:
+        told.append("own weight" if after.weight_set is None else f"weight {after.weight_set:g}")
     return ", ".join(told)
 
 
@@ -124,7 +149,8 @@ def _told(frame: RegistryFrame | str) -> list[str]:
         case Lost():
             return [f"lost {frame.service_id}: {frame.reason.name}"]
         case Drain():
-            return ["drain"]
+            limit = "" if frame.deadline_s is None else f" within {span(frame.deadline_s)}"
+            return [f"drain {', '.join(frame.service_ids)}{limit}"]
         case GoAway():
             return [f"go_away {frame.reason.name}: come back after {span(frame.reconnect_after_s)}"]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orion_registry.core import limits
-from orion_registry.core.commands import Command, Register, Registered, Remove, Result, Unregister, Update
+from orion_registry.core.commands import Command, Register, Registered, Remove, Result, SetOverlay, Unregister, Update
 from orion_registry.core.config import RegistryConfig
-from orion_registry.core.facts import Delete, Fact, Put, ReserveEpochs, Stored
+from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.frames import (
     AgentFrame,
     Beat,
@@ -31,6 +31,7 @@ from orion_registry.core.model import (
     SessionRef,
     Snapshot,
 )
+from orion_registry.core.overlay import Overlay
 from orion_registry.core.registry import Registry
 from orion_registry.core.selector import Selector
 from orion_registry.errors import Reason, RegistryError, Unavailable
@@ -55,6 +56,7 @@ class World:
         self.agents: dict[str, Agent] = {}
         self.edges: list[tuple[int, Edge]] = []
         self._records: dict[str, Record] = {}
+        self._overlays: dict[str, Overlay] = {}
         self._epochs_below = 1
         self._woken: list[tuple[Agent, Stream]] = []
         self._lives = 0
@@ -68,7 +70,11 @@ class World:
         self._lives += 1
         entropy = SeededEntropy(self._lives)
         registry = Registry(self.config, entropy, f"life {self._lives}", self._publish)
-        stored = Stored(records=tuple(self._records.values()), epochs_below=self._epochs_below)
+        stored = Stored(
+            records=tuple(self._records.values()),
+            epochs_below=self._epochs_below,
+            overlays=tuple(self._overlays.values()),
+        )
         registry.restore_epochs(stored)
         self._reserve(registry)
         registry.restore(stored, self.now)
@@ -97,6 +103,10 @@ class World:
                 self._records[fact.record.service_id] = fact.record
             case Delete():
                 del self._records[fact.service_id]
+            case PutOverlay():
+                self._overlays[fact.overlay.key] = fact.overlay
+            case DeleteOverlay():
+                del self._overlays[fact.key]
             case ReserveEpochs():
                 self._epochs_below = fact.below
 
@@ -118,6 +128,16 @@ class World:
         """Takes a service away for its agent."""
         self.execute(Unregister(ref=held.ref))
         del agent.services[held.service_id]
+        self._read_woken()
+
+    def set_overlay(self, command: SetOverlay) -> None:
+        """What an operator does; agents read what they are told of it."""
+        self.execute(command)
+        self._read_woken()
+
+    def remove(self, service_id: str) -> None:
+        """An operator removes a service."""
+        self.execute(Remove(service_id=service_id, reason=RemovalReason.REMOVED))
         self._read_woken()
 
     # Streams.
