@@ -27,8 +27,9 @@ Exit codes: 0 done, 1 it failed (unreachable, refused, damaged), 2 it could not 
 _SAVE = """\
 Save everything that a registry stores into FILE ('-': stdout).
 
-Registrations with all that agents wrote, who they are (secrets as hashes alone), and how far epochs have come; no
-liveness, load or leases. FILE is written whole or not at all, readable by its owner alone, and checked on the way.
+Registrations with all that agents wrote, who they are (secrets as hashes alone), what operators set, and how far epochs
+have come; no liveness, load or leases. FILE is written whole or not at all, readable by its owner alone, and checked on
+the way.
 
 \b
 Examples:
@@ -43,7 +44,8 @@ _RESTORE = """\
 Bring the services of a snapshot FILE ('-': stdin) back. All of it, or nothing.
 
 Into a running registry: services that are not registered there are added, UNKNOWN(RESTORED) until they beat; those
-that are registered stay as they are, so doing it again is safe.
+that are registered stay as they are, so doing it again is safe. What operators set is added where nothing is set for
+a service that is not registered.
 
 Into a data directory (--data-dir), while no daemon runs on it, even if its database is damaged or missing: the
 snapshot takes the database's place. What was there is moved aside, under a name that is printed, and never deleted.
@@ -207,10 +209,13 @@ async def _inspect(file: str, as_json: bool) -> None:
     }
     if as_json:
         about = {"file": file, "created": header.created, "services": header.services, "bytes": reader.size}
+        about["overlays"] = header.overlays
         _tell(about | {"epochs_below": header.epochs_below} | {f"by_{by}": dict(c) for by, c in counts.items()})
         return
     _tell(f"{file}: a sound snapshot of {_services(header.services)}, {show_size(reader.size)}")
     _tell(f"  created    {header.created}\n  epochs     below {header.epochs_below:,}")
+    if header.overlays:
+        _tell(f"  overlays   {header.overlays:,}")
     for by, counter in counts.items():
         shown = [f"{name} {count:,}" for name, count in counter.most_common(COUNTS_SHOWN)]
         more = len(counter) - len(shown)
