@@ -18,11 +18,12 @@ from orion_registry.wire.overlay import OverlayState, SetOverlays
 LOOK_S = 0.5
 """How often --wait looks."""
 
-_CODES = """
+_ENDS = """
 \b
-Exit codes: 0 done, 1 it failed (unreachable, refused, nobody is meant), 2 wrong usage{more}.
-One line on stderr says why.
-"""
+Exit codes: 0 done, 1 it failed (unreachable, refused, nobody is meant), 2 wrong usage"""
+_LINE = "One line on stderr says why.\n"
+_CODES = f"{_ENDS}.\n{_LINE}"
+_CODES_OF_DRAIN = f"{_ENDS},\n130 stopped with Ctrl-C (it drains on). {_LINE}"
 
 _DRAIN = f"""\
 Have services finish what they do and take nothing new, so that they can be stopped.
@@ -40,7 +41,7 @@ Examples:
   orion-registry drain agent=calc-1 --note "new disk"       all services of an agent
   orion-registry drain capability=math.add,zone=b           all in zone b that can add
   orion-registry clear agent=calc-1                         back again
-{_CODES.format(more=", 130 stopped with Ctrl-C (it drains on)")}"""
+{_CODES_OF_DRAIN}"""
 
 _MAINTENANCE = f"""\
 Take services out of selection while somebody works on them: STOPPING(MAINTENANCE).
@@ -52,7 +53,7 @@ Their agents are not told; calls under way go on. It holds until `orion-registry
 Examples:
   orion-registry maintenance zone=b --note "power works until noon"
   orion-registry clear zone=b
-{_CODES.format(more="")}"""
+{_CODES}"""
 
 _QUARANTINE = f"""\
 Take services out of selection because they are not trusted: UNHEALTHY(QUARANTINED).
@@ -64,7 +65,7 @@ Their agents stay connected, and may not come back in by registering again. It h
 Examples:
   orion-registry quarantine calc-1/calc --note "wrong answers"
   orion-registry quarantine agent=calc-1
-{_CODES.format(more="")}"""
+{_CODES}"""
 
 _WEIGHT = f"""\
 Set the share of calls that services get, whatever their agents say: above 0, at most 1000.
@@ -76,7 +77,7 @@ It changes nothing else that is set. `orion-registry clear` gives agents their o
 Examples:
   orion-registry weight calc-1/calc 0.1        a tenth of what it got, to try a new version out
   orion-registry weight tag=old 0.5
-{_CODES.format(more="")}"""
+{_CODES}"""
 
 _CLEAR = f"""\
 End what is set for services: drain, maintenance, quarantine and weight. They are what their agents make of them.
@@ -88,7 +89,7 @@ agent, name and namespace alone find what is set for services that are away, too
 Examples:
   orion-registry clear calc-1/calc
   orion-registry clear namespace=default       all in a namespace
-{_CODES.format(more="")}"""
+{_CODES}"""
 
 _OVERLAYS = f"""\
 Show what is set for services, and how far they are.
@@ -98,7 +99,7 @@ Examples:
   orion-registry overlays
   orion-registry overlays --agent calc-1
   orion-registry overlays --mode drain --json | jq -r 'select(.drained) | .agent_id'   safe to stop
-{_CODES.format(more="")}"""
+{_CODES}"""
 
 _REMOVE = f"""\
 Remove a service whoever holds it. Its agent is told; one that lives may register it again.
@@ -108,7 +109,7 @@ To keep an agent out use `orion-registry quarantine`. What is set for the servic
 \b
 Examples:
   orion-registry remove 0b5c3a1e-6f0e-5d2a-9a53-0f7b5f6c2c11
-{_CODES.format(more="")}"""
+{_CODES}"""
 
 _WHOM = click.argument("whom", metavar="WHOM")
 _NOTE = click.option("--note", metavar="TEXT", default="", help="Why, for others who look; at most 256 characters.")
