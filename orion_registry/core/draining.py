@@ -1,16 +1,22 @@
 """Making overlays true for the services that they are for, and seeing when one that drains has nothing left."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from orion_registry.core.entry import Entry
 from orion_registry.core.events import OverlayCleared, OverlaySet
 from orion_registry.core.fleet import Fleet
+from orion_registry.core.keys import key_of_spec
 from orion_registry.core.liveness import DEAD, LIVE
 from orion_registry.core.model import Now, StatusReason
 from orion_registry.core.model import StatusReasonCode as State
 from orion_registry.core.overlay import OVERLAID, Overlay
 from orion_registry.core.overlay_book import Held, conditions_of
-from orion_registry.core.sessions import HeartbeatSession
+
+if TYPE_CHECKING:
+    from orion_registry.core.sessions import HeartbeatSession
 
 
 def restore(fleet: Fleet, overlays: Iterable[Overlay], now: Now) -> None:
@@ -47,6 +53,14 @@ def clear(fleet: Fleet, overlays: Iterable[Overlay], cleared_by: str) -> None:
         entry = entry_of(fleet, overlay)
         if entry is not None:
             _show(fleet, entry, None)
+
+
+def ask(fleet: Fleet, session: HeartbeatSession, service_ids: Iterable[str], now: Now) -> None:
+    """Tells an agent that comes, or comes back, which of its services are to take nothing new."""
+    for service_id in dict.fromkeys(service_ids):
+        entry = session.services.get(service_id)
+        if entry is not None and (key := key_of_spec(entry.spec)) in fleet.overlays.draining:
+            session.drain((service_id,), fleet.overlays.left_s(key, now.mono))
 
 
 def judge(fleet: Fleet, now: Now) -> None:

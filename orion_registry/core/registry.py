@@ -11,36 +11,24 @@ Between the two the shell holds back other commands for the same service, or all
 soft edges, is applied at once.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
-from orion_registry.core import draining, falling, planning
-from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch, void_streams
+from orion_registry.core import applying, draining, falling, planning
+from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch
 from orion_registry.core.census import Census
-from orion_registry.core.commands import (
-    Command,
-    Imported,
-    OverlaysSet,
-    Registered,
-    Remove,
-    Removed,
-    Result,
-    Updated,
-)
+from orion_registry.core.commands import Command, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.facts import ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet, Publish, Tell
-from orion_registry.core.frames import LostReason
-from orion_registry.core.importing import Adoption
-from orion_registry.core.liveness import DEAD, RESTORED, START, Event
+from orion_registry.core.liveness import DEAD, Event
 from orion_registry.core.model import (
     Actor,
     LivenessMode,
     Load,
     Now,
-    Record,
     RemovalReason,
     ServiceStatus,
     SessionRef,
@@ -48,9 +36,8 @@ from orion_registry.core.model import (
 )
 from orion_registry.core.overlay import OverlayFilter
 from orion_registry.core.overlay_page import OverlayPage, overlay_page
-from orion_registry.core.overlay_plan import Overlaying
 from orion_registry.core.paging import Page, page_of
-from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
+from orion_registry.core.planning import Plan, Registration, Removal
 from orion_registry.core.selector import Selector, check_selector
 from orion_registry.core.self_health import SelfHealth
 from orion_registry.core.sessions import HeartbeatSession
@@ -60,13 +47,6 @@ from orion_registry.errors import FailedPrecondition, Reason
 
 REMOVAL_RETRY_S = 5.0
 """When a removal is tried again that the store did not take."""
-
-_LOST = {RemovalReason.UNREGISTERED: LostReason.UNREGISTERED}
-
-
-def restore_extra_s(services: int, config: RegistryConfig) -> float:
-    """Seconds above not_seen_s that restored services may take: all come back at once, and are let in one by one."""
-    return max(0.0, services / config.admission_rate + 5.0 - config.not_seen_s)
 
 
 class Registry:
@@ -106,13 +86,7 @@ class Registry:
         """
         now = self._fleet.patience.read(now)
         draining.restore(self._fleet, stored.overlays, now)
-        self._bring_back(stored.records, now)
-
-    def _bring_back(self, records: Collection[Record], now: Now) -> None:
-        extra_s = restore_extra_s(len(records), self.config)
-        self._fleet.homecoming.begin(now.mono)
-        for record in sorted(records, key=lambda record: record.registered_wall):
-            self._fleet.add(record, RESTORED[record.spec.liveness], now, restored=True, extra_s=extra_s)
+        applying.bring_back(self._fleet, stored.records, now)
 
     def stop_judging(self) -> None:
         """From now on the end of a stream says nothing: the daemon itself is about to end them."""
@@ -250,58 +224,7 @@ class Registry:
         """Makes a stored plan true."""
         now = self._fleet.patience.read(now)
         self._depart(plan, False)
-        match plan:
-            case Settled():
-                return plan.result
-            case Registration():
-                return self._register(plan, now)
-            case Change():
-                entry = self._fleet.require(plan.record.service_id)
-                self._fleet.rewritten(entry, plan.record, now)
-                return Updated(entry=entry, revision=self.revision)
-            case Removal():
-                entry = self._fleet.require(plan.service_id)
-                void_streams(entry, _LOST.get(plan.reason, LostReason.REMOVED))
-                self._fleet.remove(entry, plan.reason)
-                return Removed(revision=self.revision)
-            case Adoption():
-                return self._adopt(plan, now)
-            case Overlaying():
-                draining.put(self._fleet, plan.overlays, now, anew=plan.anew)
-                draining.clear(self._fleet, plan.cleared, plan.actor.identity)
-                changed = len(plan.overlays) + len(plan.cleared)
-                return OverlaysSet(service_ids=plan.service_ids, changed=changed, revision=self.revision)
-
-    def _adopt(self, plan: Adoption, now: Now) -> Imported:
-        if plan.epochs_below is not None:
-            self._fleet.epochs.reserved(plan.epochs_below)
-            self._fleet.epochs.skip(plan.first_epoch)
-        draining.put(self._fleet, plan.overlays, now, anew=True)
-        self._bring_back(plan.records, now)
-        return Imported(added=len(plan.records), kept=plan.kept, revision=self.revision)
-
-    def _register(self, plan: Registration, now: Now) -> Registered:
-        record = plan.record
-        entry = self._fleet.catalog.get(record.service_id)
-        created = entry is None
-        if entry is None:
-            entry = self._fleet.add(record, START[record.spec.liveness], now)
-        elif plan.anew:
-            self._claim_anew(entry, plan, now)
-        else:
-            self._fleet.rewritten(entry, record, now)
-            if entry.liveness.code in DEAD:  # whoever brings the secret is alive, and is about to say hello
-                self._fleet.happened(entry, Event.CLAIMED, now)
-        return Registered(entry=entry, secret=plan.secret, revision=self.revision, created=created)
-
-    def _claim_anew(self, entry: Entry, plan: Registration, now: Now) -> None:
-        """Another life of the agent, or another way to know of it: earlier sessions are void."""
-        void_streams(entry, LostReason.SUPERSEDED)
-        entry.used_epoch, entry.epoch = plan.record.used_epoch, self._fleet.epochs.take()
-        entry.load, entry.pulse = None, None
-        entry.self_report = ServiceStatus.UNSPECIFIED
-        self._fleet.forget_task(entry)
-        self._fleet.happened(entry, Event.CLAIMED, now, record=plan.record)
+        return applying.apply(self._fleet, plan, now)
 
     # The soft lane.
 

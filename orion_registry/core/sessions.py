@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from orion_registry.core import falling, limits
+from orion_registry.core import draining, falling, limits
 from orion_registry.core.admission import Allowance, come_again
 from orion_registry.core.authority import admit, is_known, send_away, use_epoch
 from orion_registry.core.entry import Entry, Pulse
@@ -30,17 +30,10 @@ from orion_registry.core.frames import (
     Sessions,
     Welcome,
 )
-from orion_registry.core.keys import key_of_spec
 from orion_registry.core.liveness import Event
 from orion_registry.core.model import Actor, Now, ServiceStatus
 from orion_registry.core.validation import check_id, check_labels, check_number, check_text
-from orion_registry.errors import (
-    FailedPrecondition,
-    Reason,
-    RegistryError,
-    ResourceExhausted,
-    bad_field,
-)
+from orion_registry.errors import FailedPrecondition, Reason, RegistryError, ResourceExhausted, bad_field
 
 ACK_EVERY = 10
 """Beats between two acks that say nothing new."""
@@ -278,7 +271,7 @@ class HeartbeatSession:
             self._heard_again(now)
         self.outbox.append(Sessions(results=tuple(self._attach_one(request, now) for request in requests)))
         if self._fleet.overlays.draining:
-            self._ask_to_drain(requests, now)
+            draining.ask(self._fleet, self, (request.ref.service_id for request in requests), now)
 
     def _attach_one(self, request: SessionRequest, now: Now) -> SessionResult:
         service_id = request.ref.service_id
@@ -305,14 +298,6 @@ class HeartbeatSession:
             previous_status=seen.status,
             previous_reason=seen.reasons[0].code,
         )
-
-    def _ask_to_drain(self, requests: tuple[SessionRequest, ...], now: Now) -> None:
-        """Tells an agent that comes, or comes back, which of its services are to take nothing new."""
-        draining = self._fleet.overlays.draining
-        for service_id in dict.fromkeys(request.ref.service_id for request in requests):
-            entry = self.services.get(service_id)
-            if entry is not None and (key := key_of_spec(entry.spec)) in draining:
-                self.drain((service_id,), self._fleet.overlays.left_s(key, now.mono))
 
     def _detach(self, service_ids: tuple[str, ...], now: Now) -> None:
         if len(service_ids) > limits.SESSIONS:

@@ -214,8 +214,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "takeover keeps old streams",
-        f"{CORE}/registry.py",
-        "        void_streams(entry, LostReason.SUPERSEDED)\n",
+        f"{CORE}/applying.py",
+        "    void_streams(entry, LostReason.SUPERSEDED)\n",
         "",
         f"{T}planning.py::test_a_takeover_is_a_new_life_and_voids_the_old_one",
     ),
