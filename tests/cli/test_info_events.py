@@ -23,6 +23,7 @@ from orion_registry.core import events as core
 from orion_registry.core.events import EVENT_CLASSES, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
+from orion_registry.core.overlay import OverlayMode
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 from tests.cli.process import DaemonProcess, clean_environment, daemon_process
@@ -302,6 +303,16 @@ SHOWN: tuple[tuple[RegistryEvent, str], ...] = (
         ),
         "STATUS_CHANGED      a  s  HEALTHY (PROBATION, STREAM_OPEN), not ready",
     ),
+    (
+        core.OverlaySet(**ABOUT, mode=OverlayMode.DRAIN, weight=0.5, deadline_s=30.0, note="new disk", set_by="alice"),
+        "OVERLAY_SET         a  s  DRAIN, weight 0.5, deadline 30.0 s, by alice: new disk",
+    ),
+    (
+        core.OverlaySet(**ABOUT, mode=OverlayMode.QUARANTINE, weight=None, deadline_s=None, note="", set_by=""),
+        "OVERLAY_SET         a  s  QUARANTINE",
+    ),
+    (core.OverlayCleared(**ABOUT, cleared_by="bob"), "OVERLAY_CLEARED     a  s  by bob"),
+    (core.OverlayCleared(**ABOUT, cleared_by=""), "OVERLAY_CLEARED     a  s"),
     (core.StallCredited(lag_s=1.25), "STALL_CREDITED      stood still for 1.2 s"),
     (core.AlarmRaised(name="STORE_DOWN", text="full"), "ALARM_RAISED        STORE_DOWN: full"),
     (core.AlarmCleared(name="STORE_DOWN"), "ALARM_CLEARED       STORE_DOWN"),

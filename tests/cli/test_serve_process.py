@@ -287,7 +287,11 @@ def test_c_core_is_silent_unless_the_user_set_it(given: dict[str, str], seen: st
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        ([], "orion-registry: which command? One of events, info, serve, snapshot (see orion-registry --help)\n"),
+        (
+            [],
+            "orion-registry: which command? One of clear, drain, events, info, maintenance, overlays, quarantine, "
+            "remove, serve, snapshot, weight (see orion-registry --help)\n",
+        ),
         (
             ["snapshot"],
             "orion-registry: which command? One of inspect, restore, save (see orion-registry snapshot --help)\n",
@@ -306,7 +310,10 @@ def test_a_group_alone_shows_its_help_and_asks_which_command(arguments: list[str
 def test_version_and_group_help() -> None:
     for arguments, expected in (
         (["--version"], "orion-registry 0."),
-        (["--help"], "serve     Start the registry daemon.\n  snapshot  Save a registry to one file, bring it back"),
+        (
+            ["--help"],
+            "serve        Start the registry daemon.\n  snapshot     Save a registry to one file",
+        ),
     ):
         result = subprocess.run(
             [sys.executable, "-m", "orion_registry", *arguments], capture_output=True, text=True, check=True

@@ -270,6 +270,7 @@ def test_inspect(file: str) -> None:
         "file": "-",
         "created": "2026-11-23T11:00:00Z",
         "services": 3,
+        "overlays": 0,
         "bytes": len(FILE),
         "epochs_below": 1_048_577,
         "by_namespace": {"default": 2, "other": 1},

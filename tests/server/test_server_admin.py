@@ -152,7 +152,7 @@ async def test_damage_is_refused_and_changes_nothing(data: bytes) -> None:
         "not JSON": b"\x00\n" * 5_000,
         "not a snapshot": b"\x00" * 5_000,
         "after the end": data + b"x",
-        "needs a newer one": data.replace(b'"version":1,', b'"version":2,'),
+        "needs a newer one": data.replace(b'"version":1,', b'"version":3,'),
     }
     async with running_daemon() as daemon:
         for says, bad in damaged.items():
@@ -244,7 +244,7 @@ def test_table_is_complete() -> None:
     rows = {method.name: method for method in ADMIN_METHODS}
     assert set(rows) == set(service.methods_by_name)
     assert service.full_name == ADMIN_SERVICE
-    looks = {"GetServerInfo", "ListEvents", "WatchEvents"}
+    looks = {"GetServerInfo", "ListEvents", "WatchEvents", "ListOverlays"}
     for name, row in rows.items():
         assert row.audited is (name not in looks)
         assert {role.value for role in row.roles} == ({"operator", "viewer"} if name in looks else {"operator"})
