@@ -15,6 +15,7 @@ from orion_registry.core.selector import Selector
 from orion_registry.errors import NotFound, Reason
 from orion_registry.wire.overlay import OverlayState, SetOverlays
 
+_NOBODY_THERE = "nobody is registered there, so there is nothing to wait for; it is set, and holds once one comes"
 LOOK_S = 0.5
 """How often --wait looks."""
 
@@ -32,7 +33,8 @@ They are STOPPING(DRAINING) at once: nobody is sent to them any more, and their 
 streams. STOPPING(DRAINED) means safe to stop: nothing is in flight any more, the agent is gone, or --deadline has
 passed. An agent that never reports its load is waited for until the deadline.
 
-It holds until `orion-registry clear`, over restarts of the agent and of the registry.
+It holds until `orion-registry clear`, over restarts of the agent and of the registry. --wait fails at once if nobody
+whom it is for is registered: the name may be wrong.
 
 {TARGET_HELP}
 \b
@@ -226,6 +228,8 @@ async def _drain(
 ) -> None:
     async with connect(address) as admin:
         done = await admin.set_overlay(target, OverlayMode.DRAIN, deadline_s=deadline_s, note=note)
+        if wait and done.service_ids and not done.registered:
+            raise NotFound(Reason.NO_SUCH_SERVICE, _NOBODY_THERE)
         left = frozenset(done.service_ids) if wait else frozenset[str]()
         shown = len(left) + 1
         while left:
@@ -267,10 +271,12 @@ def _told(done: SetOverlays, mode: OverlayMode | None, *, as_json: bool, waited:
     if not done.service_ids:
         raise NotFound(Reason.NO_MATCH, "no service matches")
     if as_json:
-        plain = {"service_ids": done.service_ids, "changed": done.changed, "revision": done.revision}
+        plain: dict[str, object] = {"service_ids": done.service_ids, "registered": done.registered}
+        plain |= {"changed": done.changed, "revision": done.revision}
         print(json.dumps(plain | ({"drained": True} if waited else {})))
         return
     services = plural(len(done.service_ids), "service")
+    away = len(done.service_ids) - done.registered
     match mode:
         case OverlayMode.NONE:
             text = f"cleared {done.changed:,} of {services}"
@@ -282,7 +288,7 @@ def _told(done: SetOverlays, mode: OverlayMode | None, *, as_json: bool, waited:
             text = f"set the weight of {services}"
         case _:
             text = f"{services} in {mode.name.lower()}"
-    print(text)
+    print(text + (f" ({away:,} not registered now)" if away else ""))
 
 
 def as_plain(state: OverlayState) -> dict[str, Any]:

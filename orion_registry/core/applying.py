@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from orion_registry.core import draining
 from orion_registry.core.authority import void_streams
-from orion_registry.core.commands import Imported, OverlaysSet, Registered, Removed, Result, Updated
+from orion_registry.core.commands import Imported, Registered, Removed, Result, Updated
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
@@ -39,8 +39,7 @@ def apply(fleet: Fleet, plan: Plan, now: Now) -> Result:
         case Overlaying():
             draining.put(fleet, plan.overlays, now, anew=plan.anew)
             draining.clear(fleet, plan.cleared, plan.actor.identity)
-            changed = len(plan.overlays) + len(plan.cleared)
-            return OverlaysSet(service_ids=plan.service_ids, changed=changed, revision=fleet.revision)
+            return plan.answer(fleet.revision)
 
 
 def bring_back(fleet: Fleet, records: Collection[Record], now: Now) -> None:

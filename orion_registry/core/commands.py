@@ -116,9 +116,10 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlaysSet:
-    """Answers SetOverlay: the services that it concerned, and how many overlays were set or cleared."""
+    """Answers SetOverlay: the services it concerned, how many of them are registered, how many overlays changed."""
 
     service_ids: tuple[str, ...]
+    registered: int
     changed: int
     revision: int
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orion_registry.core import limits
-from orion_registry.core.commands import SetOverlay
+from orion_registry.core.commands import OverlaysSet, SetOverlay
+from orion_registry.core.draining import entry_of
 from orion_registry.core.facts import DeleteOverlay, Fact, PutOverlay
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.model import Actor, Now, ServiceSpec
@@ -15,11 +16,15 @@ from orion_registry.errors import NotFound, Reason, ResourceExhausted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlaying:
-    """Stores and clears overlays. service_ids: of all that the command concerned; anew: it sets a mode."""
+    """Stores and clears overlays.
+
+    service_ids: of all that the command concerned; registered: how many of them are there; anew: it sets a mode.
+    """
 
     overlays: tuple[Overlay, ...]
     cleared: tuple[Overlay, ...]
     service_ids: tuple[str, ...]
+    registered: int
     anew: bool
     actor: Actor
 
@@ -28,6 +33,11 @@ class Overlaying:
         """What the store is to keep and to forget; none = there is nothing to do."""
         puts = (PutOverlay(overlay=overlay) for overlay in self.overlays)
         return (*puts, *(DeleteOverlay(key=overlay.key) for overlay in self.cleared))
+
+    def answer(self, revision: int) -> OverlaysSet:
+        """What the caller is told once it is true, or if nothing is to be done."""
+        changed = len(self.overlays) + len(self.cleared)
+        return OverlaysSet(service_ids=self.service_ids, registered=self.registered, changed=changed, revision=revision)
 
 
 def overlaying(fleet: Fleet, command: SetOverlay, actor: Actor, now: Now) -> Overlaying:
@@ -54,6 +64,7 @@ def overlaying(fleet: Fleet, command: SetOverlay, actor: Actor, now: Now) -> Ove
         overlays=kept,
         cleared=tuple(overlay for overlay in gone if fleet.overlays.get(overlay.key) is not None),
         service_ids=tuple(overlay.service_id for overlay in meant),
+        registered=sum(entry_of(fleet, overlay) is not None for overlay in meant),
         anew=command.mode is not None,
         actor=actor,
     )

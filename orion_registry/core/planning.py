@@ -277,7 +277,7 @@ def _plan_remove(fleet: Fleet, command: Remove) -> Plan:
 def _plan_overlay(fleet: Fleet, command: SetOverlay, actor: Actor, now: Now) -> Plan:
     found = overlaying(fleet, command, actor, now)
     if not found.facts:
-        return Settled(result=OverlaysSet(service_ids=found.service_ids, changed=0, revision=fleet.revision))
+        return Settled(result=found.answer(fleet.revision))
     return found
 
 

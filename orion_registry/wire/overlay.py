@@ -20,9 +20,12 @@ from orion_registry_pb.v1 import overlay_pb2 as pb
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetOverlays:
-    """What setting an overlay did: the services that it was for, how many overlays changed, the revision after it."""
+    """What setting an overlay did: the services that it was for, how many of them are registered now, how many overlays
+    changed, the revision after it.
+    """
 
     service_ids: tuple[str, ...]
+    registered: int
     changed: int
     revision: int
 
@@ -132,7 +135,10 @@ def _encode_key(key: ServiceKey) -> pb.ServiceKey:
 def encode_overlays_set(result: OverlaysSet) -> bytes:
     """A SetOverlayResponse."""
     answer = admin_pb2.SetOverlayResponse(
-        service_ids=result.service_ids, changed=result.changed, revision=result.revision
+        service_ids=result.service_ids,
+        changed=result.changed,
+        revision=result.revision,
+        registered=result.registered,
     )
     return answer.SerializeToString()
 
@@ -180,7 +186,12 @@ def _encode_row(row: OverlayRow) -> pb.Overlay:
 
 def decode_overlays_set(answer: admin_pb2.SetOverlayResponse) -> SetOverlays:
     """What a registry sent."""
-    return SetOverlays(service_ids=tuple(answer.service_ids), changed=answer.changed, revision=answer.revision)
+    return SetOverlays(
+        service_ids=tuple(answer.service_ids),
+        registered=answer.registered,
+        changed=answer.changed,
+        revision=answer.revision,
+    )
 
 
 def decode_overlay(message: pb.Overlay) -> OverlayState:

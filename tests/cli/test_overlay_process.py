@@ -82,6 +82,8 @@ def test_drain_waits_until_it_is_safe_to_stop(daemon: DaemonProcess) -> None:
     assert json.loads(line)["drained"] is True
     (line,) = done("drain", "calc-3/calc", "--deadline", "2h", "--address", address)
     assert line.startswith("draining 1 service; ")
+    assert line.endswith(" (1 not registered now)")
+    assert "nobody is registered there" in failed(1, "drain", "calc-3/calc", "--wait", "--address", address)
     assert [line.split("  ")[-2] for line in done("overlays", "--agent", "calc-3", "--address", address)] == [
         "not registered"
     ]

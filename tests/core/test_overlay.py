@@ -90,10 +90,15 @@ def test_an_overlay_survives_another_life_of_the_registry() -> None:
 
 def test_it_may_be_set_before_its_service_is_there() -> None:
     world = World()
-    assert world.overlay(NATURAL, QUARANTINE).changed == 1
+    done = world.overlay(NATURAL, QUARANTINE)
+    assert (done.registered, done.changed) == (0, 1)
     (row,) = world.overlay_rows()
     assert (row.entry, row.drained, row.leases_left, row.left_s) == (None, False, 0, None)
     assert state_of(world.add(liveness=STATIC)) == ("UNHEALTHY", "QUARANTINED")
+    done = world.overlay(NATURAL, NONE)
+    assert (done.registered, done.changed) == (1, 1)
+    done = world.overlay(NATURAL, NONE)  # there is nothing to do
+    assert (done.registered, done.changed) == (1, 0)
 
 
 def test_an_id_that_another_agent_has_now_is_not_meant() -> None:
@@ -104,7 +109,7 @@ def test_an_id_that_another_agent_has_now_is_not_meant() -> None:
     world.remove("x")
     second = world.add("b", service_id="x", liveness=STATIC)
     assert state_of(second) == ("HEALTHY", "STATIC")
-    world.overlay(ServiceKey(agent_id="a", service_name="calc", service_id="x"), MAINTENANCE)
+    assert world.overlay(ServiceKey(agent_id="a", service_name="calc", service_id="x"), MAINTENANCE).registered == 0
     assert state_of(second) == ("HEALTHY", "STATIC")
     assert [row.entry for row in world.overlay_rows()] == [None]
 

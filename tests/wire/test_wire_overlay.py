@@ -135,12 +135,13 @@ def test_a_mode_of_a_newer_registry_is_none() -> None:
     assert decode_overlay(message).mode is OverlayMode.NONE
 
 
-@given(st.lists(ids, max_size=3).map(tuple), st.integers(0, 2**31 - 1), int64s.map(abs))
-def test_answers(service_ids: tuple[str, ...], changed: int, revision: int) -> None:
+@given(st.lists(ids, max_size=3).map(tuple), st.integers(0, 3), st.integers(0, 2**31 - 1), int64s.map(abs))
+def test_answers(service_ids: tuple[str, ...], registered: int, changed: int, revision: int) -> None:
     revision = min(revision, 2**63 - 1)
-    told = encode_overlays_set(OverlaysSet(service_ids=service_ids, changed=changed, revision=revision))
+    result = OverlaysSet(service_ids=service_ids, registered=registered, changed=changed, revision=revision)
+    told = encode_overlays_set(result)
     assert decode_overlays_set(pb.SetOverlayResponse.FromString(told)) == SetOverlays(
-        service_ids=service_ids, changed=changed, revision=revision
+        service_ids=service_ids, registered=registered, changed=changed, revision=revision
     )
     removed = pb.RemoveServiceResponse.FromString(encode_service_removed(Removed(revision=revision)))
     assert removed.revision == revision

@@ -544,10 +544,13 @@ class SetOverlayResponse(_message.Message):
     SERVICE_IDS_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    REGISTERED_FIELD_NUMBER: _builtins.int
     changed: _builtins.int
     """For how many of them something was set or cleared."""
     revision: _builtins.int
     """Revision after the last change."""
+    registered: _builtins.int
+    """How many of service_ids are registered now, under the natural key that was meant. 0 may mean that the key is wrong."""
     @_builtins.property
     def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services that it was for, registered or not."""
@@ -558,10 +561,11 @@ class SetOverlayResponse(_message.Message):
         service_ids: _abc.Iterable[_builtins.str] | None = ...,
         changed: _builtins.int = ...,
         revision: _builtins.int = ...,
+        registered: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "revision", b"revision", "service_ids", b"service_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "registered", b"registered", "revision", b"revision", "service_ids", b"service_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
