@@ -35,8 +35,8 @@ async def test_a_migration_is_one_step_that_may_fail(tmp_path: Path, monkeypatch
     faulty = ("CREATE TABLE audit (number INTEGER PRIMARY KEY)", "CREATE TABLE audit (number INTEGER PRIMARY KEY)")
     for statements, works in ((faulty, False), (faulty[:1], True)):
         with monkeypatch.context() as patch:
-            patch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], statements))
-            patch.setattr(schema, "VERSION", 2)
+            patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, statements))
+            patch.setattr(schema, "VERSION", schema.VERSION + 1)
             if works:
                 assert (await read(path)).records == RECORDS
             else:
@@ -45,7 +45,7 @@ async def test_a_migration_is_one_step_that_may_fail(tmp_path: Path, monkeypatch
         if not works:
             assert (await read(path)).records == RECORDS  # the present version still opens it
     with sqlite3.connect(path / "registry.db") as connection:
-        assert schema.version_of(connection) == (schema.APPLICATION_ID, 2)
+        assert schema.version_of(connection) == (schema.APPLICATION_ID, schema.VERSION + 1)
     connection.close()
 
 
