@@ -16,6 +16,7 @@ from orion_registry.errors import NotFound, Reason
 from orion_registry.wire.overlay import OverlayState, SetOverlays
 
 _NOBODY_THERE = "nobody is registered there, so there is nothing to wait for; it is set, and holds once one comes"
+_ENDED = "{} drained no more before it was over: somebody cleared or changed what was set"
 LOOK_S = 0.5
 """How often --wait looks."""
 
@@ -233,12 +234,10 @@ async def _drain(
         left = frozenset(done.service_ids) if wait else frozenset[str]()
         shown = len(left) + 1
         while left:
-            busy = {
-                state.key.service_id
-                async for state in admin.overlays(OverlayMode.DRAIN)
-                if state.registered and not state.drained
-            }
-            left &= busy
+            seen = {state.key.service_id: state async for state in admin.overlays(OverlayMode.DRAIN)}
+            if ended := left - seen.keys():
+                raise NotFound(Reason.NO_MATCH, _ENDED.format(plural(len(ended), "service")))
+            left = frozenset(one for one in left if seen[one].registered and not seen[one].drained)
             if left:
                 if len(left) < shown and sys.stderr.isatty():
                     print(f"waiting for {plural(len(left), 'service')}", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from orion_registry.core.admission import last_turn_s
 from orion_registry.core.census import agent_of
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
-from orion_registry.core.homecoming import WINDOW_S
+from orion_registry.core.homecoming import LOOK_S
 from orion_registry.core.liveness import CUT_OFF, DEAD, LIVE, ON_BEATS, Event
 from orion_registry.core.model import Now
 from orion_registry.core.model import StatusReasonCode as State
@@ -37,7 +37,7 @@ def overdue(fleet: Fleet, entry: Entry, now: Now) -> None:
     if state in CUT_OFF:
         missing = fleet.headcount.having(State.RESTORED) + fleet.headcount.having(State.RECONNECT_GRACE)
         if fleet.homecoming.lasts(now.mono, missing):
-            fleet.deadlines.set(entry, now.mono + WINDOW_S)
+            fleet.deadlines.set(entry, now.mono + LOOK_S)
             return
     if state in LIVE and liveness.next_state(state, Event.DEADLINE, entry.spec.liveness) is State.SILENT:
         _fell(fleet, entry, Event.DEADLINE, now, suspect=True)

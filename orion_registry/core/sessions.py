@@ -125,6 +125,7 @@ class HeartbeatSession:
         """Asks the agent to take nothing new for these services; none = for all."""
         self._nonce += 1
         self.pending_commands.add(self._nonce)
+        self.pending_commands.discard(self._nonce - limits.SESSIONS)  # of an agent that never acknowledges any
         self.send(Drain(nonce=self._nonce, service_ids=service_ids, deadline_s=deadline_s))
 
     def go_away(self, frame: GoAway) -> None:
@@ -269,9 +270,10 @@ class HeartbeatSession:
         self.pulse.mono, self.pulse.wall = now.mono, now.wall
         if self.pulse.missed:
             self._heard_again(now)
-        self.outbox.append(Sessions(results=tuple(self._attach_one(request, now) for request in requests)))
+        results = tuple(self._attach_one(request, now) for request in requests)
+        self.outbox.append(Sessions(results=results))
         if self._fleet.overlays.draining:
-            draining.ask(self._fleet, self, (request.ref.service_id for request in requests), now)
+            draining.ask(self._fleet, self, (one.service_id for one in results if one.error is None), now)
 
     def _attach_one(self, request: SessionRequest, now: Now) -> SessionResult:
         service_id = request.ref.service_id

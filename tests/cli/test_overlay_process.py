@@ -107,6 +107,25 @@ def test_ctrl_c_ends_the_wait_and_not_the_drain(daemon: DaemonProcess) -> None:
     assert done("overlays", "--address", address)[0].startswith("DRAIN ")
 
 
+@pytest.mark.parametrize("command", ["clear", "quarantine"])
+def test_what_somebody_ends_meanwhile_is_not_drained(daemon: DaemonProcess, command: str) -> None:
+    address = daemon.wait_ready()
+    register(address, "calc-1", liveness=LivenessMode.STREAM)
+    waiting = subprocess.Popen(
+        [*COMMAND, "drain", "calc-1/calc", "--wait", "--address", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    )
+    while "DRAIN" not in done("overlays", "--address", address)[0]:
+        time.sleep(0.1)
+    done(command, "calc-1/calc", "--address", address)
+    told, why = waiting.communicate(timeout=10)
+    assert (waiting.returncode, told) == (1, "")
+    assert "drained no more" in why
+
+
 def test_a_service_is_removed(daemon: DaemonProcess) -> None:
     address = daemon.wait_ready()
     one, two = register(address, "calc-1", "calc-2")

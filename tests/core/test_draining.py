@@ -237,6 +237,22 @@ def test_one_that_is_refused_is_asked_nothing() -> None:
     assert frames_of(world.stream("agent", ask(entry, OTHER_SECRET)), Drain) == []
 
 
+def test_a_refused_attach_of_one_on_the_stream_asks_nothing() -> None:
+    """It changes nothing, so it is charged for nothing: it must cost nothing."""
+    world = World()
+    entry, session = draining(world)
+    world.attach(session, ask(entry, OTHER_SECRET))
+    assert len(frames_of(session, Drain)) == 1
+
+
+def test_an_agent_that_acknowledges_nothing_holds_no_more_and_more() -> None:
+    world = World()
+    entry, session = draining(world)
+    for _ in range(1_500):
+        session.drain((entry.service_id,), None)
+    assert len(session.pending_commands) == 1_000
+
+
 def test_other_modes_ask_nobody() -> None:
     world = World()
     entry = world.add()

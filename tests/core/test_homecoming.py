@@ -88,3 +88,24 @@ def test_nor_after_a_stall_of_the_daemon() -> None:
     assert {state_of(entry) for entry in entries[78:]} == {("UNKNOWN", "RECONNECT_GRACE")}
     world.pass_time(4 * WINDOW_S)
     assert {state_of(entry) for entry in entries[78:]} == {NOT_SEEN}
+
+
+def test_returns_that_are_over_excuse_nobody() -> None:
+    """After a pause of the daemon all live agents are back within 3 s: the dead are found when their grace is over."""
+    world = World()
+    entries = [world.add(f"agent-{number}") for number in range(80)]
+    streams = [world.live(entry) for entry in entries]
+    world.pass_time(0.5)
+    world.clock.advance(30.0)
+    for stream in streams:
+        world.close(stream)
+    resumed, back = world.now.mono, []
+    world.pass_time(0.4)
+    for entry in entries[:75]:
+        world.pass_time(0.032)  # 2.8 s in all
+        back.append(world.live(entry))
+    while world.now.mono < resumed + 7.0:
+        world.pass_time(0.5)
+        for stream in back:
+            world.beat(stream)
+    assert {state_of(entry) for entry in entries[75:]} == {NOT_SEEN}
