@@ -31,17 +31,17 @@ _DRAIN = f"""\
 Have services finish what they do and take nothing new, so that they can be stopped.
 
 They are STOPPING(DRAINING) at once: nobody is sent to them any more, and their agents are told on their heartbeat
-streams. STOPPING(DRAINED) means safe to stop: nothing is in flight any more, the agent is gone, or --deadline has
-passed. An agent that never reports its load is waited for until the deadline.
+streams. STOPPING(DRAINED) means safe to stop: nothing is in flight any more, the agent has been gone for 30 s, or
+--deadline has passed. An agent that never reports its load is waited for until the deadline.
 
 It holds until `orion-registry clear`, over restarts of the agent and of the registry. --wait fails at once if nobody
-whom it is for is registered: the name may be wrong.
+whom it is for is registered: the name may be wrong; and when it loses the registry, while the services drain on.
 
 {TARGET_HELP}
 \b
 Examples:
   orion-registry drain calc-1/calc --deadline 30s --wait && systemctl stop calc-1
-  orion-registry drain agent=calc-1 --note "new disk"       all services of an agent
+  orion-registry drain agent=calc-1 --note "new disk"       its services in namespace default
   orion-registry drain capability=math.add,zone=b           all in zone b that can add
   orion-registry clear agent=calc-1                         back again
 {_CODES_OF_DRAIN}"""
@@ -61,7 +61,8 @@ Examples:
 _QUARANTINE = f"""\
 Take services out of selection because they are not trusted: UNHEALTHY(QUARANTINED).
 
-Their agents stay connected, and may not come back in by registering again. It holds until `orion-registry clear`.
+Their agents stay connected, and registering them again changes nothing; under another name or service_id an agent may
+register further ones. It holds until `orion-registry clear`.
 
 {TARGET_HELP}
 \b
@@ -107,7 +108,7 @@ Examples:
 _REMOVE = f"""\
 Remove a service whoever holds it. Its agent is told; one that lives may register it again.
 
-To keep an agent out use `orion-registry quarantine`. What is set for the service stays.
+To keep it out use `orion-registry quarantine`. What is set for the service stays.
 
 \b
 Examples:
@@ -232,18 +233,20 @@ async def _drain(
         if wait and done.service_ids and not done.registered:
             raise NotFound(Reason.NO_SUCH_SERVICE, _NOBODY_THERE)
         left = frozenset(done.service_ids) if wait else frozenset[str]()
-        shown = len(left) + 1
+        shown, working = len(left) + 1, 0
         while left:
             seen = {state.key.service_id: state async for state in admin.overlays(OverlayMode.DRAIN)}
             if ended := left - seen.keys():
                 raise NotFound(Reason.NO_MATCH, _ENDED.format(plural(len(ended), "service")))
-            left = frozenset(one for one in left if seen[one].registered and not seen[one].drained)
+            over = frozenset(one for one in left if seen[one].drained or not seen[one].registered)
+            working += sum(_works(seen[one]) for one in over)
+            left -= over
             if left:
                 if len(left) < shown and sys.stderr.isatty():
                     print(f"waiting for {plural(len(left), 'service')}", file=sys.stderr, flush=True)
                 shown = len(left)
                 await asyncio.sleep(LOOK_S)
-    _told(done, OverlayMode.DRAIN, waited=wait, as_json=as_json)
+    _told(done, OverlayMode.DRAIN, waited=wait, working=working, as_json=as_json)
 
 
 async def _list(address: str, mode: OverlayMode | None, wanted: dict[str, str], as_json: bool) -> None:
@@ -265,20 +268,24 @@ async def _remove(service_id: str, address: str, as_json: bool) -> None:
 # Words.
 
 
-def _told(done: SetOverlays, mode: OverlayMode | None, *, as_json: bool, waited: bool = False) -> None:
+def _told(
+    done: SetOverlays, mode: OverlayMode | None, *, as_json: bool, waited: bool = False, working: int = 0
+) -> None:
     """What was done; nobody meant is a failure, for a script would go on."""
     if not done.service_ids:
         raise NotFound(Reason.NO_MATCH, "no service matches")
     if as_json:
         plain: dict[str, object] = {"service_ids": done.service_ids, "registered": done.registered}
         plain |= {"changed": done.changed, "revision": done.revision}
-        print(json.dumps(plain | ({"drained": True} if waited else {})))
+        print(json.dumps(plain | ({"drained": True, "still_working": working} if waited else {})))
         return
     services = plural(len(done.service_ids), "service")
     away = len(done.service_ids) - done.registered
     match mode:
         case OverlayMode.NONE:
             text = f"cleared {done.changed:,} of {services}"
+        case OverlayMode.DRAIN if working:
+            text = f"drained {services}: the deadline has passed, and {working:,} still had work"
         case OverlayMode.DRAIN if waited:
             text = f"drained {services}: safe to stop"
         case OverlayMode.DRAIN:
@@ -288,6 +295,12 @@ def _told(done: SetOverlays, mode: OverlayMode | None, *, as_json: bool, waited:
         case _:
             text = f"{services} in {mode.name.lower()}"
     print(text + (f" ({away:,} not registered now)" if away else ""))
+
+
+def _works(state: OverlayState) -> bool:
+    """Whether there was something left when the deadline passed."""
+    load = state.load
+    return state.registered and bool(state.leases_left or (load and (load.in_flight or load.queue_depth)))
 
 
 def as_plain(state: OverlayState) -> dict[str, Any]:

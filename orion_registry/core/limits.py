@@ -52,7 +52,7 @@ SESSIONS: Final = 1000
 
 OVERLAYS: Final = 100_000
 """Overlays held: they outlive the services that they are for, so something must bound them."""
-OVERLAYS_AT_ONCE: Final = 10_000
+OVERLAYS_AT_ONCE: Final = 2_000
 """Services that one SetOverlay may concern: they are stored in one commit, and named in one answer."""
 OVERLAYS_PAGE: Final = 500
 NOTE: Final = 256

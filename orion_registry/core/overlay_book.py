@@ -25,11 +25,14 @@ class Held:
     until: float | None = field(default=None)
 
 
+_DRAINS = frozenset({StatusReasonCode.DRAINING, StatusReasonCode.DRAINED})
+
+
 class OverlayBook:
     """What operators have set.
 
     Attributes:
-        draining: registered services that are DRAINING and not yet DRAINED, by natural key.
+        draining: registered services that are DRAINING or DRAINED, by natural key, in the order of their turn.
     """
 
     __slots__ = ("_held", "_keys", "draining")
@@ -84,7 +87,7 @@ class OverlayBook:
 
     def arrived(self, entry: Entry) -> None:
         """A service is there whose overlay, if it has one, is in its conditions."""
-        if StatusReasonCode.DRAINING in entry.conditions:
+        if not _DRAINS.isdisjoint(entry.conditions):
             self.draining[key_of_spec(entry.spec)] = entry
 
     def left(self, entry: Entry) -> None:
@@ -96,7 +99,7 @@ class OverlayBook:
 def conditions_of(overlay: Overlay | None, before: Iterable[StatusReason] = ()) -> dict[StatusReasonCode, StatusReason]:
     """The condition that an overlay is for its service, if it is one.
 
-    before: those that hold now. One that holds already goes on, and who is DRAINED stays so while it is to drain.
+    before: those that hold now. One that holds already goes on.
     """
     if overlay is None or overlay.mode is OverlayMode.NONE:
         return {}

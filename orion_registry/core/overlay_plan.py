@@ -98,15 +98,25 @@ def _meant(fleet: Fleet, target: ServiceKey | Selector) -> Iterator[Overlay]:
     if isinstance(target, Selector):
         return _selected(fleet, check_selector(target))
     key = check_key(target)
-    if key.is_natural:
-        one = Overlay(
-            namespace=key.namespace,
-            agent_id=key.agent_id,
-            service_name=key.service_name,
-            service_id=key.resolved_id,
-        )
-        return iter((one,))
-    return _with_id(fleet, key.service_id)
+    if not key.is_natural:
+        return _with_id(fleet, key.service_id)
+    return iter(_named(fleet, key))
+
+
+def _named(fleet: Fleet, key: ServiceKey) -> list[Overlay]:
+    """The service of a natural key, registered or not. Without a service_id: of the agent's services of that name those
+    that are there, if the one whose id the registry makes is not.
+    """
+    one = Overlay(
+        namespace=key.namespace,
+        agent_id=key.agent_id,
+        service_name=key.service_name,
+        service_id=key.resolved_id,
+    )
+    if key.service_id or fleet.catalog.get(one.service_id) is not None:
+        return [one]
+    own = Selector(namespace=key.namespace, agent_id=key.agent_id, service_name=key.service_name)
+    return [_of(entry.spec) for entry in fleet.catalog.matching(own)] or [one]
 
 
 def _with_id(fleet: Fleet, service_id: str) -> Iterator[Overlay]:

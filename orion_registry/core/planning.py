@@ -28,7 +28,6 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.importing import Adoption, adoption
 from orion_registry.core.keys import natural_key, service_id_of
 from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
-from orion_registry.core.overlay import ServiceKey
 from orion_registry.core.overlay_plan import Overlaying, overlaying
 from orion_registry.core.updating import merged
 from orion_registry.core.validation import check_secret, check_spec, check_text
@@ -109,10 +108,7 @@ def key_of(command: Command) -> str | None:
             return command.ref.service_id
         case Remove():
             return command.service_id
-        case SetOverlay():
-            target = command.target
-            return target.resolved_id if isinstance(target, ServiceKey) else None
-        case Import():
+        case SetOverlay() | Import():  # of an overlay it is not known before who is meant, and how many there will be
             return None
 
 

@@ -288,8 +288,7 @@ class HeartbeatSession:
         entry.pulse = self.pulse
         self.services[service_id] = entry
         self._unused[entry] = entry.epoch
-        if request.load is not None:
-            entry.load = request.load
+        entry.load = request.load  # of this life of the agent: what another told before says nothing
         self._fleet.suspend_task(entry)
         self._fleet.reported(entry, request.self_status, now)  # first, so that it is never ready in between
         self._fleet.happened(entry, Event.SESSION, now)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orion_registry.core import draining as draining_rules
 from orion_registry.core.entry import Entry
 from orion_registry.core.events import StatusChanged, events_of
 from orion_registry.core.frames import Drain, Goodbye, GoodbyeReason, ServiceBeat
@@ -47,7 +48,6 @@ def test_it_is_drained_once_nothing_is_left(left: dict[str, int]) -> None:
     world.beat(session, told(entry, in_flight=0))
     world.pass_time(0.1)
     assert state_of(entry) == ("STOPPING", "DRAINED")
-    assert world.registry._fleet.overlays.draining == {}
 
 
 def test_what_was_said_before_draining_began_does_not_count() -> None:
@@ -102,16 +102,72 @@ def test_the_deadline_ends_it_whatever_is_left() -> None:
 
 
 def test_where_nobody_is_nothing_is_left() -> None:
-    """A static service has no session; a dead one has none any more."""
+    """A static service has no session; a dead one that told last of no work has none any more."""
     world = World()
     static = world.add("s", liveness=STATIC)
     entry, session = draining(world, in_flight=1)
     world.overlay(static, DRAIN)
     world.pass_time(0.1)
     assert (worst(static), worst(entry)) == ("DRAINED", "DRAINING")
+    world.beat(session, told(entry, in_flight=0))
     world.close(session)
     world.pass_time(0.1)
     assert [reason.code.name for reason in entry.snapshot.reasons] == ["DISCONNECTED", "DRAINED"]
+
+
+@pytest.mark.parametrize("load", [{"in_flight": 1}, {}])
+def test_the_end_of_a_stream_ends_no_call(load: dict[str, int]) -> None:
+    """One whose connection broke, or whose event loop is blocked, works on; one that is gone for long does not."""
+    world = World()
+    entry, session = draining(world, **load)
+    if load:
+        world.beat(session, told(entry, **load))
+    world.close(session)
+    world.pass_time(draining_rules.GONE_S - 0.5)
+    assert [reason.code.name for reason in entry.snapshot.reasons] == ["DISCONNECTED", "DRAINING"]
+    world.pass_time(0.6)
+    assert [reason.code.name for reason in entry.snapshot.reasons] == ["DISCONNECTED", "DRAINED"]
+
+
+def test_one_that_comes_back_busy_is_not_drained_any_more() -> None:
+    world = World()
+    entry, session = draining(world, in_flight=3)
+    world.close(session)
+    world.pass_time(draining_rules.GONE_S + 0.1)
+    assert worst(entry) == "DISCONNECTED"
+    again = world.live(entry)
+    (drain,) = frames_of(again, Drain)
+    assert drain.service_ids == (entry.service_id,)
+    world.beat(again, told(entry, in_flight=3))
+    world.pass_time(0.1)
+    assert state_of(entry) == ("STOPPING", "DRAINING")
+    world.beat(again, told(entry, in_flight=0))
+    world.pass_time(0.1)
+    assert state_of(entry) == ("STOPPING", "DRAINED")
+
+
+def test_what_an_earlier_process_told_says_nothing_of_this_one() -> None:
+    world = World()
+    entry, session = draining(world, in_flight=1)
+    world.pass_time(0.1)
+    world.beat(session, told(entry, in_flight=0))
+    world.pass_time(0.1)
+    assert worst(entry) == "DRAINED"
+    world.close(session)
+    world.beats(world.live(entry), 2.0)
+    assert worst(entry) == "DRAINING", "the new process has not told of its load"
+
+
+def test_many_are_judged_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining_rules, "JUDGED_AT_ONCE", 2)
+    world = World()
+    entries = [world.add(f"s-{number}", liveness=STATIC) for number in range(5)]
+    world.overlay(Selector(), DRAIN)
+    done = []
+    for _ in range(3):
+        world.registry.advance(world.now)
+        done.append(sum(worst(entry) == "DRAINED" for entry in entries))
+    assert done == [2, 4, 5]
 
 
 def test_one_that_is_about_to_return_is_waited_for() -> None:
@@ -137,17 +193,18 @@ def test_unary_beats_count_as_well() -> None:
 # What does not undo it, and what does.
 
 
-def test_drained_stays_until_it_is_cleared() -> None:
+def test_drained_is_said_while_it_is_true() -> None:
     world = World()
     entry, session = draining(world, in_flight=0, queue_depth=1)
     world.pass_time(0.1)
     world.beat(session, told(entry))
     world.pass_time(0.1)
-    world.beat(session, told(entry, in_flight=3))
-    world.overlay(entry, DRAIN, deadline_s=60.0)
     world.overlay(entry, weight=2.0)
     world.pass_time(0.5)
     assert worst(entry) == "DRAINED"
+    world.beat(session, told(entry, in_flight=3))
+    world.pass_time(0.1)
+    assert worst(entry) == "DRAINING"
     world.overlay(entry, MAINTENANCE)
     world.overlay(entry, DRAIN)
     assert worst(entry) == "DRAINING"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orion_registry.core import limits
-from orion_registry.core.commands import Import, Register, SetOverlay
+from orion_registry.core.commands import Import, SetOverlay
 from orion_registry.core.events import OverlayCleared, OverlaySet, RegistryEvent
 from orion_registry.core.facts import DeleteOverlay, PutOverlay, Stored
 from orion_registry.core.importing import Intake
@@ -15,7 +15,7 @@ from orion_registry.core.overlay import Overlay, OverlayFilter, OverlayMode, Ser
 from orion_registry.core.planning import Settled, key_of
 from orion_registry.core.selector import Selector
 from orion_registry.errors import InvalidArgument, NotFound, Reason, ResourceExhausted
-from tests.building import LOCAL, STATIC, World, make_spec, state_of
+from tests.building import LOCAL, STATIC, World, state_of
 
 NONE, DRAIN, MAINTENANCE, QUARANTINE = OverlayMode
 NATURAL = ServiceKey(agent_id="agent", service_name="calc")
@@ -203,12 +203,20 @@ def test_clearing_nothing_stores_nothing() -> None:
     assert world.overlay(Selector(capabilities=("nobody",)), DRAIN).changed == 0
 
 
-def test_commands_of_one_service_run_one_after_the_other() -> None:
-    """By its natural key it has the key of its registration; a selector waits for all."""
-    by_name = key_of(SetOverlay(target=NATURAL, mode=DRAIN))
-    assert by_name == key_of(Register(spec=make_spec()))
-    assert key_of(SetOverlay(target=ServiceKey(service_id="s"), mode=DRAIN)) == "s"
-    assert key_of(SetOverlay(target=Selector(), mode=DRAIN)) is None
+def test_it_runs_alone() -> None:
+    """Whom a key means depends on who is registered, and how many may be set on how many are."""
+    for target in (NATURAL, ServiceKey(service_id="s"), Selector()):
+        assert key_of(SetOverlay(target=target, mode=DRAIN)) is None
+
+
+def test_a_name_means_services_with_ids_of_their_own_too() -> None:
+    world = World()
+    own = world.add(service_id="my-id")
+    assert world.overlay(NATURAL, QUARANTINE).service_ids == ("my-id",)
+    assert state_of(own) == ("UNHEALTHY", "QUARANTINED")
+    derived = world.add()
+    assert world.overlay(NATURAL, DRAIN).service_ids == (derived.service_id,)
+    assert state_of(own) == ("UNHEALTHY", "QUARANTINED")
 
 
 # Refusals.

@@ -34,15 +34,17 @@ class _OverlayModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OverlayMo
     """It takes nothing new and finishes what there is: STOPPING(DRAINING). The registry asks its agent on the heartbeat
     stream to do so (command drain), again whenever it reconnects. It becomes STOPPING(DRAINED), which means safe to
     stop, when no selection of it is held any more and one of these is so:
-     - a beat since draining began, and the load told last is in_flight 0 and queue_depth 0;
-     - it has no session: its agent is dead, or it is LIVENESS_MODE_STATIC.
+     - a beat came since draining began, and the load told last is in_flight 0 and queue_depth 0;
+     - nobody is there: its agent is dead and was not heard of for 30 s, or it is LIVENESS_MODE_STATIC.
     In any case it does when its deadline has passed. An agent that never told its load is waited for until then.
-    DRAINED stays until the mode is changed.
+    One that has work again before the deadline is DRAINING again.
     """
     OVERLAY_MODE_MAINTENANCE: _OverlayMode.ValueType  # 3
     """Somebody works on it: STOPPING(MAINTENANCE)."""
     OVERLAY_MODE_QUARANTINE: _OverlayMode.ValueType  # 4
-    """It is not trusted: UNHEALTHY(QUARANTINED). Its agent stays connected."""
+    """It is not trusted: UNHEALTHY(QUARANTINED), whoever registers it. Its agent stays connected, and may have other
+    services, or register some under other ids.
+    """
 
 class OverlayMode(_OverlayMode, metaclass=_OverlayModeEnumTypeWrapper):
     """What an operator wants of a service."""
@@ -55,15 +57,17 @@ OVERLAY_MODE_DRAIN: OverlayMode.ValueType  # 2
 """It takes nothing new and finishes what there is: STOPPING(DRAINING). The registry asks its agent on the heartbeat
 stream to do so (command drain), again whenever it reconnects. It becomes STOPPING(DRAINED), which means safe to
 stop, when no selection of it is held any more and one of these is so:
- - a beat since draining began, and the load told last is in_flight 0 and queue_depth 0;
- - it has no session: its agent is dead, or it is LIVENESS_MODE_STATIC.
+ - a beat came since draining began, and the load told last is in_flight 0 and queue_depth 0;
+ - nobody is there: its agent is dead and was not heard of for 30 s, or it is LIVENESS_MODE_STATIC.
 In any case it does when its deadline has passed. An agent that never told its load is waited for until then.
-DRAINED stays until the mode is changed.
+One that has work again before the deadline is DRAINING again.
 """
 OVERLAY_MODE_MAINTENANCE: OverlayMode.ValueType  # 3
 """Somebody works on it: STOPPING(MAINTENANCE)."""
 OVERLAY_MODE_QUARANTINE: OverlayMode.ValueType  # 4
-"""It is not trusted: UNHEALTHY(QUARANTINED). Its agent stays connected."""
+"""It is not trusted: UNHEALTHY(QUARANTINED), whoever registers it. Its agent stays connected, and may have other
+services, or register some under other ids.
+"""
 Global___OverlayMode: _TypeAlias = OverlayMode  # noqa: Y015
 
 @_typing.final
@@ -77,8 +81,9 @@ class ServiceKey(_message.Message):
     SERVICE_NAME_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """Its service_id. Alone: the registered service that has it, else what is set for one that had it. With agent_id and
-    service_name: needed if the agent gave one, else left out.
+    """Its service_id. Alone: the registered service that has it, else what is set for one that had it. Left out beside
+    agent_id and service_name: the service whose agent gave none, or, if that is not registered, all of that name that
+    are registered.
     """
     agent_id: _builtins.str
     """Its agent; with service_name."""
