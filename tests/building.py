@@ -1,5 +1,6 @@
 """Builders: a core with a clock of its own, and the shortest way to services, sessions and frames."""
 
+import random
 from typing import Any, TypeVar
 
 from orion_registry.core.commands import (
@@ -41,6 +42,7 @@ from orion_registry.core.overlay_page import OverlayRow
 from orion_registry.core.patience import TICK_S
 from orion_registry.core.planning import Settled
 from orion_registry.core.registry import Registry
+from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.store.memory import MemoryStore
@@ -99,7 +101,9 @@ def make_entry(ordinal: int = 1, spec: ServiceSpec | None = None, **fields: Any)
 class World:
     """A registry with a clock, a store that takes everything at once, and the edges that it published."""
 
-    def __init__(self, *, store: MemoryStore | None = None, seed: int = 0, **config: Any) -> None:
+    def __init__(
+        self, *, store: MemoryStore | None = None, seed: int = 0, balancer: BalancerConfig | None = None, **config: Any
+    ) -> None:
         self.clock = VirtualClock()
         self.entropy = SeededEntropy(seed)
         self.edges: list[Edge] = []
@@ -107,7 +111,13 @@ class World:
         self.stored: dict[str, Record] = {}
         self.overlays: dict[str, Overlay] = {}
         self.registry = Registry(
-            RegistryConfig(**config), self.entropy, self.entropy.history_id(), self.edges.append, self.told.append
+            RegistryConfig(**config),
+            self.entropy,
+            self.entropy.history_id(),
+            self.edges.append,
+            self.told.append,
+            balancer=balancer,
+            draw=random.Random(seed).random,
         )
         self.reserve()
 

@@ -83,7 +83,8 @@ def _claim_anew(fleet: Fleet, entry: Entry, plan: Registration, now: Now) -> Non
     """Another life of the agent, or another way to know of it: earlier sessions are void."""
     void_streams(entry, LostReason.SUPERSEDED)
     entry.used_epoch, entry.epoch = plan.record.used_epoch, fleet.epochs.take()
-    entry.load, entry.pulse = None, None
+    fleet.loaded(entry, None)
+    entry.pulse = None
     entry.self_report = ServiceStatus.UNSPECIFIED
     fleet.forget_task(entry)
     fleet.happened(entry, Event.CLAIMED, now, record=plan.record)

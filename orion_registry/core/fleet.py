@@ -16,6 +16,7 @@ from orion_registry.core.history import Edge, History
 from orion_registry.core.homecoming import Homecoming
 from orion_registry.core.mass_hold import MassHold
 from orion_registry.core.model import (
+    Load,
     Now,
     Record,
     RemovalReason,
@@ -34,6 +35,11 @@ from orion_registry.errors import NotFound, Reason
 
 Publish = Callable[[Edge], None]
 """Takes every edge, in the order of revisions, in the same call that made it. It must not call back."""
+
+Loaded = Callable[[str, Load], None]
+"""Takes the load of a service whenever it is told."""
+
+NO_LOAD = Load()
 
 
 Tell = Callable[[RegistryEvent], None]
@@ -55,7 +61,7 @@ class Fleet:
             then there are none.
     """
 
-    def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell) -> None:
+    def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell, loaded: Loaded = lambda *_: None) -> None:
         self.config = config
         self.catalog = Catalog()
         self.views = Views(self.catalog, config.views)
@@ -71,11 +77,12 @@ class Fleet:
         self.patience = Patience()
         self.admission = Admission(config)
         self.overlays = OverlayBook()
-        self.leases_left: Callable[[str], int] = _no_leases
+        self.leases_left: Callable[[str], int] = lambda _: 0
         self.tell = tell
         self.revision = 1
         self.judging = True
         self._publish = publish
+        self._loaded = loaded
 
     def require(self, service_id: str) -> Entry:
         """The entry of a service.
@@ -153,6 +160,11 @@ class Fleet:
         if entry.liveness.code in liveness.AWAITED and entry.deadline is not None:
             until = now.mono + wait_s + self.config.reconnect_grace_s
             self.deadlines.set(entry, max(entry.deadline, until))
+
+    def loaded(self, entry: Entry, load: Load | None) -> None:
+        """A service told its load; None = another process speaks for it, and has told nothing yet."""
+        entry.load = load
+        self._loaded(entry.service_id, load or NO_LOAD)
 
     def rejudge(self, entry: Entry) -> None:
         """Its streams, or the interval expected of them, have changed: its deadline may be earlier now."""
@@ -312,7 +324,3 @@ def _snapshot(
         revision=revision,
         weight_set=weight_set,
     )
-
-
-def _no_leases(_service_id: str) -> int:
-    return 0

@@ -49,6 +49,11 @@ class Patience:
         self._patient_until = mono + (TICK_S + LATE_TICK_S)
         return mono - self._credit_s
 
+    @property
+    def latest(self) -> float:
+        """The instant seen last, in judged seconds."""
+        return self._seen - self._credit_s
+
     def read(self, now: Now) -> Now:
         """An instant in judged time; its wall clock stays."""
         mono = self.judged(now.mono)

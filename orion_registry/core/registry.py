@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from orion_registry.core import applying, draining, falling, planning
 from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch
+from orion_registry.core.balancing import Balancing
 from orion_registry.core.census import Census
 from orion_registry.core.commands import Command, Remove, Result
 from orion_registry.core.config import RegistryConfig
@@ -23,6 +24,7 @@ from orion_registry.core.credentials import SecretMaker
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.facts import ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet, Publish, Tell
+from orion_registry.core.history import Edge
 from orion_registry.core.liveness import DEAD, Event
 from orion_registry.core.model import (
     Actor,
@@ -38,6 +40,8 @@ from orion_registry.core.overlay import OverlayFilter
 from orion_registry.core.overlay_page import OverlayPage, overlay_page
 from orion_registry.core.paging import Page, page_of
 from orion_registry.core.planning import Plan, Registration, Removal
+from orion_registry.core.selection.config import BalancerConfig
+from orion_registry.core.selection.strategy import Draw
 from orion_registry.core.selector import Selector, check_selector
 from orion_registry.core.self_health import SelfHealth
 from orion_registry.core.sessions import HeartbeatSession
@@ -58,6 +62,11 @@ class Registry:
         history_id: names this life; revisions of another life mean nothing here.
         publish: takes every edge.
         tell: takes the events that no edge says.
+        balancer: how selection behaves.
+        draw: randomness of picks; without any, picks that go by chance are always the same.
+
+    Attributes:
+        balancing: selections, and all that belongs to them.
     """
 
     def __init__(
@@ -67,11 +76,24 @@ class Registry:
         history_id: str,
         publish: Publish,
         tell: Tell = lambda _: None,
+        *,
+        balancer: BalancerConfig | None = None,
+        draw: Draw = lambda: 0.0,
     ) -> None:
         self.config = config
         self.history_id = history_id
         self._secrets = secrets
-        self._fleet = Fleet(config, publish, tell)
+        self._publish = publish
+        self._fleet = Fleet(config, self._edge, tell, self._loaded)
+        self.balancing = Balancing(self._fleet, balancer or BalancerConfig(), draw, history_id)
+        self._fleet.leases_left = self.balancing.leases_on
+
+    def _edge(self, edge: Edge) -> None:
+        self.balancing.candidates.edge(edge)  # first: nobody may hear of a death, ask, and be given the dead
+        self._publish(edge)
+
+    def _loaded(self, service_id: str, load: Load) -> None:
+        self.balancing.candidates.loaded(service_id, load)
 
     # Start and end.
 
@@ -265,7 +287,8 @@ class Registry:
             raise FailedPrecondition(Reason.WRONG_MODE, f"unary beats need LIVENESS_MODE_TTL, {mode_of(entry)}")
         use_epoch(self._fleet, entry, ref.epoch, now)
         entry.pulse = Pulse(now.mono, now.wall)
-        entry.load = load or entry.load
+        if load is not None:
+            self._fleet.loaded(entry, load)
         if self_status is not ServiceStatus.UNSPECIFIED:
             self._fleet.reported(entry, self_status, now)
         self._fleet.happened(entry, Event.BEAT, now)
@@ -300,5 +323,6 @@ class Registry:
         for task in list(self._fleet.tasks.due(now.mono)):
             self._fleet.judge_task(task, now)
         falling.judge(self._fleet, now)
-        draining.judge(self._fleet, now)
+        self.balancing.advance(now)
+        draining.judge(self._fleet, now)  # last: leases that have just ended hold nobody
         return due

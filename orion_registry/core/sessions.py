@@ -237,7 +237,7 @@ class HeartbeatSession:
 
     def _news(self, entry: Entry, news: ServiceBeat, now: Now) -> None:
         if news.load is not None:
-            entry.load = news.load
+            self._fleet.loaded(entry, news.load)
         if news.self_status is not ServiceStatus.UNSPECIFIED:
             self._fleet.reported(entry, news.self_status, now)
         self._fleet.worked(entry, news.progress, news.task_age_s, now)
@@ -288,7 +288,8 @@ class HeartbeatSession:
         entry.pulse = self.pulse
         self.services[service_id] = entry
         self._unused[entry] = entry.epoch
-        entry.load = request.load  # of this life of the agent: what another told before says nothing
+        # Before its status: a restarted registry starts from truth. What another life of the agent told says nothing.
+        self._fleet.loaded(entry, request.load)
         self._fleet.suspend_task(entry)
         self._fleet.reported(entry, request.self_status, now)  # first, so that it is never ready in between
         self._fleet.happened(entry, Event.SESSION, now)

@@ -24,6 +24,7 @@ from orion_registry.core.model import Actor, Load, RemovalReason, ServiceStatus,
 from orion_registry.core.overlay import OverlayFilter
 from orion_registry.core.overlay_page import OverlayPage
 from orion_registry.core.registry import Registry
+from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.errors import Reason, RegistryError, Unavailable
@@ -33,6 +34,7 @@ from orion_registry.runtime.entropy import Entropy
 from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.reaper import Reaper
+from orion_registry.runtime.selections import Selections
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
 from orion_registry.runtime.vitals import VitalSigns
@@ -71,6 +73,7 @@ class Coordinator:
         events: what happened.
         alarms: what is wrong with the registry itself.
         timelines: what became of each service of late.
+        selections: callers, and what they hold.
     """
 
     def __init__(
@@ -81,10 +84,14 @@ class Coordinator:
         clock: Clock,
         entropy: Entropy,
         writer: WriterConfig | None = None,
+        balancer: BalancerConfig | None = None,
     ) -> None:
         self._clock = clock
         self._store = store
-        self.registry = Registry(config, entropy, entropy.history_id(), self._publish, self._tell)
+        self.registry = Registry(
+            config, entropy, entropy.history_id(), self._publish, self._tell, balancer=balancer, draw=entropy.draw
+        )
+        self.selections = Selections(self.registry.balancing, clock)
         self.serving = False
         self.started_at = clock.now()
         self._hub = WatchHub(clock, lambda: self.registry.revision)
@@ -131,6 +138,7 @@ class Coordinator:
             session.go_away(away)
             session.finish(_stopping())
         self._hub.stop()
+        self.selections.stop()
         self._reaper.stop()
         if unfinished := await self._writer.drain(timeout_s=1.0):
             log.error("stopped with writes under way", extra={"writes": unfinished})

@@ -15,6 +15,10 @@ class SeededEntropy:
         """See `Entropy.history_id`."""
         return f"{self._random.getrandbits(128):032x}"
 
+    def draw(self) -> float:
+        """See `Entropy.draw`."""
+        return self._random.random()
+
     def secret(self, service_id: str, request_id: str) -> str:
         """See `SecretMaker.secret`."""
         if not request_id:
