@@ -15,6 +15,7 @@ from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.server.admin_service import AdminService
+from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
@@ -22,6 +23,7 @@ from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
 from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
+from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import build_handlers
@@ -89,7 +91,13 @@ class Daemon:
             self.coordinator = self._make_coordinator()
             registry = RegistryService(self.coordinator)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
-            handlers = {**registry.handlers, **admin.handlers, **self._health.handlers, **self._reflection.handlers}
+            handlers = {
+                **registry.handlers,
+                **BalancerService(self.coordinator).handlers,
+                **admin.handlers,
+                **self._health.handlers,
+                **self._reflection.handlers,
+            }
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             if self.settings.insecure_listen:
@@ -111,6 +119,7 @@ class Daemon:
             store=self._store or store_of(settings, self.address),
             clock=self._clock,
             entropy=self._entropy,
+            balancer=balancer_config(settings),
         )
 
     async def _start_coordinator(self) -> None:

@@ -8,9 +8,10 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from orion_registry.core.model import Role
-from orion_registry_pb.v1 import admin_pb2, heartbeat_pb2, registry_pb2
+from orion_registry_pb.v1 import admin_pb2, balancer_pb2, heartbeat_pb2, registry_pb2
 
 REGISTRY_SERVICE = "orion.registry.v1.RegistryService"
+BALANCER_SERVICE = "orion.registry.v1.BalancerService"
 ADMIN_SERVICE = "orion.registry.v1.AdminService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
@@ -72,6 +73,8 @@ class Method:
 _AGENTS = frozenset({Role.AGENT})
 _OPERATORS = frozenset({Role.OPERATOR})
 _VIEWERS = frozenset({Role.OPERATOR, Role.VIEWER})
+_CALLERS = frozenset({Role.CALLER})
+_LOOKERS = frozenset({Role.OPERATOR, Role.VIEWER, Role.CALLER})
 _ALL = frozenset(Role)
 
 
@@ -85,6 +88,19 @@ def _registry(
 ) -> Method:
     return Method(
         service=REGISTRY_SERVICE, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited
+    )
+
+
+def _balancer(
+    name: str,
+    request: type[Message],
+    roles: frozenset[Role],
+    cost: Cost,
+    kind: Kind = Kind.UNARY,
+    audited: bool = False,
+) -> Method:
+    return Method(
+        service=BALANCER_SERVICE, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited
     )
 
 
@@ -116,6 +132,19 @@ REGISTRY_METHODS = (
     _registry("SendHeartbeat", registry_pb2.SendHeartbeatRequest, _AGENTS, Cost.REPORT),
 )
 
+BALANCER_METHODS = (
+    _balancer("SelectService", balancer_pb2.SelectServiceRequest, _CALLERS, Cost.REPORT),
+    _balancer("ReleaseService", balancer_pb2.ReleaseServiceRequest, _CALLERS, Cost.REPORT),
+    _balancer("RenewSelections", balancer_pb2.RenewSelectionsRequest, _CALLERS, Cost.REPORT),
+    _balancer("ListSelections", balancer_pb2.ListSelectionsRequest, _VIEWERS, Cost.READ),
+    _balancer("ReportOutcome", balancer_pb2.ReportOutcomeRequest, _CALLERS, Cost.REPORT),
+    _balancer("Route", balancer_pb2.RouteRequest, _CALLERS, Cost.STREAM, Kind.BIDI),
+    _balancer("ExplainSelection", balancer_pb2.ExplainSelectionRequest, _LOOKERS, Cost.READ),
+    _balancer("SetStrategy", balancer_pb2.SetStrategyRequest, _OPERATORS, Cost.REPORT, audited=True),
+    _balancer("GetBalancerStats", balancer_pb2.GetBalancerStatsRequest, _VIEWERS, Cost.READ),
+    _balancer("GetServicePerformance", balancer_pb2.GetServicePerformanceRequest, _LOOKERS, Cost.READ),
+)
+
 ADMIN_METHODS = (
     _look("GetServerInfo", admin_pb2.GetServerInfoRequest, Cost.READ, always=True),
     _look("ListEvents", admin_pb2.ListEventsRequest, Cost.READ),
@@ -141,4 +170,4 @@ REFLECTION_METHODS = tuple(
     for service in (REFLECTION_SERVICE, REFLECTION_ALPHA_SERVICE)
 )
 
-METHODS = (*REGISTRY_METHODS, *ADMIN_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)
+METHODS = (*REGISTRY_METHODS, *BALANCER_METHODS, *ADMIN_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)

@@ -53,6 +53,12 @@ def _as_int(raw: object) -> int:
     return int(raw)
 
 
+def _as_float(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise TypeError("not a number")
+    return float(raw)
+
+
 def read_duration(raw: object) -> float:
     """Seconds of a span such as "1.5s", "500ms", "2m", "1h"; "0" needs no unit."""
     text = _as_text(raw)
@@ -130,6 +136,11 @@ def size(least: int, most: int) -> Kind:
 def whole(least: int, most: int) -> Kind:
     """A whole number."""
     return Kind("N", f"a whole number of {least:,} to {most:,}", _as_int, lambda n: _within(n, least, most), str)
+
+
+def share() -> Kind:
+    """A part of a whole."""
+    return Kind("SHARE", "a share of 0 to 1, as in 0.3", _as_float, lambda x: _within(x, 0, 1), lambda x: f"{x:.10g}")
 
 
 def choice(*words: str) -> Kind:

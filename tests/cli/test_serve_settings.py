@@ -75,6 +75,10 @@ BAD = [
     ("listen", "[::zz]:1"),
     ("keepalive_time", "1ms"),
     ("max_connections", "1000001"),
+    ("zone_ready_share", "1.1"),
+    ("zone_ready_share", "nan"),
+    ("zone_ready_share", "most"),
+    ("eject_base", "301s"),
 ]
 
 

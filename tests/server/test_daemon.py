@@ -4,12 +4,15 @@ import asyncio
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
+from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.server.daemon import Daemon, registry_config
+from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.store.base import StoreFailed
@@ -37,6 +40,20 @@ def test_the_core_is_told_what_the_transport_and_the_profile_mean(profile: str, 
     assert config.silence_floor_s == floor_s
     assert config.probation_s == (0.0 if profile == "dev" else 10.0)
     assert (config.admission_rate, config.registration_rate, config.stuck_after_s) == (7, 8, 9.0)
+
+
+async def test_settings_reach_selection() -> None:
+    wanted: dict[str, Any] = {"lease_ttl_s": 7.0, "zone_ready_share": 0.5, "eject_consecutive": 3, "eject_most": 0.2}
+    wanted |= {"eject_base_s": 4.0, "slow_start_s": 2.0}
+    async with running_daemon(max_leases=9, max_waiting=8, **wanted) as daemon:
+        config = daemon.coordinator.registry.balancing.config
+        assert {name: getattr(config, name) for name in wanted} == wanted
+        assert (config.leases, config.queue) == (9, 8)
+
+
+def test_selection_has_the_cores_own_defaults_and_waits_for_people_in_a_debugger() -> None:
+    assert balancer_config(Settings()) == BalancerConfig()
+    assert balancer_config(Settings(profile="dev")) == BalancerConfig(lease_ttl_s=3_600.0)
 
 
 async def test_settings_are_checked() -> None:

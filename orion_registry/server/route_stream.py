@@ -1,0 +1,249 @@
+"""Route: many commands on one stream, answered in batches, and news of the leases that it holds.
+
+Built like `heartbeat_stream`: the handler waits for the end only, a second task reads, and whoever has cause sends;
+never two at once. Results are fields of a RouteResponse, so a batch of them is put together by joining bytes.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from orion_registry.core.model import Actor, Now, StatusReasonCode
+from orion_registry.core.selection.leases import Lease
+from orion_registry.core.selection.queue import Waiter
+from orion_registry.errors import RegistryError, bad_field
+from orion_registry.server.wrapper import Context, Stream, not_a_message, stopping
+from orion_registry.wire.balancer import COMMANDS, Origin, decode_hello
+from orion_registry.wire.route import (
+    notice_expired,
+    notice_lost,
+    result_cancelled,
+    result_done,
+    result_error,
+    result_renewed,
+    result_selected,
+    result_waiting,
+)
+from orion_registry_pb.v1.balancer_pb2 import RouteCommand, RouteRequest
+
+if TYPE_CHECKING:
+    from orion_registry.server.balancer_service import BalancerService
+
+LAST_WORDS_S = 1.0
+"""How long a caller that does not read may hold up the end of its stream."""
+MESSAGE_BYTES = 512 * 1024
+"""Bytes of one message at most, unless a single result has more."""
+
+
+class RouteStreams:
+    """Serves Route calls."""
+
+    def __init__(self, service: "BalancerService") -> None:
+        self._service = service
+
+    async def serve(self, actor: Actor, stream: Stream) -> None:
+        """One call, to its end."""
+        self._service.coordinator.require_serving()
+        await _Route(self._service, actor, stream.context).run()
+
+
+class _Route:
+    """One call. After `_closed` is set nothing may be read or written: gRPC has let go of the call."""
+
+    def __init__(self, service: "BalancerService", actor: Actor, context: Context) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._service = service
+        self._selections = service.selections
+        self._context = context
+        self._outbox: deque[bytes] = deque()
+        self._waiting: dict[int, Waiter] = {}
+        self._end: asyncio.Future[RegistryError | None] = self._loop.create_future()
+        self._reader: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._sending = False
+        self._stopping = False
+        self._closed = False
+        self._name = self._selections.open_stream(self)
+        self._origin = Origin(identity=actor.identity, stream=self._name)
+
+    async def run(self) -> None:
+        """Serves until the end, and raises what it ends with."""
+        try:
+            self._reader = self._loop.create_task(self._read())
+            error = await self._end
+        finally:
+            self._closed = True
+            self._over()
+        if error is not None:
+            raise error
+
+    def _over(self) -> None:
+        """Nobody waits for answers any more; leases end soon."""
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting.values():
+            self._selections.give_up(waiter)
+        self._selections.close_stream(self._name)
+
+    def _finish(self, error: RegistryError | None) -> None:
+        if not self._end.done():
+            self._end.set_result(error)
+
+    # Reading.
+
+    async def _read(self) -> None:
+        """Reads to the end. What goes wrong here is the handler's to report."""
+        try:
+            await self._take_all()
+            if not self._stopping:  # else whoever sends the last words ends it
+                self._finish(None)
+        except RegistryError as error:
+            self._finish(error)
+        except grpc.aio.BaseError:
+            self._finish(None)  # the call is over already
+        except Exception as error:  # noqa: BLE001 - a fault of ours, logged by the wrapper
+            if not self._end.done():
+                self._end.set_exception(error)
+
+    async def _take_all(self) -> None:
+        read, eof, parse = self._context.read, grpc.aio.EOF, RouteRequest.FromString
+        while True:
+            data = await read()
+            if self._closed:
+                return
+            if data is eof:
+                self._over()
+                return
+            try:
+                request = parse(data)
+            except DecodeError:
+                raise not_a_message(data) from None
+            if len(request.commands) > COMMANDS:
+                raise bad_field("commands", f"at most {COMMANDS:,} entries", len(request.commands))
+            if request.HasField("hello"):
+                self._origin = decode_hello(request.hello, self._origin)
+            now = self._selections.now()
+            for command in request.commands:
+                self._take(command, now)
+            if self._outbox or self._sending:
+                await self._send_before_reading_on()
+            if self._stopping or self._closed:
+                return
+
+    def _take(self, command: RouteCommand, now: Now) -> None:
+        """Runs one command. What it raises is its result."""
+        try:
+            self._outbox.append(self._result(command, now))
+        except RegistryError as error:
+            self._outbox.append(result_error(command.id, error))
+
+    def _result(self, command: RouteCommand, now: Now) -> bytes:
+        match command.WhichOneof("command"):
+            case "select":
+                return self._select(command, now)
+            case "release":
+                self._service.release(command.release, self._origin.identity, now)
+                return result_done(command.id, "release")
+            case "renew":
+                return result_renewed(
+                    command.id, self._service.renew(command.renew, self._origin.identity, now, self._name)
+                )
+            case "report":
+                self._service.report(command.report, now)
+                return result_done(command.id, "report")
+            case "cancel":
+                return self._cancel(command)
+            case _:
+                raise bad_field("command", "select, release, renew, report or cancel", "none of them")
+
+    def _select(self, command: RouteCommand, now: Now) -> bytes:
+        wanted, command_id = self._service.wanted(command.select, self._origin), command.id
+        if wanted.request.wait_s and command_id in self._waiting:
+            raise bad_field("id", "another than that of a select that waits", command_id)
+        got = self._selections.select(wanted, now)
+        if type(got) is tuple:
+            return result_selected(command_id, self._service.selected(got))
+        assert isinstance(got, Waiter)
+        self._waiting[command_id] = got
+        self._selections.when_settled(got, lambda waiter: self._settled(command_id, waiter))
+        return result_waiting(command_id, got.position)
+
+    def _settled(self, command_id: int, waiter: Waiter) -> None:
+        """A wait is over."""
+        self._waiting.pop(command_id, None)
+        if waiter.lease is not None:
+            self._tell(result_selected(command_id, self._service.selected((waiter.lease,))))
+        elif waiter.error is not None:
+            self._tell(result_error(command_id, waiter.error))
+
+    def _cancel(self, command: RouteCommand) -> bytes:
+        waiter = self._waiting.pop(command.cancel.id, None)
+        if waiter is not None:
+            self._selections.give_up(waiter)
+            if waiter.error is not None:
+                self._outbox.append(result_error(command.cancel.id, waiter.error))
+        return result_cancelled(command.id, waiter is not None)
+
+    # News: `runtime.selections.Route`.
+
+    def lost(self, lease: Lease, reason: StatusReasonCode | None) -> None:
+        """See `Route`."""
+        self._tell(notice_lost(lease, reason))
+
+    def expired(self, lease: Lease) -> None:
+        """See `Route`."""
+        self._tell(notice_expired(lease))
+
+    def stop(self) -> None:
+        """See `Route`: what is in the outbox is sent first."""
+        self._stopping = True
+        self._loop.call_later(LAST_WORDS_S, self._finish, stopping())
+        self._wake()
+
+    # Writing.
+
+    def _tell(self, data: bytes) -> None:
+        """Something to send that answers no command of the message that is being read."""
+        self._outbox.append(data)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._closed and not self._sending:
+            self._sending = True
+            self._sender = self._loop.create_task(self._send())
+
+    async def _send_before_reading_on(self) -> None:
+        """While results cannot be sent no command is read: so the outbox of a caller that does not read stays short."""
+        if self._sending and self._sender is not None:
+            await self._sender
+        if self._outbox:
+            self._sending = True
+            await self._send()
+
+    async def _send(self) -> None:
+        """Sends what is in the outbox; `_sending` was set by the caller."""
+        try:
+            while self._outbox and not self._closed:
+                await self._context.write(self._batch())
+        except grpc.aio.BaseError:
+            self._outbox.clear()  # the call is over: its reader knows, or learns with the next read
+        except Exception as error:  # noqa: BLE001 - a fault of ours, logged by the wrapper
+            if not self._end.done():
+                self._end.set_exception(error)
+        finally:
+            self._sending = False
+        if self._stopping:
+            self._finish(stopping())
+
+    def _batch(self) -> bytes:
+        """The next message: all that there is to say, within its size."""
+        outbox = self._outbox
+        parts = [outbox.popleft()]
+        size = len(parts[0])
+        while outbox and size + len(outbox[0]) <= MESSAGE_BYTES:
+            part = outbox.popleft()
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
