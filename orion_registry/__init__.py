@@ -21,29 +21,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orion_registry.client.balancer import BalancerClient
     from orion_registry.client.client import RegistryClient
     from orion_registry.client.options import SessionOptions
     from orion_registry.client.specs import with_metadata
     from orion_registry.core.model import LivenessMode, Load, ServiceSpec, ServiceStatus
+    from orion_registry.core.selection.performance import Outcome
+    from orion_registry.core.selection.strategy import StrategyName
     from orion_registry.core.selector import Selector
     from orion_registry.errors import RegistryError
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "BalancerClient",
     "LivenessMode",
     "Load",
+    "Outcome",
     "RegistryClient",
     "RegistryError",
     "Selector",
     "ServiceSpec",
     "ServiceStatus",
     "SessionOptions",
+    "StrategyName",
     "__version__",
     "with_metadata",
 ]
 
 _HOME = {
+    "BalancerClient": "orion_registry.client.balancer",
+    "Outcome": "orion_registry.core.selection.performance",
+    "StrategyName": "orion_registry.core.selection.strategy",
     "LivenessMode": "orion_registry.core.model",
     "Load": "orion_registry.core.model",
     "RegistryClient": "orion_registry.client.client",

@@ -2,6 +2,7 @@
 
     from orion_registry import RegistryClient, Selector, ServiceSpec
 
-Files: client (calls), session (an agent's supervised heartbeat stream), watch (a view that heals itself); under them
-the pure parts (backoff, pacing, holding, fold), and profile, channel, calls, stream, failures around gRPC.
+Files: client (calls), session (an agent's supervised heartbeat stream), watch (a view that heals itself), balancer
+(selections); under them the pure parts (backoff, pacing, holding, fold, selection), and profile, channel, calls,
+stream, route, failures around gRPC.
 """

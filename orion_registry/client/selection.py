@@ -1,0 +1,56 @@
+"""A selection as its caller holds it."""
+
+import asyncio
+from collections.abc import Callable
+
+from orion_registry.core.model import StatusReasonCode
+from orion_registry.core.selection.performance import Outcome
+from orion_registry.wire.service import Service
+
+
+class Selection:
+    """A service with a slot on it, reserved until it is released; kept alive meanwhile.
+
+    Attributes:
+        selection_id: names the lease.
+        service: as it was when it was selected.
+        outcome: what became of the call; set it inside the block if the registry is to hear something else than how
+            the block ended.
+        holds: whether the slot is still reserved. False once it was released, or if it ended by itself: the registry
+            was restarted, or out of reach for too long.
+        lost: set as soon as the registry says that the service has died or was removed: the call is likely to be lost.
+        why_lost: the reason; None if it was removed, or is not lost.
+    """
+
+    __slots__ = ("_timer", "began", "holds", "lost", "outcome", "selection_id", "service", "ttl_s", "why_lost")
+
+    def __init__(self, selection_id: str, service: Service, ttl_s: float, began: float) -> None:
+        self.selection_id = selection_id
+        self.service = service
+        self.ttl_s = ttl_s
+        self.began = began
+        self.outcome: Outcome | None = None
+        self.holds = True
+        self.lost = asyncio.Event()
+        self.why_lost: StatusReasonCode | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def renew_later(self, renew: Callable[["Selection"], None]) -> None:
+        """Calls `renew` when half of its ttl is over."""
+        self.rest()
+        self._timer = asyncio.get_running_loop().call_later(self.ttl_s / 2, renew, self)
+
+    def rest(self) -> None:
+        """No renewal any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """What the end of a block says of the call in it."""
+    if error is None:
+        return Outcome.SUCCEEDED
+    if isinstance(error, TimeoutError):
+        return Outcome.TIMED_OUT
+    return Outcome.FAILED if isinstance(error, Exception) else Outcome.CANCELLED  # a cancelled task, Ctrl-C
