@@ -1,0 +1,8 @@
+"""Promise 18, in its short form; the whole: python -m tests.e2e.racing."""
+
+from tests.e2e.racing import race
+
+
+async def test_racing_callers_never_overrun_an_agent() -> None:
+    calls = 1_000
+    assert (await race(calls)).broken(calls) == []
