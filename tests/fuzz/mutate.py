@@ -33,11 +33,11 @@ class Mutator:
         if rpc.fields:
             for _ in range(rng.choice((1, 1, 1, 2, 3))):
                 draw = rng.random()
-                if draw < 0.45:
+                if draw < 0.6:
                     self._put_least(rpc, message)
-                elif draw < 0.82:
+                elif draw < 0.88:
                     self._put_random(rpc, message)
-                elif draw < 0.93:
+                elif draw < 0.95:
                     self._clear(message)
                 else:
                     self._blow_up(rpc, message)

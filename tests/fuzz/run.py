@@ -1,6 +1,7 @@
 """A whole run: warm up, take the baseline, fuzz, compare with the twin, tidy up, compare with the baseline."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -14,6 +15,7 @@ import grpc.aio
 
 from orion_registry.core.config import RegistryConfig
 from orion_registry.server.methods import METHODS
+from orion_registry.wire.balancer import KEPT
 from tests.fuzz.child import Child
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.daemon import HISTORY
@@ -25,11 +27,12 @@ from tests.fuzz.worker import OPTIONS, Campaign, Worker, method_of
 
 WORKERS = 12
 VIEWS = RegistryConfig().views
-WARM_UP = 0.5
+REQUESTS_KEPT = KEPT + 1
+WARM_UP = 1.0
 """Messages before the baseline, as a share: enough to fill caches, views and the history."""
 FULL = 100_000
-FIELD_SETS = 100
-"""How often each field is to be set in a full run; less in proportion for a shorter one."""
+FIELD_SETS = 60
+"""How often each field is to be set in a full run, which 42 RPCs share; less in proportion for a shorter one."""
 OK_SHARE, MUTATED_SHARE = 0.20, 0.50
 BACK_WITHIN = 0.05
 
@@ -104,11 +107,13 @@ async def _campaign(
 async def _work(worker: Worker, rpcs: tuple[Rpc, ...]) -> None:
     by_method = dict(worker.campaign.rpcs)
     # An RPC with many fields gets more messages; each gets some.
-    rows, weights = worker.campaign.tally.rows, {rpc.path: 8.0 + len(rpc.fields) for rpc in rpcs}
+    rows, weights = worker.campaign.tally.rows, {rpc.path: 8.0 + _own_fields(rpc) for rpc in rpcs}
     while not worker.campaign.tally.finished:
         rpc = min(worker.rng.sample(rpcs, 3), key=lambda rpc: rows[rpc.name].messages / weights[rpc.path])
         if rpc.method == HEARTBEAT:
             await HeartbeatScript(worker, by_method).run()
+        elif rpc.method == "Route":
+            await _route(worker, rpc)
         elif rpc.client_streams and not rpc.server_streams:
             await _upload(worker, rpc)
         elif rpc.client_streams:
@@ -121,6 +126,11 @@ async def _work(worker: Worker, rpcs: tuple[Rpc, ...]) -> None:
         if worker.rng.random() < 0.002:
             await worker.end_watches()
             await worker.reconnect()
+
+
+def _own_fields(rpc: Rpc) -> int:
+    """Fields of an RPC's request; but a message of Route sets those of several commands."""
+    return len(rpc.fields) * 2 // 3 if rpc.method == "Route" else len(rpc.fields)
 
 
 async def _upload(worker: Worker, rpc: Rpc) -> None:
@@ -175,6 +185,51 @@ async def _converse(worker: Worker, rpc: Rpc) -> None:
         return
     call.cancel()
     worker.campaign.tally.code(rpc, grpc.StatusCode.CANCELLED)
+
+
+async def _route(worker: Worker, rpc: Rpc) -> None:
+    """Batches of commands, whose answers come as they come; ended by a half-close or a cancel."""
+    call = worker.method(rpc)(timeout=60)
+    frames: list[bytes] = []
+
+    async def read_all() -> None:
+        while (data := await call.read()) is not grpc.aio.EOF:
+            answer = rpc.response.FromString(data)
+            if any(result.WhichOneof("result") not in {None, "error"} for result in answer.results):
+                worker.campaign.tally.ok(rpc)
+            for result in answer.results:
+                if result.HasField("error") and result.error.code in {2, 13}:
+                    worker.fault(rpc, f"a command was answered {result.error}", frames)
+
+    reader = asyncio.ensure_future(read_all())
+    try:
+        for _ in range(worker.rng.randrange(1, 12)):
+            _, data = worker.make(rpc)
+            frames.append(data)
+            await call.write(data)
+        if worker.rng.random() < 0.7:
+            await call.done_writing()
+        else:
+            call.cancel()
+        await asyncio.gather(reader, return_exceptions=False)
+        worker.campaign.tally.code(rpc, await call.code())
+    except grpc.aio.AioRpcError as error:
+        await asyncio.gather(reader, return_exceptions=True)
+        if error.code() is grpc.StatusCode.CANCELLED:  # by us
+            worker.campaign.tally.code(rpc, grpc.StatusCode.CANCELLED)
+        else:
+            worker.end(rpc, error, frames)
+    except (asyncio.InvalidStateError, asyncio.CancelledError):
+        await asyncio.gather(reader, return_exceptions=True)
+        worker.campaign.tally.code(rpc, await _code_of(call))
+
+
+async def _code_of(call: Any) -> grpc.StatusCode:
+    try:
+        code: grpc.StatusCode = await call.code()
+    except asyncio.CancelledError:
+        return grpc.StatusCode.CANCELLED
+    return code
 
 
 # Afterwards.
@@ -243,6 +298,40 @@ async def _level(address: str, rpcs: tuple[Rpc, ...]) -> None:
             question = discover.request()
             question.selector.zone = f"level-{number}"
             await method_of(channel, discover)(question.SerializeToString())
+        await _level_overlays(channel, by_method)
+        await _level_selections(channel, by_method)
+
+
+async def _call(channel: grpc.aio.Channel, rpc: Rpc, **fields: Any) -> Any:
+    answer = await method_of(channel, rpc)(rpc.request(**fields).SerializeToString())
+    return rpc.response.FromString(answer)
+
+
+async def _level_overlays(channel: grpc.aio.Channel, rpcs: dict[str, Rpc]) -> None:
+    """Clears overlays: they stay when their services go."""
+    while overlays := (await _call(channel, rpcs["ListOverlays"], page_size=500)).overlays:
+        for overlay in overlays:
+            await _call(channel, rpcs["SetOverlay"], key=overlay.key, mode="OVERLAY_MODE_NONE")
+
+
+async def _level_selections(channel: grpc.aio.Channel, rpcs: dict[str, Rpc]) -> None:
+    """Ends leases, clears strategies, and fills what is kept of requests and of their candidates."""
+
+    async def call(name: str, **fields: Any) -> Any:
+        return await _call(channel, rpcs[name], **fields)
+
+    while leases := (await call("ListSelections", page_size=1_000)).selections:
+        for lease in leases:
+            with contextlib.suppress(grpc.aio.AioRpcError):  # it may have expired meanwhile
+                await call("ReleaseService", selection_id=lease.selection_id)
+    for scope in (await call("GetBalancerStats")).scopes:
+        await call("SetStrategy", service_name=scope.service_name, capability=scope.capability)
+    select = rpcs["SelectService"]
+    for number in range(REQUESTS_KEPT):
+        request = select.request()
+        request.selector.zone = f"level-{number}"
+        with contextlib.suppress(grpc.aio.AioRpcError):  # nothing matches
+            await method_of(channel, select)(request.SerializeToString())
 
 
 async def _settled_stats(child: Child) -> dict[str, int]:

@@ -41,6 +41,7 @@ class Valid:
         self.tokens: list[tuple[Any, str]] = []  # selector and token of pages that go on
         self.resumable: list[tuple[str, int]] = []  # history_id and revision of answers
         self.listed: list[tuple[str, int]] = []  # history_id and after_seq of answers
+        self.leases: list[str] = []  # selection_ids of answers
 
     def message(self, rpc: Rpc) -> Any | None:
         """A valid request; None if none is known for this RPC, or none is possible now."""
@@ -222,6 +223,89 @@ class Valid:
             request.agent_id = rng.choice(self._held).agent_id
         if self.listed and rng.random() < 0.4:
             request.history_id, request.after_seq = rng.choice(self.listed)
+
+    def _SelectService(self, request: Any) -> None:
+        rng = self._rng
+        if self._held and rng.random() < 0.7:  # one that is there
+            held = rng.choice(self._held)
+            request.selector.namespace, request.selector.service_name = held.namespace, held.service_name
+        else:
+            self._fill_selector(request.selector)
+            request.selector.include_not_ready = False
+            del request.selector.statuses[:]
+        request.strategy, request.count = rng.randrange(11), rng.randrange(4)
+        request.allow_degraded = rng.random() < 0.5
+        request.lease_ttl.nanos = rng.choice((1, 10**6, 999_999_999))
+        if rng.random() < 0.3:
+            request.affinity_key = f"k{rng.randrange(9)}"
+        if rng.random() < 0.3:
+            request.wait_timeout.nanos = rng.randrange(10**8)
+        if rng.random() < 0.2:
+            request.request_id = f"r{rng.randrange(99)}"
+        if rng.random() < 0.3:
+            request.caller = f"{self._name}-c{rng.randrange(3)}"
+        if self._held and rng.random() < 0.2:
+            request.exclude_service_ids.append(rng.choice(self._held).service_id)
+
+    def _ReleaseService(self, request: Any) -> bool:
+        if self.leases:
+            request.selection_id = self.leases.pop()
+            request.outcome = self._rng.randrange(5)
+            request.response_time.nanos = self._rng.randrange(10**9)
+        return bool(request.selection_id)
+
+    def _RenewSelections(self, request: Any) -> None:
+        request.selection_ids.extend((*self.leases[-2:], "gone"))
+        if self._rng.random() < 0.5:
+            request.lease_ttl.nanos = 10**8
+
+    def _ReportOutcome(self, request: Any) -> bool:
+        if self._held:
+            request.service_id = self._rng.choice(self._held).service_id
+            request.outcome = self._rng.choice((0, 1, 1, 1, 4))
+            request.response_time.nanos = self._rng.randrange(10**9)
+        return bool(self._held)
+
+    def _Route(self, request: Any) -> None:
+        for _ in range(self._rng.randrange(1, 6)):
+            command = request.commands.add(id=self._rng.randrange(9))
+            match self._rng.randrange(5):
+                case 0:
+                    self._RenewSelections(command.renew)
+                case 1:
+                    self._ReleaseService(command.release)
+                case 2:
+                    self._ReportOutcome(command.report)
+                case 3:
+                    command.cancel.id = self._rng.randrange(9)
+                case _:
+                    self._SelectService(command.select)
+
+    def _ExplainSelection(self, request: Any) -> None:
+        self._SelectService(request.request)
+        request.seed = self._rng.getrandbits(64)
+
+    def _SetStrategy(self, request: Any) -> None:
+        request.strategy = self._rng.randrange(11)
+        if self._rng.random() < 0.5:
+            request.capability = f"cap-{self._rng.randrange(9)}"
+        elif self._rng.random() < 0.5:
+            request.service_name = "planner"
+
+    def _ListSelections(self, request: Any) -> None:
+        request.page_size = self._rng.choice((0, 1, 3, 1_000))
+        if self._rng.random() < 0.3:
+            request.caller = f"{self._name}-c{self._rng.randrange(3)}"
+        if self._rng.random() < 0.3:
+            request.page_token = f"{self._rng.randrange(99):x}"
+
+    def _GetBalancerStats(self, _request: Any) -> None:
+        return
+
+    def _GetServicePerformance(self, request: Any) -> bool:
+        if self._held:
+            request.service_id = self._rng.choice(self._held).service_id
+        return bool(self._held)
 
     def _fill_selector(self, selector: Any) -> None:
         rng = self._rng

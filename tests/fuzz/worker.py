@@ -166,6 +166,10 @@ class Worker:
             case "GetService":
                 self.valid.resumable = [*self.valid.resumable[-5:], (response.history_id, response.revision)]
                 self.learn(response.history_id)
+            case "SelectService":
+                got = [selection.selection_id for selection in response.selections]
+                self.valid.leases = [*self.valid.leases[-20:], *got]
+                self.learn(*got)
             case "ListEvents":
                 self.valid.listed = [*self.valid.listed[-5:], (response.history_id, response.after_seq)]
             case "DiscoverServices" if response.next_page_token:
