@@ -12,13 +12,14 @@ from pathlib import Path
 import grpc
 from google.protobuf import __version__ as protobuf_version
 
-from tests.bench import beats, durable, unary
+from tests.bench import beats, durable, select, unary
 from tests.bench.figures import Figure, table
 from tests.bench.processes import LoadProcess, bare, registry
 from tests.bench.setting import Setting
 
 GROUPS: Mapping[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "unary": unary.measure,
+    "select": select.measure,
     "beats": beats.measure,
     "durable": durable.measure,
 }

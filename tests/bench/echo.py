@@ -1,6 +1,7 @@
 """The reference: a bare grpc.aio server in a process of its own, with the daemon's channel options and nothing else.
 
 /bare/Unary   answers any request with N bytes; N is the method's argument: /bare/Unary/4096
+/bare/Echo    a bidi stream that answers each message with N bytes: /bare/Echo/4096
 /bare/Read    a bidi stream that reads to the end and answers nothing
 """
 
@@ -16,7 +17,7 @@ from orion_registry.server.daemon import settle_memory
 from orion_registry.server.options import server_options
 from orion_registry.server.settings import Settings
 
-UNARY, READ = "/bare/Unary", "/bare/Read"
+UNARY, READ, ECHO = "/bare/Unary", "/bare/Read", "/bare/Echo"
 
 
 class Bare(grpc.GenericRpcHandler):
@@ -29,14 +30,25 @@ class Bare(grpc.GenericRpcHandler):
         """Finds the handler by path, as the daemon does."""
         path = handler_call_details.method
         if path not in self._handlers:
-            size = int(path.rpartition("/")[2])
-            self._handlers[path] = grpc.unary_unary_rpc_method_handler(_answer(bytes(size)))
+            answer = bytes(int(path.rpartition("/")[2]))
+            if path.startswith(ECHO):
+                self._handlers[path] = grpc.stream_stream_rpc_method_handler(_echo(answer))
+            else:
+                self._handlers[path] = grpc.unary_unary_rpc_method_handler(_answer(answer))
         return self._handlers[path]
 
 
 def _answer(answer: bytes) -> Callable[[bytes, Any], Awaitable[bytes]]:
     async def call(_data: bytes, _context: Any) -> bytes:
         return answer
+
+    return call
+
+
+def _echo(answer: bytes) -> Callable[[Any, Any], Awaitable[None]]:
+    async def call(_messages: Any, context: Any) -> None:
+        while await context.read() is not grpc.aio.EOF:
+            await context.write(answer)
 
     return call
 

@@ -31,6 +31,8 @@ class Budget:
 BUDGETS = {
     "discover": Budget(limit=0.7, at_least=True, aim=0.8),
     "get": Budget(limit=0.7, at_least=True, aim=0.8),
+    "select": Budget(limit=0.7, at_least=True, aim=0.8),
+    "route-1": Budget(limit=0.7, at_least=True, aim=0.8),
     "beat": Budget(limit=1.3, at_least=False),
     "durable-256": Budget(limit=2_000, at_least=True, absolute=True),
 }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from orion_registry.core.frames import Hello, SessionRequest
+from orion_registry.core.frames import Beat, Hello, SessionRequest
 from orion_registry.core.model import Load, ServiceSpec, SessionRef
 from orion_registry.wire.requests import encode_agent_frame, encode_spec
 from orion_registry_pb.v1 import registry_pb2
@@ -21,6 +21,10 @@ class Agent:
     service_id: str
     hello: bytes
     """Its first frame."""
+    idle_hello: bytes
+    """The same, without load: all slots are free."""
+    beat: str = encode_agent_frame(Beat(seq=1)).SerializeToString().hex()
+    """A beat, as hex."""
 
 
 async def register(address: str, names: list[str], capability: str) -> list[Agent]:
@@ -33,11 +37,13 @@ async def register(address: str, names: list[str], capability: str) -> list[Agen
             spec = ServiceSpec(
                 agent_id=name, service_name="worker", port=7000, protocol="grpc", zone="eu-1a",
                 capabilities=(capability, "summarise", "translate"), tags=("prod", "gpu", "v2"),
-                metadata_json=METADATA, max_concurrency=8,
+                metadata_json=METADATA, max_concurrency=64,
             )  # fmt: skip
             request = registry_pb2.RegisterServiceRequest(service=encode_spec(spec), secret=secret)
             service = (await stub.RegisterService(request)).service
             ref = SessionRef(service_id=service.service_id, epoch=service.epoch, secret=secret)
             hello = Hello(agent_id=name, sdk="bench", sessions=(SessionRequest(ref=ref, load=LOAD),))
-            agents.append(Agent(service_id=service.service_id, hello=encode_agent_frame(hello).SerializeToString()))
+            idle = Hello(agent_id=name, sdk="bench", sessions=(SessionRequest(ref=ref),))
+            first, free = (encode_agent_frame(frame).SerializeToString() for frame in (hello, idle))
+            agents.append(Agent(service_id=service.service_id, hello=first, idle_hello=free))
     return agents

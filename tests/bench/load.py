@@ -1,6 +1,8 @@
 """The load: a client process that does what it is told on stdin, one JSON object a line, and answers each with another.
 
 {"do": "unary", "address", "path", "request": hex, "concurrency", "seconds"}      -> {"calls", "seconds"}
+{"do": "select" | "route", "address", "request": hex, "concurrency", "batch", "echo", "seconds"}
+                                                                                   -> {"selections", "seconds"}
 {"do": "numbered", "address", "path", "request": hex, "connections", "concurrency", "seconds"}
                                                           -> {"calls", "refused", "seconds", "p50_ms", "p99_ms"}
 {"do": "open", "address", "path", "first": [hex, ...], "beat": hex or ""}          -> {"streams"}
@@ -16,6 +18,8 @@ from typing import Any
 
 import grpc.aio
 
+from tests.bench.callers import Callers
+
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.http2.bdp_probe", 0))
 OPENED_AT_ONCE = 50
 NUMBER = b"0000000000"
@@ -29,12 +33,11 @@ class Load:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._streams: dict[str, list[Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._callers = Callers()
 
     async def unary(self, order: dict[str, Any]) -> dict[str, float]:
         """Calls as fast as `concurrency` callers on one connection can."""
-        channel = self._channels.get(order["address"])
-        if channel is None:
-            channel = self._channels[order["address"]] = grpc.aio.insecure_channel(order["address"], options=OPTIONS)
+        channel = self._channel(order)
         method: Any = channel.unary_unary(order["path"])
         request, calls = bytes.fromhex(order["request"]), 0
         began = time.perf_counter()
@@ -48,6 +51,20 @@ class Load:
 
         await asyncio.gather(*(caller() for _ in range(order["concurrency"])))
         return {"calls": calls, "seconds": time.perf_counter() - began}
+
+    async def select(self, order: dict[str, Any]) -> dict[str, float]:
+        """See `Callers.unary`."""
+        return await self._callers.unary(self._channel(order), order)
+
+    async def route(self, order: dict[str, Any]) -> dict[str, float]:
+        """See `Callers.route`."""
+        return await self._callers.route(self._channel(order), order)
+
+    def _channel(self, order: dict[str, Any]) -> grpc.aio.Channel:
+        channel = self._channels.get(order["address"])
+        if channel is None:
+            channel = self._channels[order["address"]] = grpc.aio.insecure_channel(order["address"], options=OPTIONS)
+        return channel
 
     async def numbered(self, order: dict[str, Any]) -> dict[str, float]:
         """Unary calls that differ by a number, by `concurrency` callers spread over connections of their own."""
