@@ -884,8 +884,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "load of a hello is not heard",
         f"{CORE}/sessions.py",
-        "self._fleet.loaded(entry, request.load)  # before",
-        "pass  # before",
+        "self._fleet.loaded(entry, request.load)",
+        "pass",
         f"{T}balancing.py::test_a_restarted_registry_starts_from_what_hellos_say",
     ),
     Fault(
