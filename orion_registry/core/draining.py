@@ -78,8 +78,7 @@ def judge(fleet: Fleet, now: Now) -> None:
         if len(turn) > JUDGED_AT_ONCE:
             turn[key] = turn.pop(key)
         held = fleet.overlays.get(key)
-        if held is None:
-            continue
+        assert held is not None  # or it would not drain
         drained = _is_drained(fleet, entry, held, now.mono)
         is_so, was_so = (State.DRAINED, State.DRAINING) if drained else (State.DRAINING, State.DRAINED)
         if entry.conditions.pop(was_so, None) is not None:

@@ -12,6 +12,7 @@ from orion_registry.core.admission import TokenBucket
 from orion_registry.core.entry import Entry
 from orion_registry.core.flaps import Flaps
 from orion_registry.core.frames import SessionRequest
+from orion_registry.core.homecoming import Homecoming
 from orion_registry.core.liveness import Event
 from orion_registry.core.model import Now, ServiceSpec
 from orion_registry.core.model import StatusReasonCode as Code
@@ -128,6 +129,12 @@ def _time_allowed(state: Code, seconds: float) -> Callable[[], AbstractContextMa
     return breaks
 
 
+@contextmanager
+def _no_patience_after_a_restart() -> Iterator[None]:
+    with _time_allowed(Code.RESTORED, 1.0)(), patch.object(Homecoming, "lasts", lambda *_: False):
+        yield
+
+
 def _ends_unseen() -> AbstractContextManager[Any]:
     return patch.object(HeartbeatSession, "close", lambda self, now: None)
 
@@ -192,7 +199,7 @@ BREAKS = (
     Break("LATE comes with SILENT", _late_is_late),
     Break("hello does not count as a beat", _hello_is_no_beat),
     Break("a shorter interval is judged at once", _new_pace_at_once, PACED),
-    Break("restored services have a second", _time_allowed(Code.RESTORED, 1.0)),
+    Break("restored services have a second", _no_patience_after_a_restart),
     Break("the dead are removed after 5 s", _time_allowed(Code.DISCONNECTED, 5.0)),
     Break("ended streams are not noticed", _ends_unseen),
     Break("SILENT is ready", _silent_is_ready),

@@ -171,7 +171,7 @@ class Balancer:
                 return granted
         if len(self.leases) + request.count > self.config.leases:
             raise too_many(self.config.leases)
-        ranking = self._ranking(pool, request, self._near(pool, request))
+        ranking = self._ranking(pool, request, self._near(pool, request) if request.zone else "")
         lease = self._select_one(ranking, request, retry, now)
         if lease is None:
             return self._none(pool, request, now)

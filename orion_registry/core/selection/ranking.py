@@ -76,10 +76,11 @@ class Ranking:
 
     def _catch_up(self) -> None:
         levels, level_of, members, nowhere = self._levels, self._level_of, self._members, len(self._levels)
+        plain = self._steps == 1
         for slots in self.changed:
             level = nowhere
             if slots.in_flight < slots.limit and slots.standing != NEVER and slots in members:
-                level = self._level(slots)
+                level = slots.standing if plain else self._level(slots)
             was = level_of.get(slots, nowhere)
             if level == was:
                 if level != nowhere:
