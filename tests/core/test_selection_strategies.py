@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orion_registry.core.selection.bounded_hash import FACTOR
 from orion_registry.core.selection.buckets import Buckets
+from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.round_robin import RoundRobin
 from orion_registry.core.selection.slots import Slots
 from orion_registry.core.selection.strategies import STRATEGIES
@@ -361,3 +362,18 @@ def test_numbers_that_are_past_are_forgotten() -> None:
         buckets.put(slots, float(number))
     assert len(buckets._heap) < 100
     assert buckets.least(random.random, {"anchor"}) is slots
+
+
+@pytest.mark.parametrize("name", list(N))
+def test_weights_as_far_apart_as_numbers_can_be_break_no_strategy(name: N) -> None:
+    """The heavy ones leave, so that what rounding left of their share is all that the light ones have."""
+    light, heavy = [5e-324, 1e-300, 1e-9], [0.1, 1_000.0]
+    bench = Bench(*[Member(f"s{weight}", weight=weight, max_concurrency=2**31 - 1) for weight in (*light, *heavy)])
+    for weight in (*heavy, *light):
+        leases = [bench.select(strategy=name) for _ in range(20)]
+        told = bench.balancer.explain(bench.pool, SelectionRequest(strategy=name), bench.now, random.Random(1).random)
+        assert told.chosen is not None
+        for lease in leases:
+            bench.release(lease, Outcome.SUCCEEDED, 0.01)
+        bench.balancer.drop(f"s{weight}")
+    assert bench.balancer.scopes.stats[name].failures == 0

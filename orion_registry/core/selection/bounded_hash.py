@@ -13,19 +13,25 @@ For       conversations, prompt caches: calls that are cheaper where their prede
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
-from math import ceil
 
 from orion_registry.core.selection.slots import Slots
 from orion_registry.core.selection.strategy import Draw
 
 PROBES = 21
 FACTOR = 1.25
+_TIMES, _BY = FACTOR.as_integer_ratio()
 CIRCLE = 1 << 64
+UNIT = 1_000_000
+"""Capacities are counted in millionths, in whole numbers: sums of floats far apart lose the small ones."""
 
 
 def place_of(text: str, purpose: bytes) -> int:
     """A place on the circle, the same in every process."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8, person=purpose).digest())
+
+
+def _units(slots: Slots) -> int:
+    return max(1, round(slots.capacity * UNIT))
 
 
 class BoundedConsistentHash:
@@ -36,9 +42,9 @@ class BoundedConsistentHash:
     def __init__(self) -> None:
         self._places: list[int] = []
         self._at: dict[int, list[Slots]] = {}
-        self._counted: dict[Slots, tuple[int, float]] = {}
+        self._counted: dict[Slots, tuple[int, int]] = {}
         self._in_flight = 0
-        self._capacity = 0.0
+        self._capacity = 0
 
     def enter(self, slots: Slots) -> None:
         """See `Strategy`."""
@@ -47,7 +53,7 @@ class BoundedConsistentHash:
             insort(self._places, place)
             self._at[place] = []
         self._at[place].append(slots)
-        self._count(slots, slots.in_flight, slots.capacity)
+        self._count(slots, slots.in_flight, _units(slots))
 
     def leave(self, slots: Slots) -> None:
         """See `Strategy`."""
@@ -56,14 +62,12 @@ class BoundedConsistentHash:
         if not self._at[place]:
             del self._at[place]
             del self._places[bisect_left(self._places, place)]
-        self._count(slots, 0, 0.0)
+        self._count(slots, 0, 0)
         del self._counted[slots]
-        if not self._counted:
-            self._capacity = 0.0  # what rounding left of it
 
     def moved(self, slots: Slots) -> None:
         """See `Strategy`."""
-        self._count(slots, slots.in_flight, slots.capacity)
+        self._count(slots, slots.in_flight, _units(slots))
 
     def pick(self, draw: Draw, _now: float, key: str, excluded: Collection[str]) -> Slots | None:
         """See `Strategy`."""
@@ -86,10 +90,11 @@ class BoundedConsistentHash:
         return slots.in_flight / self._bound(slots) if slots in self._counted else 0.0
 
     def _bound(self, slots: Slots) -> int:
-        return ceil(FACTOR * (self._in_flight + 1) * slots.capacity / self._capacity)
+        share = _TIMES * (self._in_flight + 1) * _units(slots)
+        return -(-share // (_BY * self._capacity))  # rounded up
 
-    def _count(self, slots: Slots, in_flight: int, capacity: float) -> None:
-        had_in_flight, had_capacity = self._counted.get(slots, (0, 0.0))
+    def _count(self, slots: Slots, in_flight: int, capacity: int) -> None:
+        had_in_flight, had_capacity = self._counted.get(slots, (0, 0))
         self._in_flight += in_flight - had_in_flight
         self._capacity += capacity - had_capacity
         self._counted[slots] = (in_flight, capacity)

@@ -16,6 +16,9 @@ NO_LIMIT_COUNTS_AS = 16
 
 NO_LIMIT = 1 << 62
 
+LEAST_CAPACITY = 1e-6
+"""What the capacity of the lightest counts as: strategies divide by it, and by sums of it."""
+
 NEVER = int(Tier.NEVER)
 SECOND = int(Tier.SECOND)
 DEGRADED = int(Tier.DEGRADED)
@@ -131,7 +134,8 @@ class Slots:
                 pool.zones.add(self)
         else:
             self.standing = standing
-        self.capacity = self.weight * self.warmth * (self.max_concurrency or NO_LIMIT_COUNTS_AS)
+        capacity = self.weight * self.warmth * (self.max_concurrency or NO_LIMIT_COUNTS_AS)
+        self.capacity = max(capacity, LEAST_CAPACITY)
         self.touch()
 
     def touch(self) -> None:
