@@ -250,8 +250,8 @@ class Route:
                 pending.answered.set_result(result)
             else:
                 self._give_back(result)
-        for notice in response.notices:
-            self._noticed(notice)
+        for notice in response.notices:  # once whoever was answered above has what it is about
+            asyncio.get_running_loop().call_soon(self._noticed, notice)
 
     def _give_back(self, result: pb.RouteResult) -> None:
         """Releases what nobody came to hold."""

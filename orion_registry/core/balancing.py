@@ -9,7 +9,7 @@ from orion_registry.core.candidates import Candidates
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.holder import Holder, NobodyHolds, owner_of
-from orion_registry.core.model import Now, StatusReasonCode
+from orion_registry.core.model import Now, ServiceStatus, StatusReasonCode
 from orion_registry.core.selection.balancer import Balancer
 from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selection.explain import Explanation
@@ -116,18 +116,20 @@ class Balancing:
         """
         self._own(selection_id, identity)
         lease = self._balancer.renew(selection_id, self._fleet.patience.judged(now.mono), ttl_s)
-        if stream:
+        if stream and lease.stream != stream:
             self._balancer.leases.move_to(lease, stream)
+            self._tell_if_dead(lease)
         return lease
 
-    def report(self, service_id: str, outcome: Outcome, response_time_s: float, now: Now) -> None:
-        """What became of a call that had no lease.
+    def report(self, service_id: str, outcome: Outcome, response_time_s: float | None, now: Now) -> None:
+        """What became of a call that had no lease; without a response time, response times do not change.
 
         Raises:
             InvalidArgument: BAD_FIELD.
             NotFound: NO_SUCH_SERVICE.
         """
-        check_number("response_time", response_time_s, 0, RESPONSE_TIME_MAX_S)
+        if response_time_s is not None:
+            check_number("response_time", response_time_s, 0, RESPONSE_TIME_MAX_S)
         self._fleet.require(service_id)
         self._balancer.outcome(service_id, outcome, response_time_s, self._fleet.patience.judged(now.mono))
         self._settle_ejections(now)
@@ -243,6 +245,14 @@ class Balancing:
 
     def _lost(self, lease: Lease, reason: StatusReasonCode | None) -> None:
         self.holder.lost(lease, reason)
+
+    def _tell_if_dead(self, lease: Lease) -> None:
+        """Its service may have died while its holder had no stream to hear of it."""
+        entry = self.entry_of(lease)
+        if entry is None:
+            self._lost(lease, None)
+        elif entry.snapshot.status is ServiceStatus.UNHEALTHY:
+            self._lost(lease, entry.snapshot.reasons[0].code)
 
     def _settle_ejections(self, now: Now) -> None:
         """Makes edges of what the balancer has decided: EJECTED is a condition like any other."""

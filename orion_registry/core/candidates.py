@@ -127,18 +127,22 @@ class Candidates:
         entry = self._catalog.get(edge.service_id)
         assert after is not None
         assert entry is not None
-        self._balancer.put(candidate_of(entry), now)
         if not self._anchored or (before is not None and before.record.spec is after.record.spec):
+            self._balancer.put(candidate_of(entry), now)
             return
         terms = set(terms_of_spec(after.record.spec))
         if before is not None:
             terms.update(terms_of_spec(before.record.spec))
+        joined = []
         for term in terms:
             for pool, selector in self._anchored.get(term, {}).items():
                 if selector.matches_spec(entry.spec):
-                    self._balancer.join(pool, edge.service_id, now)
-                else:
+                    joined.append(pool)
+                else:  # before its slots are given out: who waits there does not want it any more
                     self._balancer.leave(pool, edge.service_id)
+        self._balancer.put(candidate_of(entry), now)
+        for pool in joined:
+            self._balancer.join(pool, edge.service_id, now)
 
 
 def _anchor(selector: Selector) -> Term:

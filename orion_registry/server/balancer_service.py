@@ -141,7 +141,7 @@ class BalancerService:
     def report(self, request: pb.ReportOutcomeRequest, now: Now) -> None:
         """Takes an outcome. Raises RegistryError."""
         outcome, time_s = decode_outcome(request.outcome), decode_response_time(request)
-        self._balancing.report(check_id("service_id", request.service_id), outcome, time_s or 0.0, now)
+        self._balancing.report(check_id("service_id", request.service_id), outcome, time_s, now)
 
     # Those who look, and operators.
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LAST_WORDS_S = 1.0
 """How long a caller that does not read may hold up the end of its stream."""
+TURN_S = 0.005
+"""How long commands of one message may keep everybody else waiting: heartbeats, other callers."""
 MESSAGE_BYTES = 512 * 1024
 """Bytes of one message at most, unless a single result has more."""
 
@@ -59,6 +61,7 @@ class _Route:
         self._selections = service.selections
         self._context = context
         self._outbox: deque[bytes] = deque()
+        self._notices: dict[tuple[Lease, str], bytes] = {}
         self._waiting: dict[int, Waiter] = {}
         self._end: asyncio.Future[RegistryError | None] = self._loop.create_future()
         self._reader: asyncio.Task[None] | None = None
@@ -124,9 +127,14 @@ class _Route:
                 raise bad_field("commands", f"at most {COMMANDS:,} entries", len(request.commands))
             if request.HasField("hello"):
                 self._origin = decode_hello(request.hello, self._origin)
-            now = self._selections.now()
+            now, until = self._selections.now(), self._loop.time() + TURN_S
             for command in request.commands:
                 self._take(command, now)
+                if self._loop.time() > until:  # 1,000 commands may cost a look at every candidate each, and 100 of them
+                    await asyncio.sleep(0)
+                    if self._stopping or self._closed:
+                        return
+                    now, until = self._selections.now(), self._loop.time() + TURN_S
             if self._outbox or self._sending:
                 await self._send_before_reading_on()
             if self._stopping or self._closed:
@@ -190,11 +198,11 @@ class _Route:
 
     def lost(self, lease: Lease, reason: StatusReasonCode | None) -> None:
         """See `Route`."""
-        self._tell(notice_lost(lease, reason))
+        self._notice(lease, "lost", notice_lost(lease, reason))
 
     def expired(self, lease: Lease) -> None:
         """See `Route`."""
-        self._tell(notice_expired(lease))
+        self._notice(lease, "expired", notice_expired(lease))
 
     def stop(self) -> None:
         """See `Route`: what is in the outbox is sent first."""
@@ -207,6 +215,11 @@ class _Route:
     def _tell(self, data: bytes) -> None:
         """Something to send that answers no command of the message that is being read."""
         self._outbox.append(data)
+        self._wake()
+
+    def _notice(self, lease: Lease, kind: str, data: bytes) -> None:
+        """News of a lease; what it replaces was not sent yet: an agent that comes and goes fills no caller's outbox."""
+        self._notices[lease, kind] = data
         self._wake()
 
     def _wake(self) -> None:
@@ -225,10 +238,11 @@ class _Route:
     async def _send(self) -> None:
         """Sends what is in the outbox; `_sending` was set by the caller."""
         try:
-            while self._outbox and not self._closed:
+            while (self._outbox or self._notices) and not self._closed:
                 await self._context.write(self._batch())
         except grpc.aio.BaseError:
-            self._outbox.clear()  # the call is over: its reader knows, or learns with the next read
+            self._outbox.clear()
+            self._notices.clear()  # the call is over: its reader knows, or learns with the next read
         except Exception as error:  # noqa: BLE001 - a fault of ours, logged by the wrapper
             if not self._end.done():
                 self._end.set_exception(error)
@@ -239,7 +253,14 @@ class _Route:
 
     def _batch(self) -> bytes:
         """The next message: all that there is to say, within its size."""
-        outbox = self._outbox
+        outbox, notices = self._outbox, self._notices
+        if not outbox:  # a lease's result goes before its news
+            parts, size = [], 0
+            while notices and size < MESSAGE_BYTES:
+                part = notices.pop(next(iter(notices)))
+                parts.append(part)
+                size += len(part)
+            return b"".join(parts)
         parts = [outbox.popleft()]
         size = len(parts[0])
         while outbox and size + len(outbox[0]) <= MESSAGE_BYTES:

@@ -19,6 +19,7 @@ from orion_registry.errors import InvalidArgument, NotFound, Reason, ResourceExh
 from orion_registry.server.daemon import Daemon
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.daemon import running_daemon
+from orion_registry_pb.v1 import balancer_pb2 as pb
 
 pytestmark = pytest.mark.timeout(30)
 CALC = Selector(service_name="calc")
@@ -368,3 +369,20 @@ async def test_many_at_once_share_messages_and_leave_nothing(daemon: Daemon, cli
         await asyncio.gather(*(call(balancer) for _ in range(200) for balancer in (one, other)))
         assert not one.held
     assert open_leases(daemon) == 0
+
+
+async def test_news_that_come_with_the_answer_are_heard(client: RegistryClient, balancer: BalancerClient) -> None:
+    """An agent may die in the turn in which it is selected: result and notice are in one message then."""
+    await add(client, "a")
+    route = balancer._route
+    assert route is not None
+    asked = asyncio.ensure_future(balancer.acquire(Selector(service_name="calc", tags=("none",)), wait_s=1.0))
+    await asyncio.sleep(0)
+    (number,) = route._pending
+    picked = pb.Selection(selection_id="s-1")
+    notice = pb.SelectionNotice(selection_id="s-1", kind=pb.SELECTION_NOTICE_KIND_SERVICE_LOST)
+    result = pb.RouteResult(id=number, select=pb.SelectServiceResponse(selections=[picked]))
+    route._take(pb.RouteResponse(results=[result], notices=[notice]))
+    selection = await asked
+    async with asyncio.timeout(1):
+        await selection.lost.wait()

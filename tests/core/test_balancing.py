@@ -533,3 +533,75 @@ def test_a_service_that_came_back_has_its_leases_still() -> None:
     refused(Reason.NO_FREE_SLOT, bench.ask)
     bench.release(lease)
     assert bench.select().service_id == entry.service_id
+
+
+def test_who_waits_is_not_given_a_service_that_has_just_left_its_pool() -> None:
+    bench = Bench()
+    entry = bench.add("agent", liveness=STATIC, max_concurrency=1, capabilities=("x",))
+    bench.select(Selector(capabilities=("x",)))
+    waiter = bench.ask(Selector(capabilities=("x",)), wait_s=10.0)
+    assert isinstance(waiter, Waiter)
+    paths = ("capabilities", "max_concurrency")
+    bench.update(ref_of(entry), paths, agent_id="agent", liveness=STATIC, max_concurrency=2, capabilities=("y",))
+    assert waiter.waiting
+    assert bench.select(Selector(capabilities=("y",))).service_id == entry.service_id
+
+
+def test_what_a_life_reported_that_is_over_takes_no_slot_of_the_next() -> None:
+    bench = Bench()
+    entry = bench.add(liveness=TTL, max_concurrency=4)
+    beat = bench.registry.beat
+    beat(ref_of(entry), Load(in_flight=0), ServiceStatus.UNSPECIFIED, bench.now)
+    lease = bench.select()
+    beat(ref_of(entry), Load(in_flight=4), ServiceStatus.UNSPECIFIED, bench.now)
+    bench.remove(entry.service_id)
+    entry = bench.add(liveness=TTL, max_concurrency=4)
+    beat(ref_of(entry), None, ServiceStatus.UNSPECIFIED, bench.now)
+    assert bench.in_flight(entry) == 1
+    bench.release(lease)
+    assert bench.in_flight(entry) == 0
+
+
+def test_an_outcome_without_a_response_time_makes_nobody_fast() -> None:
+    bench = Bench()
+    (entry,) = bench.statics(1)
+    bench.registry.balancing.report(entry.service_id, Outcome.SUCCEEDED, 2.0, bench.now)
+    bench.registry.balancing.report(entry.service_id, Outcome.SUCCEEDED, None, bench.now)
+    seen = bench.registry.balancing.slots_of(entry.service_id).performance
+    assert (seen.succeeded, seen.times.min_s, seen.mean_s) == (2, 2.0, 2.0)
+
+
+def test_a_wait_for_those_who_are_gone_says_so() -> None:
+    bench = Bench()
+    entry = bench.add(max_concurrency=1)
+    session = bench.live(entry)
+    bench.select()
+    first, second = bench.ask(wait_s=2.0), bench.ask(wait_s=4.0)
+    assert isinstance(first, Waiter)
+    assert isinstance(second, Waiter)
+    bench.close(session)
+    bench.pass_time(3)
+    assert first.error is not None
+    assert first.error.reason is Reason.NO_READY_SERVICE
+    bench.remove(entry.service_id)
+    bench.pass_time(2)
+    assert second.error is not None
+    assert second.error.reason is Reason.NO_MATCH
+
+
+def test_who_comes_back_on_another_stream_is_told_who_died_meanwhile() -> None:
+    bench = Bench()
+    entry = bench.add("agent0")
+    session = bench.live(entry)
+    dead, gone = bench.select(stream="r1"), bench.select(stream="r1")
+    balancing = bench.registry.balancing
+    balancing.stream_ended("r1", bench.now)
+    bench.close(session)
+    bench.heard.lost_leases.clear()
+    balancing.renew(dead.selection_id, "", bench.now, stream="r2")
+    balancing.renew(dead.selection_id, "", bench.now, stream="r2")
+    assert bench.heard.lost_leases == [(dead.selection_id, Code.DISCONNECTED)]
+    bench.remove(entry.service_id)
+    bench.heard.lost_leases.clear()
+    balancing.renew(gone.selection_id, "", bench.now, stream="r2")
+    assert bench.heard.lost_leases == [(gone.selection_id, None)]

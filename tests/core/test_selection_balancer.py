@@ -13,7 +13,7 @@ from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.scopes import Scope
 from orion_registry.core.selection.slots import Slots
 from orion_registry.core.selection.strategies import STRATEGIES
-from orion_registry.core.selection.strategy import Draw
+from orion_registry.core.selection.strategy import Draw, StrategyStats
 from orion_registry.errors import InvalidArgument, NotFound, Reason, ResourceExhausted, Unavailable
 from tests.core.selecting import Bench, Member, N, Outcome, Tier, members
 
@@ -614,3 +614,37 @@ def test_the_end_of_one_may_end_another() -> None:
     assert next(due) is first
     expiries.remove(second)
     assert list(due) == []
+
+
+def test_those_who_come_and_go_leave_nothing_in_a_pool_that_nobody_asks() -> None:
+    bench = Bench(Member("a"))
+    bench.call()
+    for number in range(100):
+        bench.put(Member(f"x{number}"))
+        bench.balancer.drop(f"x{number}")
+    ranking = bench.pool.ranking(N.WEIGHTED_LEAST_LOAD, STRATEGIES, StrategyStats())
+    assert len(ranking.changed) <= 1
+
+
+def test_a_retry_on_another_stream_takes_its_leases_along() -> None:
+    bench = Bench(Member("a"))
+    lease = bench.select(caller="me", request_id="r", payload="p", stream="old")
+    assert bench.select(caller="me", request_id="r", payload="p", stream="new") is lease
+    bench.balancer.stream_ended("old", bench.now)
+    bench.advance(30)
+    assert list(bench.balancer.leases) == [lease]
+
+
+def test_a_request_that_is_asked_again_while_it_waits_gets_one_slot() -> None:
+    bench = Bench(Member("a", max_concurrency=2))
+    leases = [bench.select(), bench.select()]
+    first = bench.wait(caller="me", request_id="r", payload="p")
+    again = bench.wait(caller="me", request_id="r", payload="p")
+    with pytest.raises(InvalidArgument) as caught:
+        bench.wait(caller="me", request_id="r", payload="other")
+    assert caught.value.reason is Reason.REQUEST_ID_REUSED
+    for lease in leases:
+        bench.release(lease)
+    assert first.lease is None
+    assert list(bench.balancer.leases) == [again.lease]
+    assert bench.balancer.waiting == len(bench.pool.line) == 0

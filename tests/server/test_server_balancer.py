@@ -577,3 +577,45 @@ async def test_load_of_beats_takes_slots(served: Balanced) -> None:
     assert (await read(stream)).HasField("welcome")
     await read(stream)
     await served.refused(Reason.NO_FREE_SLOT)
+
+
+async def test_an_agent_that_comes_and_goes_fills_no_outbox(served: Balanced) -> None:
+    """What a caller that does not read is owed is bounded, whatever the agents that it holds do."""
+    (service_id,) = await served.agents(1)
+    caller = Caller(served.balancer.Route())
+    await caller.ask(*(select() for _ in range(20)))
+    (route,) = served.coordinator.selections._routes.values()
+    route._sending = True  # type: ignore[attr-defined]  # as if the transport took nothing any more
+    balancing = served.coordinator.registry.balancing
+    for _ in range(50):
+        for lease in balancing.open_leases(service_id):
+            served.coordinator.selections.lost(lease, None)
+    owed = len(route._outbox) + len(getattr(route, "_notices", ()))  # type: ignore[attr-defined]
+    route._sending = False  # type: ignore[attr-defined]
+    assert owed <= 20
+
+
+async def test_a_long_message_lets_others_in_between(served: Balanced) -> None:
+    """1,000 commands that take long each keep nobody's heartbeat waiting."""
+    await served.agents(100)
+    ids = [f"none{number}" for number in range(100)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    caller = Caller(served.balancer.Route())
+    await caller.ask(select())
+    (route,) = served.coordinator.selections._routes.values()
+    taken: list[int] = []
+    take = route._take  # type: ignore[attr-defined]
+    route._take = lambda command, now: (taken.append(turns), take(command, now))  # type: ignore[attr-defined]
+    counting = asyncio.ensure_future(count())
+    commands = [select(count=50, exclude_service_ids=ids) for _ in range(300)]
+    await caller.call.write(pb.RouteRequest(commands=commands))
+    await until(lambda: len(taken) == 300)
+    counting.cancel()
+    assert max(after - before for before, after in zip(taken, taken[1:], strict=False)) > 0

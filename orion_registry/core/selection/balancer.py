@@ -168,6 +168,9 @@ class Balancer:
             retry = (request.caller, request.request_id)
             granted = self.leases.granted_for(retry, request.payload)
             if granted:
+                if request.stream:  # else they end with the stream that the answer was lost with
+                    for lease in granted:
+                        self.leases.move_to(lease, request.stream)
                 return granted
         if len(self.leases) + request.count > self.config.leases:
             raise too_many(self.config.leases)
@@ -220,7 +223,7 @@ class Balancer:
         self.leases.renew(lease, now, lease.ttl_s if ttl_s is None else check_ttl(ttl_s))
         return lease
 
-    def outcome(self, service_id: str, outcome: Outcome, response_time_s: float, now: float) -> None:
+    def outcome(self, service_id: str, outcome: Outcome, response_time_s: float | None, now: float) -> None:
         """What became of a call that had no lease.
 
         Raises:
@@ -290,7 +293,7 @@ class Balancer:
             raise queue_full(self._waits.number)
         return self._waits.join(pool, request, now)
 
-    def _learn(self, slots: Slots, outcome: Outcome, seconds: float, now: float) -> None:
+    def _learn(self, slots: Slots, outcome: Outcome, seconds: float | None, now: float) -> None:
         slots.performance.record(outcome, seconds, now)
         slots.touch()
         if not slots.gone and self._outliers.record(slots, outcome, now):

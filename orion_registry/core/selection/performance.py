@@ -67,15 +67,18 @@ class Performance:
         """The estimate that jumps to every peak at once and forgets it in tens of seconds."""
         return self._peak_s * exp((self._last - now) / PEAK_DECAY_S)
 
-    def record(self, outcome: Outcome, seconds: float, now: float) -> None:
-        """Takes in the end of one call; `UNKNOWN` and `CANCELLED` say nothing."""
+    def record(self, outcome: Outcome, seconds: float | None, now: float) -> None:
+        """Takes in the end of one call; `UNKNOWN` and `CANCELLED` say nothing. None: nobody knows how long it took."""
         if outcome is SUCCEEDED:
             self.succeeded += 1
+            if seconds is None:
+                self.success += (1.0 - self.success) / SAMPLES
+                return
             self.times.add(seconds)
             good = 1.0
         elif outcome in FAILURES:
             self.failed += 1
-            seconds = max(seconds, min(max(PENALTY_FACTOR * self.mean_s, PENALTY_LEAST_S), PENALTY_MOST_S))
+            seconds = max(seconds or 0.0, min(max(PENALTY_FACTOR * self.mean_s, PENALTY_LEAST_S), PENALTY_MOST_S))
             good = 0.0
         else:
             return

@@ -45,7 +45,10 @@ class Ranking:
         del self._members[slots]
         # by identity: the changes of two rankings may be equal
         slots.watchers[:] = [watcher for watcher in slots.watchers if watcher is not self.changed]
-        self.changed[slots] = None
+        if slots in self._level_of:
+            self.changed[slots] = None
+        else:  # came and went between two picks: nothing to catch up with, and nobody may ever pick here again
+            self.changed.pop(slots, None)
 
     def close(self) -> None:
         """Nobody asks any more."""

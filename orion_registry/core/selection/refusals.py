@@ -2,7 +2,7 @@
 
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.request import SelectionRequest
-from orion_registry.errors import NotFound, Reason, ResourceExhausted, Unavailable
+from orion_registry.errors import InvalidArgument, NotFound, Reason, ResourceExhausted, Unavailable, shown
 
 RETRY_S = 1.0
 """When to ask again for a slot: calls last seconds."""
@@ -22,6 +22,17 @@ def check_possible(pool: Pool, request: SelectionRequest) -> None:
     if all(slots.standing > request.last_tier for slots in wanted):
         message = f"selector: of {len(wanted):,} matching services none is ready"
         raise Unavailable(Reason.NO_READY_SERVICE, message, retry_after_s=RETRY_S)
+
+
+def reused(request_id: str) -> InvalidArgument:
+    """Another payload under a request_id that is in use."""
+    return InvalidArgument(Reason.REQUEST_ID_REUSED, f"request_id: {shown(request_id)} was used for another selection")
+
+
+def asked_again() -> ResourceExhausted:
+    """The same request came again while it waited: the newer one waits on."""
+    message = "request_id: asked again meanwhile; the newer request waits on"
+    return ResourceExhausted(Reason.NO_FREE_SLOT, message, retry_after_s=RETRY_S)
 
 
 def too_many(most: int) -> ResourceExhausted:

@@ -116,6 +116,8 @@ class Slots:
         """It is not registered any more: never select it; its leases stay until they end."""
         self.gone = True
         self.tier = NEVER
+        self.beyond, self.utilization = 0, 0.0  # of a life of the agent that is over: nobody may ever correct it
+        self.in_flight = len(self.leases)
         self.settle()
 
     def settle(self, zone: str | None = None) -> None:

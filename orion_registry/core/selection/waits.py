@@ -6,7 +6,7 @@ from orion_registry.core.selection.leases import Lease, Leases
 from orion_registry.core.selection.listener import Listener
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.queue import Waiter, queue_full
-from orion_registry.core.selection.refusals import not_free
+from orion_registry.core.selection.refusals import asked_again, check_possible, not_free, reused
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.slots import NEVER, Slots
 from orion_registry.errors import RegistryError
@@ -15,27 +15,42 @@ from orion_registry.errors import RegistryError
 class Waits:
     """All waits. Tells the listener of each that is over, unless it was given up."""
 
-    __slots__ = ("_arrived", "_config", "_expiries", "_leases", "_listener", "number")
+    __slots__ = ("_arrived", "_asked", "_config", "_expiries", "_leases", "_listener", "number")
 
     def __init__(self, config: BalancerConfig, leases: Leases, listener: Listener) -> None:
         self._config = config
         self._leases = leases
         self._listener = listener
         self._expiries: Expiries[Waiter] = Expiries()
+        self._asked: dict[tuple[str, str], Waiter] = {}  # those with a request_id
         self._arrived = 0
         self.number = 0
 
     def join(self, pool: Pool, request: SelectionRequest, now: float) -> Waiter:
         """Takes a place in a pool's line.
 
+        A request that waits already under its request_id gives its wait up for this one: its caller asks again, so it
+        does not hear the answer any more, and must not be given a slot besides.
+
         Raises:
+            InvalidArgument: REQUEST_ID_REUSED.
             ResourceExhausted: QUEUE_FULL.
         """
+        asked = (request.caller, request.request_id)
+        before = self._asked.get(asked)
+        if before is not None:
+            if before.request.payload != request.payload:
+                raise reused(request.request_id)
+            self._expiries.remove(before)
+            before.pool.line.leave(before)
+            self._settle(before, None, asked_again())
         self._arrived += 1
         waiter = Waiter(request, pool, self._arrived, now)
         ousted = pool.line.join(waiter)
         self._expiries.add(waiter)
         self.number += 1
+        if request.request_id:
+            self._asked[asked] = waiter
         if ousted is not None:
             self._expiries.remove(ousted)
             self._settle(ousted, None, queue_full(self._config.queue))
@@ -46,7 +61,7 @@ class Waits:
         if waiter.waiting:
             self._expiries.remove(waiter)
             waiter.pool.line.leave(waiter)
-            self.number -= 1
+            self._forget(waiter)
             waiter.error = not_free(waiter.pool)
 
     def freed(self, slots: Slots, now: float) -> None:
@@ -68,7 +83,7 @@ class Waits:
         """Ends the waits whose time is over."""
         for waiter in self._expiries.due(now):
             waiter.pool.line.leave(waiter)
-            self._settle(waiter, None, not_free(waiter.pool))
+            self._settle(waiter, None, _why(waiter))
 
     def next(self) -> float | None:
         """When the next one is over; None = never."""
@@ -76,8 +91,22 @@ class Waits:
 
     def _settle(self, waiter: Waiter, lease: Lease | None, error: RegistryError | None) -> None:
         waiter.lease, waiter.error = lease, error
-        self.number -= 1
+        self._forget(waiter)
         self._listener.settled(waiter)
+
+    def _forget(self, waiter: Waiter) -> None:
+        self.number -= 1
+        if waiter.request.request_id:
+            self._asked.pop((waiter.request.caller, waiter.request.request_id), None)
+
+
+def _why(waiter: Waiter) -> RegistryError:
+    """Why it got nothing: who it waited for may be gone by now."""
+    try:
+        check_possible(waiter.pool, waiter.request)
+    except RegistryError as error:
+        return error
+    return not_free(waiter.pool)
 
 
 def _takes(waiter: Waiter, slots: Slots) -> bool:
