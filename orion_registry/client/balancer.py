@@ -18,6 +18,7 @@ from orion_registry.client.profile import resolve_profile
 from orion_registry.client.route import Pending, Route
 from orion_registry.client.selection import Selection, outcome_of
 from orion_registry.client.specs import check_not_letters
+from orion_registry.core import limits
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.strategy import StrategyName
@@ -211,7 +212,7 @@ class BalancerClient:
         return self._route
 
     def _finish(self, selection: Selection, outcome: Outcome) -> None:
-        took_s = self._env.now() - selection.began
+        took_s = min(self._env.now() - selection.began, limits.RESPONSE_TIME_S)  # a longer one would be refused
         self._let_go(selection, outcome if selection.outcome is None else selection.outcome, took_s)
 
     def _let_go(self, selection: Selection, outcome: Outcome, response_time_s: float | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from orion_registry.core import limits
 from orion_registry.core.candidates import Candidates
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
@@ -25,9 +26,6 @@ from orion_registry.core.selection.totals import BalancerStats
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id, check_labels, check_number
 from orion_registry.errors import PermissionDenied, Reason, Unavailable, shown
-
-RESPONSE_TIME_MAX_S = 86_400.0
-"""A call that lasts longer than a day is no call."""
 
 PREFIX = 8
 """Characters of the history_id that begin every selection_id: two lives share them once in 4 billion times."""
@@ -96,7 +94,7 @@ class Balancing:
             PermissionDenied: NOT_OWNER.
         """
         if response_time_s is not None:
-            check_number("response_time", response_time_s, 0, RESPONSE_TIME_MAX_S)
+            check_number("response_time", response_time_s, 0, limits.RESPONSE_TIME_S)
         lease = self._own(selection_id, identity)
         self._balancer.end(lease, self._fleet.patience.judged(now.mono), outcome, response_time_s)
         if self._ejections:
@@ -129,7 +127,7 @@ class Balancing:
             NotFound: NO_SUCH_SERVICE.
         """
         if response_time_s is not None:
-            check_number("response_time", response_time_s, 0, RESPONSE_TIME_MAX_S)
+            check_number("response_time", response_time_s, 0, limits.RESPONSE_TIME_S)
         self._fleet.require(service_id)
         self._balancer.outcome(service_id, outcome, response_time_s, self._fleet.patience.judged(now.mono))
         self._settle_ejections(now)

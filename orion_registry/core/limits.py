@@ -35,6 +35,8 @@ RETENTION_MAX_S: Final = 30 * 86_400.0
 SILENCE_MIN_S: Final = 1.0
 SILENCE_MAX_S: Final = 86_400.0
 STUCK_MAX_S: Final = 86_400.0
+RESPONSE_TIME_S: Final = 86_400.0
+"""A call that lasts longer than a day is no call."""
 TASK_AGE_MAX_S: Final = 10 * 366 * 86_400.0
 
 SECRET_MIN: Final = 32

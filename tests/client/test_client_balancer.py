@@ -386,3 +386,12 @@ async def test_news_that_come_with_the_answer_are_heard(client: RegistryClient, 
     selection = await asked
     async with asyncio.timeout(1):
         await selection.lost.wait()
+
+
+async def test_a_block_of_more_than_a_day_frees_its_slot(
+    daemon: Daemon, client: RegistryClient, balancer: BalancerClient
+) -> None:
+    await add(client, "a")
+    async with balancer.select(CALC) as selection:
+        selection.began -= 90_000
+    await until(lambda: open_leases(daemon) == 0)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import grpc.aio
@@ -612,10 +613,15 @@ async def test_a_long_message_lets_others_in_between(served: Balanced) -> None:
     (route,) = served.coordinator.selections._routes.values()
     taken: list[int] = []
     take = route._take  # type: ignore[attr-defined]
-    route._take = lambda command, now: (taken.append(turns), take(command, now))  # type: ignore[attr-defined]
+
+    def noting(command: Any, now: Any) -> None:
+        taken.append(turns)
+        take(command, now)
+
+    route._take = noting  # type: ignore[attr-defined]
     counting = asyncio.ensure_future(count())
     commands = [select(count=50, exclude_service_ids=ids) for _ in range(300)]
     await caller.call.write(pb.RouteRequest(commands=commands))
     await until(lambda: len(taken) == 300)
     counting.cancel()
-    assert max(after - before for before, after in zip(taken, taken[1:], strict=False)) > 0
+    assert max(after - before for before, after in pairwise(taken)) > 0

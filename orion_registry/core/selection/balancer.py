@@ -169,8 +169,8 @@ class Balancer:
             granted = self.leases.granted_for(retry, request.payload)
             if granted:
                 if request.stream:  # else they end with the stream that the answer was lost with
-                    for lease in granted:
-                        self.leases.move_to(lease, request.stream)
+                    for before in granted:
+                        self.leases.move_to(before, request.stream)
                 return granted
         if len(self.leases) + request.count > self.config.leases:
             raise too_many(self.config.leases)
