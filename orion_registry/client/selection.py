@@ -16,8 +16,8 @@ class Selection:
         service: as it was when it was selected.
         outcome: what became of the call; set it inside the block if the registry is to hear something else than how
             the block ended.
-        holds: whether the slot is still reserved. False once it was released, or if it ended by itself: the registry
-            was restarted, or out of reach for too long.
+        holds: whether the slot is still reserved. False once it was released, and once the registry, in reach again,
+            says that it ended by itself: it was restarted, or out of reach for too long.
         lost: set as soon as the registry says that the service has died or was removed: the call is likely to be lost.
         why_lost: the reason; None if it was removed, or is not lost.
     """

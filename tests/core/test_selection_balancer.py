@@ -1,15 +1,19 @@
 """Leases, waiting, scopes and the three kinds of none, through the front door."""
 
+import random
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from orion_registry.core.selection import waits
 from orion_registry.core.selection.expiry import Expiries
 from orion_registry.core.selection.explain import Verdict
 from orion_registry.core.selection.leases import Lease
+from orion_registry.core.selection.pool import RANKINGS
 from orion_registry.core.selection.random import Random
 from orion_registry.core.selection.request import SelectionRequest
+from orion_registry.core.selection.round_robin import RoundRobin
 from orion_registry.core.selection.scopes import Scope
 from orion_registry.core.selection.slots import Slots
 from orion_registry.core.selection.strategies import STRATEGIES
@@ -648,3 +652,35 @@ def test_a_request_that_is_asked_again_while_it_waits_gets_one_slot() -> None:
     assert first.lease is None
     assert list(bench.balancer.leases) == [again.lease]
     assert bench.balancer.waiting == len(bench.pool.line) == 0
+
+
+def test_a_pool_keeps_few_rankings_whatever_is_asked() -> None:
+    bench = Bench(*[Member(f"s{place}", zone=f"z{place}") for place in range(9)])
+    for zone in range(9):
+        for name in N:
+            bench.call(strategy=name, zone=f"z{zone}")
+    assert bench.pool.rankings == RANKINGS
+    assert bench.pool.size == RANKINGS * 9
+    assert {len(bench.balancer.get(f"s{place}").watchers) for place in range(9)} == {RANKINGS}
+
+
+def test_few_wait_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "WAITING", 3)
+    bench = Bench(Member("s0", max_concurrency=1))
+    other = bench.pool_of("other", "s0")
+    bench.select()
+    for pool in (None, other, None):
+        bench.wait(pool)
+    with pytest.raises(ResourceExhausted, match="3 callers wait already"):
+        bench.wait(other)
+
+
+def test_a_cost_that_raises_is_no_fault_of_who_asks_for_reasons() -> None:
+    class Broken(RoundRobin):
+        def cost(self, _slots: Slots, _now: float) -> float:
+            raise ZeroDivisionError
+
+    bench = Bench(*members(2), strategies={**STRATEGIES, N.RANDOM: Broken})
+    told = bench.balancer.explain(bench.pool, SelectionRequest(strategy=N.RANDOM), bench.now, random.Random(1).random)
+    assert told.chosen is not None
+    assert bench.balancer.scopes.stats[N.RANDOM].failures == 1

@@ -11,7 +11,7 @@ from orion_registry.core.selection.performance import Performance
 from orion_registry.core.selection.response_times import ACCURACY, ResponseTimes
 from orion_registry.core.selection.slow_start import STEPS, warmth_at
 from orion_registry.errors import InvalidArgument, Unavailable
-from tests.core.selecting import Bench, Member, Outcome, members
+from tests.core.selecting import Bench, Member, Outcome, Tier, members
 
 
 def test_failures_in_a_row_eject_and_one_success_between_does_not() -> None:
@@ -207,3 +207,13 @@ def test_all_ejected_or_weightless_is_none_ready() -> None:
     bench = Bench(Member("a", weight=0.0), Member("b", weight=float("nan")))
     with pytest.raises(Unavailable, match="of 2 matching services none is ready"):
         bench.select()
+
+
+def test_who_cannot_serve_does_not_count_for_how_many_may_be_out() -> None:
+    """Of two replicas one drains: the other is the last, and stays however much it fails."""
+    bench = Bench(Member("drains", Tier.NEVER), Member("last"))
+    bench.fail("last", 50)
+    assert bench.heard.ejections == []
+    bench.put(Member("drains"))
+    bench.fail("last", 50)
+    assert [service_id for service_id, _ in bench.heard.ejections] == ["last"]

@@ -18,7 +18,7 @@ from tests.e2e.raw_watch import RawWatch
 
 @pytest.fixture
 async def daemon() -> AsyncIterator[Daemon]:
-    async with running_daemon() as running:
+    async with running_daemon(probation_s=0.0) as running:  # agents are cut again and again, on purpose
         yield running
 
 

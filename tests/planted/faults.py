@@ -737,8 +737,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "who gives up is served",
         f"{CORE}/selection/waits.py",
-        "            waiter.pool.line.leave(waiter)\n            self.number -= 1\n",
-        "            self.number -= 1\n",
+        "            waiter.pool.line.leave(waiter)\n            self._forget(waiter)\n            waiter.error",
+        "            self._forget(waiter)\n            waiter.error",
         f"{T}selection_balancer.py::test_who_gives_up_takes_no_slot",
     ),
     Fault(

@@ -145,7 +145,7 @@ class _CandidateVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Cand
     CANDIDATE_VERDICT_CHOSEN: _CandidateVerdict.ValueType  # 1
     """It would be selected."""
     CANDIDATE_VERDICT_NOT_READY: _CandidateVerdict.ValueType  # 2
-    """Its status, its weight of 0 or its ejection keep it out."""
+    """Its status or its ejection keep it out."""
     CANDIDATE_VERDICT_EXCLUDED: _CandidateVerdict.ValueType  # 3
     """The request does not want it."""
     CANDIDATE_VERDICT_FULL: _CandidateVerdict.ValueType  # 4
@@ -165,7 +165,7 @@ CANDIDATE_VERDICT_UNSPECIFIED: CandidateVerdict.ValueType  # 0
 CANDIDATE_VERDICT_CHOSEN: CandidateVerdict.ValueType  # 1
 """It would be selected."""
 CANDIDATE_VERDICT_NOT_READY: CandidateVerdict.ValueType  # 2
-"""Its status, its weight of 0 or its ejection keep it out."""
+"""Its status or its ejection keep it out."""
 CANDIDATE_VERDICT_EXCLUDED: CandidateVerdict.ValueType  # 3
 """The request does not want it."""
 CANDIDATE_VERDICT_FULL: CandidateVerdict.ValueType  # 4
@@ -575,7 +575,7 @@ class ReportOutcomeRequest(_message.Message):
     """What became of the call."""
     @_builtins.property
     def response_time(self) -> _duration_pb2.Duration:
-        """How long it took, 0 to 24 h."""
+        """How long it took, 0 to 24 h; unset = not known: the outcome counts, response times stay as they are."""
 
     def __init__(
         self,

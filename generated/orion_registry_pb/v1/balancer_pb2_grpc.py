@@ -133,7 +133,7 @@ class BalancerServiceServicer(object):
     def RenewSelections(self, request, context):
         """Lets leases last on, from now. Each is answered for itself.
 
-        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER.
+        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
 
         Who may call: the caller that holds the leases.
         """
@@ -183,7 +183,7 @@ class BalancerServiceServicer(object):
         """Tells what SelectService would choose now, and why: every candidate, its numbers, what stands against it. Selects
         nothing. The same for the same state and seed.
 
-        Errors: NOT_FOUND/NO_MATCH.
+        Errors: INVALID_ARGUMENT/BAD_FIELD. Where nothing matches, that is what it tells.
 
         Who may call: callers, operators, viewers.
         """

@@ -63,7 +63,7 @@ class BalancerServiceStub:
     RenewSelections: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.RenewSelectionsRequest, _balancer_pb2.RenewSelectionsResponse]
     """Lets leases last on, from now. Each is answered for itself.
 
-    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER.
+    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
 
     Who may call: the caller that holds the leases.
     """
@@ -97,7 +97,7 @@ class BalancerServiceStub:
     """Tells what SelectService would choose now, and why: every candidate, its numbers, what stands against it. Selects
     nothing. The same for the same state and seed.
 
-    Errors: NOT_FOUND/NO_MATCH.
+    Errors: INVALID_ARGUMENT/BAD_FIELD. Where nothing matches, that is what it tells.
 
     Who may call: callers, operators, viewers.
     """
@@ -158,7 +158,7 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     RenewSelections: _aio.UnaryUnaryMultiCallable[_balancer_pb2.RenewSelectionsRequest, _balancer_pb2.RenewSelectionsResponse]  # type: ignore[assignment]
     """Lets leases last on, from now. Each is answered for itself.
 
-    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER.
+    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
 
     Who may call: the caller that holds the leases.
     """
@@ -192,7 +192,7 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     """Tells what SelectService would choose now, and why: every candidate, its numbers, what stands against it. Selects
     nothing. The same for the same state and seed.
 
-    Errors: NOT_FOUND/NO_MATCH.
+    Errors: INVALID_ARGUMENT/BAD_FIELD. Where nothing matches, that is what it tells.
 
     Who may call: callers, operators, viewers.
     """
@@ -268,7 +268,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_balancer_pb2.RenewSelectionsResponse, _abc.Awaitable[_balancer_pb2.RenewSelectionsResponse]]:
         """Lets leases last on, from now. Each is answered for itself.
 
-        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER.
+        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
 
         Who may call: the caller that holds the leases.
         """
@@ -326,7 +326,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells what SelectService would choose now, and why: every candidate, its numbers, what stands against it. Selects
         nothing. The same for the same state and seed.
 
-        Errors: NOT_FOUND/NO_MATCH.
+        Errors: INVALID_ARGUMENT/BAD_FIELD. Where nothing matches, that is what it tells.
 
         Who may call: callers, operators, viewers.
         """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selection.expiry import Expiries
 from orion_registry.core.selection.performance import FAILURES, Outcome
-from orion_registry.core.selection.slots import Slots
+from orion_registry.core.selection.slots import SECOND, Slots
 
 
 class Record:
@@ -62,18 +62,18 @@ class Outliers:
     returns is on trial: its next failure ejects it again.
     """
 
-    __slots__ = ("_config", "_ejected", "_records", "_returns", "_sizes")
+    __slots__ = ("_config", "_ejected", "_groups", "_records", "_returns")
 
     def __init__(self, config: BalancerConfig) -> None:
         self._config = config
         self._records: dict[Slots, Record] = {}
         self._returns: Expiries[Record] = Expiries()
         self._ejected: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
+        self._groups: dict[str, dict[Slots, None]] = {}
 
     def add(self, slots: Slots) -> None:
         """A service is registered."""
-        self._sizes[slots.service_name] = self._sizes.get(slots.service_name, 0) + 1
+        self._groups.setdefault(slots.service_name, {})[slots] = None
 
     def remove(self, slots: Slots) -> None:
         """It is not any more."""
@@ -81,7 +81,10 @@ class Outliers:
         if record is not None and slots.ejected:
             self._returns.remove(record)
             self._return(record)
-        _less(self._sizes, slots.service_name)
+        group = self._groups[slots.service_name]
+        del group[slots]
+        if not group:
+            del self._groups[slots.service_name]
 
     def record(self, slots: Slots, outcome: Outcome, now: float) -> bool:
         """Takes in one outcome; whether it got the service ejected."""
@@ -114,8 +117,11 @@ class Outliers:
         return self._records[slots].expires
 
     def most(self, service_name: str) -> int:
-        """How many of a service's replicas may be out at once."""
-        size = self._sizes.get(service_name, 0)
+        """How many of a service's replicas may be out at once: a share of those that could serve if none were."""
+        group = self._groups.get(service_name, {})
+        return self._share_of(sum(slots.tier <= SECOND and slots.weight > 0 for slots in group))
+
+    def _share_of(self, size: int) -> int:
         return max(int(size * self._config.eject_most), 1 if size > 1 else 0)
 
     def _is_outlier(self, record: Record) -> bool:
@@ -126,7 +132,9 @@ class Outliers:
         return by_share or record.in_row >= config.eject_consecutive
 
     def _has_room(self, service_name: str) -> bool:
-        return self._ejected.get(service_name, 0) < self.most(service_name)
+        ejected = self._ejected.get(service_name, 0)
+        # Nearly always none is out, or too many are: who could serve is counted for the rest alone.
+        return ejected < self._share_of(len(self._groups.get(service_name, ()))) and ejected < self.most(service_name)
 
     def _eject(self, record: Record, now: float) -> None:
         config, slots = self._config, record.slots

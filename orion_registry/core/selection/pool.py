@@ -11,6 +11,9 @@ from orion_registry.core.selection.strategies import MakeStrategy
 from orion_registry.core.selection.strategy import StrategyName, StrategyStats
 from orion_registry.core.selection.zones import ZONES, Zones
 
+RANKINGS = 10
+"""Strategies, times zones, that one pool keeps: each costs memory for every member, and time with every change."""
+
 
 class Pool:
     """Owned by the balancer.
@@ -104,6 +107,8 @@ class Pool:
         rankings = self._zoned.setdefault(zone, {}) if zone else self._rankings
         ranking = rankings.get(name)
         if ranking is None:
+            while self.rankings >= RANKINGS:
+                self._forget_one(rankings)
             ranking = rankings[name] = Ranking(strategies[name], stats, self.members, zone)
         return ranking
 
@@ -113,6 +118,22 @@ class Pool:
             for rankings in (self._rankings, *self._zoned.values()):
                 if (ranking := rankings.pop(name, None)) is not None:
                     ranking.close()
+
+    @property
+    def rankings(self) -> int:
+        """How many orders of its candidates are kept."""
+        return len(self._rankings) + sum(len(rankings) for rankings in self._zoned.values())
+
+    @property
+    def size(self) -> int:
+        """What it costs: its members, once for each of its rankings."""
+        return len(self.members) * max(1, self.rankings)
+
+    def _forget_one(self, wanted: dict[StrategyName, Ranking]) -> None:
+        """Closes the ranking made first, of another zone if there is one."""
+        kept = [rankings for rankings in (*self._zoned.values(), self._rankings) if rankings]
+        rankings = next((rankings for rankings in kept if rankings is not wanted), wanted)
+        rankings.pop(next(iter(rankings))).close()
 
     def _all_rankings(self) -> Iterator[Ranking]:
         yield from self._rankings.values()

@@ -5,7 +5,8 @@ from collections.abc import Hashable
 from orion_registry.core.selection.pool import Pool
 
 MEMBERS = 200_000
-"""Members of all pools together at most, but for the newest and those where somebody waits: as for `views.MEMBERS`."""
+"""Members of all pools together at most, each counted once for each ranking that it is in; but for the newest pool and
+those where somebody waits. As for `views.MEMBERS`."""
 
 
 class Pools:
@@ -39,13 +40,13 @@ class Pools:
         """Takes in a new pool; returns those that had to go, closed: unused for longest, and nobody waits there."""
         self._pools[fresh.key] = fresh
         closed = []
-        held = sum(len(pool.members) for pool in self._pools.values())
+        held = sum(pool.size for pool in self._pools.values())
         while self.crowded or held > MEMBERS:
             idle = (pool for pool in self._pools.values() if not pool.line and pool is not fresh)
             unused = min(idle, key=lambda pool: pool.used, default=None)
             if unused is None:
                 break
-            held -= len(unused.members)
+            held -= unused.size
             unused.close()
             del self._pools[unused.key]
             closed.append(unused)

@@ -72,7 +72,11 @@ class Ranking:
 
     def cost(self, slots: Slots, now: float) -> float:
         """The number that the strategy goes by, of one that may be selected."""
-        return self._levels[self._level(slots)].cost(slots, now)
+        try:
+            return self._levels[self._level(slots)].cost(slots, now)
+        except Exception as error:  # noqa: BLE001 - see `pick`
+            self._fall_back(error)
+            return self._levels[self._level(slots)].cost(slots, now)
 
     def _level(self, slots: Slots) -> int:
         return slots.standing if self._steps == 1 else 2 * slots.standing + (slots.zone != self._zone)

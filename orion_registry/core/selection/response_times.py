@@ -7,7 +7,7 @@ ACCURACY = 0.05
 
 LEAST_S = 1e-6
 MOST_S = 86_400.0
-"""Times beyond these are counted as these, which bounds the buckets: 252 at most."""
+"""Times beyond these are counted as these, which bounds the buckets: 253 at most."""
 
 _LOG_GROWTH = log((1 + ACCURACY) / (1 - ACCURACY))
 _MIDDLE = 2 / (1 + (1 + ACCURACY) / (1 - ACCURACY))

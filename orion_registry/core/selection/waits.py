@@ -11,6 +11,9 @@ from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.slots import NEVER, Slots
 from orion_registry.errors import RegistryError
 
+WAITING = 8_192
+"""Callers that may wait in all: whoever frees a slot that none of them wants looks at all of them, 0.1 us each."""
+
 
 class Waits:
     """All waits. Tells the listener of each that is over, unless it was given up."""
@@ -44,6 +47,8 @@ class Waits:
             self._expiries.remove(before)
             before.pool.line.leave(before)
             self._settle(before, None, asked_again())
+        if self.number >= WAITING:
+            raise queue_full(WAITING)
         self._arrived += 1
         waiter = Waiter(request, pool, self._arrived, now)
         ousted = pool.line.join(waiter)
