@@ -238,7 +238,12 @@ class BalancerClient:
     def _renew(self, selection: Selection) -> None:
         selection.rest()
         command = pb.RouteCommand(renew=pb.RenewSelectionsRequest(selection_ids=[selection.selection_id]))
-        pending: Pending = self._open.send(command)
+        try:
+            pending: Pending = self._open.send(command)
+        except RegistryError as error:  # there is no stream any more, for good
+            logger.warning("%s is not renewed: %s", selection.selection_id, error)
+            self._expired(selection)
+            return
         pending.answered.add_done_callback(lambda answered: self._renewed(selection, answered))
 
     def _renewed(self, selection: Selection, answered: "asyncio.Future[pb.RouteResult]") -> None:

@@ -310,6 +310,18 @@ async def test_a_restarted_registry_is_found_again_and_knows_nothing_of_old_leas
         await balancer.acquire(CALC)
 
 
+async def test_what_cannot_be_renewed_any_more_is_not_held(
+    client: RegistryClient, balancer: BalancerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream is over for good: nobody may believe that the slot is still reserved."""
+    await add(client, "a")
+    held = await balancer.acquire(CALC)
+    monkeypatch.setattr(balancer._open, "_closed", Unreachable("the stream is over", address="nowhere"))
+    balancer._renew(held)
+    assert not held.holds
+    assert balancer.held == ()
+
+
 async def test_without_a_registry_the_reason_is_told(unused_tcp_port: int) -> None:
     async with BalancerClient(f"127.0.0.1:{unused_tcp_port}", timeout_s=1.0) as balancer:
         with pytest.raises(Unreachable, match="orion-registry serve"):

@@ -517,6 +517,19 @@ def test_a_strategy_that_raises_costs_no_selection_and_round_robin_stands_in(
     assert f"(round robin stands in: ZeroDivisionError: {where})" in explained.reason
 
 
+def test_one_that_raised_is_tried_again_once_a_strategy_is_set_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(*members(3), strategies={**STRATEGIES, N.RANDOM: Broken})
+    bench.balancer.scopes.set(Scope(), N.RANDOM)
+    monkeypatch.setattr(Broken, "where", "pick")
+    bench.call()
+    monkeypatch.setattr(Broken, "where", "")
+    bench.call()
+    request = SelectionRequest()
+    assert "stands in" in bench.balancer.explain(bench.pool, request, bench.now, lambda: 0.0).reason
+    bench.balancer.scopes.set(Scope(), N.RANDOM)
+    assert "stands in" not in bench.balancer.explain(bench.pool, request, bench.now, lambda: 0.0).reason
+
+
 # Explaining.
 
 

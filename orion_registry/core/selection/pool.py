@@ -119,6 +119,12 @@ class Pool:
                 if (ranking := rankings.pop(name, None)) is not None:
                     ranking.close()
 
+    def drop_faulty(self) -> None:
+        """Strategies that raised are tried anew: somebody has set one since."""
+        for rankings in (self._rankings, *self._zoned.values()):
+            for name in [name for name, ranking in rankings.items() if ranking.fault]:
+                rankings.pop(name).close()
+
     @property
     def rankings(self) -> int:
         """How many orders of its candidates are kept."""

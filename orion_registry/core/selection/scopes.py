@@ -75,6 +75,7 @@ class Scopes:
             before, name = name, self.resolve(pool.service_name, pool.capabilities)
             if before is not name:
                 pool.drop_ranking(before)
+            pool.drop_faulty()
             pool.scoped = (self.version, name)
         return name
 
