@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """What one thread frees is not kept for it alone: less scatter in the memory that is compared. A leak shows as well."""
 KEPT = 200
+STALL_S = 1.0
 """Suspicious lines kept for the report."""
 
 
@@ -65,7 +66,10 @@ class Child:
             self._judge(line.decode("utf-8", "replace").rstrip("\n"))
 
     def _judge(self, line: str) -> None:
-        """Counts a line; keeps it if it is no JSON object, carries a traceback, or tells of a fault of the daemon."""
+        """Counts a line; keeps it if it is no JSON object, carries a traceback, or tells of a fault of the daemon.
+
+        That it stood still for less than `STALL_S` is none: beside twelve workers on two cores it happens.
+        """
         self.lines += 1
         try:
             record = json.loads(line)
@@ -74,6 +78,8 @@ class Child:
             level = "not JSON"
             record = {}
         self.levels[level] += 1
+        if record.get("message") == "stalled" and record.get("lag_s", STALL_S) < STALL_S:
+            return
         if (level not in {"debug", "info"} or "exc_info" in record or "Traceback" in line) and len(
             self.suspicious
         ) < KEPT:
