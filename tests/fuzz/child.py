@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """What one thread frees is not kept for it alone: less scatter in the memory that is compared. A leak shows as well."""
 KEPT = 200
-STALL_S = 1.0
 """Suspicious lines kept for the report."""
+STALL_S = 1.0
+"""A daemon that stands still for less, on a machine that it shares, has no fault."""
 
 
 class Child:
