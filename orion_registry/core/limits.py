@@ -65,3 +65,18 @@ PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1000
 PAGE_BYTES: Final = 1024 * 1024
 """Bytes of services in one DiscoverServices answer."""
+
+CHECKS: Final = 8
+"""Active checks of one service."""
+FALLBACKS: Final = 3
+"""Further probes of one check."""
+CHECK_HEADERS: Final = 16
+CHECK_RETRIES: Final = 5
+CHECK_THRESHOLD: Final = 100
+"""Runs in a row until a check falls, or rises."""
+CHECK_INTERVAL_MIN_S: Final = 1.0
+CHECK_INTERVAL_MAX_S: Final = 86_400.0
+CHECK_TIMEOUT_MIN_S: Final = 0.01
+HEADER_NAME: Final = 64
+HEADER_VALUE: Final = 1024
+"""Characters of a header that a check sends."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from orion_registry.core.checks.spec import CheckSpec
+
 Scalar = str | float | bool | None
 
 
@@ -131,7 +133,7 @@ class ServiceSpec:
     weight: float = 1.0
     max_concurrency: int = 0
     health_check_url: str = ""
-    check_count: int = 0
+    checks: tuple[CheckSpec, ...] = ()
     liveness: LivenessMode = LivenessMode.STREAM
     liveness_ttl_s: float = 30.0
     retention_s: float | None = None
@@ -144,7 +146,8 @@ class Record:
     """What the store keeps of a service.
 
     generation rises by 1 with every stored change; used_epoch is the highest epoch that its holder had used then;
-    registered_wall is a label; request_id and payload_hash make the last registration idempotent.
+    registered_wall is a label; request_id and payload_hash make the last registration idempotent. address is the peer's
+    that the registration came from, empty for a Unix socket and in process.
     """
 
     spec: ServiceSpec
@@ -155,6 +158,7 @@ class Record:
     registered_wall: float
     request_id: str
     payload_hash: str
+    address: str = ""
 
     @property
     def service_id(self) -> str:

@@ -20,7 +20,7 @@ MUTABLE: Mapping[str, tuple[str, ...]] = {
     "zone": ("zone",),
     "weight": ("weight",),
     "max_concurrency": ("max_concurrency",),
-    "checks": ("check_count",),
+    "checks": ("checks",),
     "liveness_ttl": ("liveness_ttl_s",),
     "retention": ("retention_s",),
     "silence_timeout": ("silence_timeout_s",),

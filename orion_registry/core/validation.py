@@ -140,7 +140,7 @@ def _check_place(spec: ServiceSpec) -> None:
 
 def _check_supported(spec: ServiceSpec) -> None:
     unserved = {
-        "service.checks": spec.check_count > 0,
+        "service.checks": bool(spec.checks),
         "service.health_check_url": spec.health_check_url != "",
         "service.liveness LIVENESS_MODE_CHECK": spec.liveness is LivenessMode.CHECK,
     }

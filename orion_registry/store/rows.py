@@ -11,6 +11,7 @@ from orion_registry.core.model import LivenessMode, Record, ServiceSpec, Service
 from orion_registry.core.overlay import Overlay, OverlayMode
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.errors import RegistryError
+from orion_registry.store.check_rows import check_from_plain, check_to_plain
 
 _SPEC = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
 _RECORD = tuple(field.name for field in fields(Record) if field.name != "spec")
@@ -23,7 +24,9 @@ _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=Fal
 def record_to_json(record: Record) -> str:
     """A record as one line of JSON, keys sorted."""
     plain: dict[str, Any] = dict(zip(_RECORD, _OF_RECORD(record), strict=True))
-    plain["spec"] = dict(zip(_SPEC, _OF_SPEC(record.spec), strict=True))
+    plain["spec"] = spec = dict(zip(_SPEC, _OF_SPEC(record.spec), strict=True))
+    if record.spec.checks:
+        spec["checks"] = [check_to_plain(check) for check in record.spec.checks]
     return _line(plain)
 
 
@@ -40,6 +43,8 @@ def record_from_json(text: str) -> Record:
         spec = plain.pop("spec")
         spec["liveness"] = LivenessMode(spec["liveness"])
         spec.update({name: tuple(spec[name]) for name in _LISTS})
+        spec.pop("check_count", None)  # what versions before 0.1 wrote where checks stand now
+        spec["checks"] = tuple(map(check_from_plain, spec.get("checks", ())))
         metadata_json, scalars = canonical_metadata(json.loads(spec["metadata_json"]))
         spec.update(metadata_json=metadata_json, metadata_scalars=scalars)
         return Record(spec=ServiceSpec(**spec), **plain)

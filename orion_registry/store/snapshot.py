@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from orion_registry.core.checks.spec import CheckSpec
 from orion_registry.core.facts import Stored
 from orion_registry.core.importing import Intake
 from orion_registry.core.limits import COUNTER
@@ -270,6 +271,8 @@ def _fits(value: object, kind: object) -> bool:
         return value is None or type(value) in (int, float)
     if kind == tuple[str, ...]:
         return isinstance(value, tuple) and all(type(item) is str for item in value)
+    if kind == tuple[CheckSpec, ...]:
+        return True  # check_rows has looked
     return type(value) is kind
 
 

@@ -10,6 +10,7 @@ from orion_registry.core.model import Load, ServiceSpec, SessionRef
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id
 from orion_registry.errors import Said, bad_field
+from orion_registry.wire.checks import decode_checks
 from orion_registry.wire.enums import decode_mode, decode_status
 from orion_registry.wire.spans import decode_span
 from orion_registry.wire.structs import decode_metadata, decode_scalars
@@ -45,7 +46,7 @@ def decode_spec(info: service_pb2.ServiceInfo) -> ServiceSpec:
         weight=info.weight if info.HasField("weight") else 1.0,
         max_concurrency=info.max_concurrency,
         health_check_url=info.health_check_url,
-        check_count=len(info.checks),
+        checks=decode_checks("service.checks", info.checks) if info.checks else (),
         liveness=decode_mode("service.liveness", info.liveness),
         liveness_ttl_s=decode_span("service.liveness_ttl", info.liveness_ttl)
         if info.HasField("liveness_ttl")

@@ -17,6 +17,7 @@ from orion_registry.core.frames import (
 )
 from orion_registry.core.model import LivenessMode, Load, Scalar, ServiceSpec, SessionRef
 from orion_registry.core.selector import Selector
+from orion_registry.wire.checks import encode_check
 from orion_registry.wire.registry_frames import decode_registry_frame
 from orion_registry.wire.spans import span_of
 from orion_registry.wire.structs import fill_struct
@@ -52,6 +53,7 @@ def encode_spec(spec: ServiceSpec) -> service_pb2.ServiceInfo:
         weight=spec.weight,
         max_concurrency=spec.max_concurrency,
         health_check_url=spec.health_check_url,
+        checks=map(encode_check, spec.checks),
         liveness=service_pb2.LivenessMode.ValueType(spec.liveness),
         retention=_span(spec.retention_s),
         silence_timeout=_span(spec.silence_timeout_s),

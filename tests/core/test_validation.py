@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orion_registry.core import limits
+from orion_registry.core.checks.spec import CheckSpec, TcpProbe
 from orion_registry.core.model import LivenessMode, Load
 from orion_registry.core.validation import (
     check_id,
@@ -87,7 +88,7 @@ BAD_SPECS: list[tuple[dict[str, Any], str]] = [
 ]
 
 UNSERVED: list[tuple[dict[str, Any], str]] = [
-    ({"check_count": 1}, "service.checks"),
+    ({"checks": (CheckSpec(name="tcp", probes=(TcpProbe(),)),)}, "service.checks"),
     ({"health_check_url": "http://h/"}, "service.health_check_url"),
     ({"liveness": LivenessMode.CHECK}, "LIVENESS_MODE_CHECK"),
 ]

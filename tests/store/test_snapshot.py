@@ -205,6 +205,7 @@ def test_no_secret_is_in_it() -> None:
     assert b"secret" in file_of(stored)
     assert set(json.loads(record_line())) == {
         "spec", "secret_hash", "identity", "generation", "used_epoch", "registered_wall", "request_id", "payload_hash",
+        "address",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from orion_registry.core.checks.spec import CheckSpec, TcpProbe
 from orion_registry.core.model import LivenessMode, ServiceSpec
 from orion_registry.errors import InvalidArgument, Reason
 from orion_registry.wire.agent_frames import decode_agent_frame
@@ -151,7 +152,8 @@ def test_defaults() -> None:
     assert spec == ServiceSpec(agent_id="a", service_name="s")
     assert spec.liveness is LivenessMode.STREAM
     assert decode_spec(ServiceInfo(weight=0)).weight == 0, "a weight of 0 is one that was given"
-    assert decode_spec(ServiceInfo(checks=[HealthCheck(), HealthCheck()])).check_count == 2
+    tcp = HealthCheck(tcp=HealthCheck.Tcp())
+    assert decode_spec(ServiceInfo(checks=[tcp])).checks == (CheckSpec(name="tcp", probes=(TcpProbe(),)),)
 
 
 def test_goodbye_without_reason_means_moving() -> None:

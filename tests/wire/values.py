@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orion_registry.core import frames
+from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, IcmpProbe, TcpProbe
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import (
     LivenessMode,
@@ -40,6 +41,37 @@ statuses = st.sampled_from(ServiceStatus)
 loads = st.builds(
     Load, in_flight=counts, queue_depth=counts, utilization=finite, named=st.dictionaries(texts, finite, max_size=4)
 )
+ports = st.integers(0, 2**31 - 1)
+positive = st.integers(1, 2**31 - 1)
+probes = (
+    st.builds(
+        HttpProbe,
+        host=texts,
+        port=ports,
+        https=st.booleans(),
+        method=texts.filter(bool),
+        path=texts,
+        headers=st.dictionaries(texts, texts, max_size=2).map(lambda headers: tuple(sorted(headers.items()))),
+        status_min=positive,
+        status_max=positive,
+        tls_name=texts,
+        verify=st.booleans(),
+    )
+    | st.builds(TcpProbe, host=texts, port=ports)
+    | st.builds(IcmpProbe, host=texts)
+    | st.builds(GrpcProbe, host=texts, port=ports, service=texts, tls=st.booleans(), tls_name=texts)
+    | st.builds(CustomProbe, name=texts)
+)
+checks = st.builds(
+    CheckSpec,
+    name=texts.filter(bool),
+    probes=st.lists(probes, min_size=1, max_size=3).map(tuple),
+    interval_s=spans,
+    timeout_s=st.none() | spans,
+    retries=st.integers(0, 9),
+    fall=positive,
+    rise=positive,
+)
 refs = st.builds(SessionRef, service_id=texts, epoch=int64s, secret=texts)
 
 
@@ -64,6 +96,7 @@ def specs(draw: st.DrawFn) -> ServiceSpec:
         weight=draw(st.floats(0, 1000)),
         max_concurrency=draw(counts),
         health_check_url=draw(texts),
+        checks=draw(st.lists(checks, max_size=2).map(tuple)),
         liveness=draw(st.sampled_from(LivenessMode)),
         liveness_ttl_s=draw(spans),
         retention_s=draw(st.none() | spans),

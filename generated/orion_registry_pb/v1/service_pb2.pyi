@@ -183,7 +183,9 @@ class _LivenessModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Liveness
     LIVENESS_MODE_TTL: _LivenessMode.ValueType  # 2
     """Unary beats (SendHeartbeat), each good for liveness_ttl."""
     LIVENESS_MODE_CHECK: _LivenessMode.ValueType  # 3
-    """Active checks alone."""
+    """Active checks alone: for services that open no stream. It needs `checks` or health_check_url, and is STARTING until
+    they pass. Once CHECK_FAILED it stays listed unless it sets a retention: nobody would register it again.
+    """
     LIVENESS_MODE_STATIC: _LivenessMode.ValueType  # 4
     """Nobody watches: healthy until somebody says otherwise."""
 
@@ -197,7 +199,9 @@ LIVENESS_MODE_STREAM: LivenessMode.ValueType  # 1
 LIVENESS_MODE_TTL: LivenessMode.ValueType  # 2
 """Unary beats (SendHeartbeat), each good for liveness_ttl."""
 LIVENESS_MODE_CHECK: LivenessMode.ValueType  # 3
-"""Active checks alone."""
+"""Active checks alone: for services that open no stream. It needs `checks` or health_check_url, and is STARTING until
+they pass. Once CHECK_FAILED it stays listed unless it sets a retention: nobody would register it again.
+"""
 LIVENESS_MODE_STATIC: LivenessMode.ValueType  # 4
 """Nobody watches: healthy until somebody says otherwise."""
 Global___LivenessMode: _TypeAlias = LivenessMode  # noqa: Y015
@@ -288,83 +292,176 @@ Global___Load: _TypeAlias = Load  # noqa: Y015
 
 @_typing.final
 class HealthCheck(_message.Message):
-    """An active health check. Refused with NOT_SUPPORTED_YET until the health monitor is there."""
+    """An active health check: the registry looks for itself.
+
+    Where a probe may go is the operator's decision: by default only to the address that the agent connects from.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Http(_message.Message):
-        """GET of an HTTP(S) address."""
+        """One HTTP(S) request. It passes if the status is in the range and the body's first 64 KiB arrive in time. Redirects are
+        not followed. Where neither host, port nor path is set it goes to the service's health_check_url, if there is one.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
-        URL_FIELD_NUMBER: _builtins.int
-        url: _builtins.str
-        """Address to get."""
+        @_typing.final
+        class HeadersEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.str
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.str = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        HOST_FIELD_NUMBER: _builtins.int
+        PORT_FIELD_NUMBER: _builtins.int
+        HTTPS_FIELD_NUMBER: _builtins.int
+        METHOD_FIELD_NUMBER: _builtins.int
+        PATH_FIELD_NUMBER: _builtins.int
+        HEADERS_FIELD_NUMBER: _builtins.int
+        STATUS_MIN_FIELD_NUMBER: _builtins.int
+        STATUS_MAX_FIELD_NUMBER: _builtins.int
+        TLS_SERVER_NAME_FIELD_NUMBER: _builtins.int
+        TLS_SKIP_VERIFY_FIELD_NUMBER: _builtins.int
+        host: _builtins.str
+        """Host name or address. Default: the service's host."""
+        port: _builtins.int
+        """Port. Default: the service's port."""
+        https: _builtins.bool
+        """Whether to speak TLS."""
+        method: _builtins.str
+        """GET (the default) or HEAD."""
+        path: _builtins.str
+        """Path and query, from the slash on. Default "/". At most 2,048 characters."""
+        status_min: _builtins.int
+        """Lowest status that passes. Default 200."""
+        status_max: _builtins.int
+        """Highest status that passes. Default 299."""
+        tls_server_name: _builtins.str
+        """Name that the certificate must carry. Default: the host."""
+        tls_skip_verify: _builtins.bool
+        """Take any certificate."""
+        @_builtins.property
+        def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+            """Headers to send, at most 16; not Host, nor those that describe the connection or the body."""
+
         def __init__(
             self,
             *,
-            url: _builtins.str = ...,
+            host: _builtins.str = ...,
+            port: _builtins.int = ...,
+            https: _builtins.bool = ...,
+            method: _builtins.str = ...,
+            path: _builtins.str = ...,
+            headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+            status_min: _builtins.int = ...,
+            status_max: _builtins.int = ...,
+            tls_server_name: _builtins.str = ...,
+            tls_skip_verify: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["url", b"url"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "host", b"host", "https", b"https", "method", b"method", "path", b"path", "port", b"port", "status_max", b"status_max", "status_min", b"status_min", "tls_server_name", b"tls_server_name", "tls_skip_verify", b"tls_skip_verify"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Tcp(_message.Message):
-        """A TCP connection to the service's host and port."""
+        """One TCP connection. It passes if it is accepted."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        HOST_FIELD_NUMBER: _builtins.int
+        PORT_FIELD_NUMBER: _builtins.int
+        host: _builtins.str
+        """Host name or address. Default: the service's host."""
+        port: _builtins.int
+        """Port. Default: the service's port."""
         def __init__(
             self,
+            *,
+            host: _builtins.str = ...,
+            port: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "port", b"port"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Icmp(_message.Message):
-        """An ICMP echo to the service's host."""
+        """One ICMP echo. It passes if it is answered."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        HOST_FIELD_NUMBER: _builtins.int
+        host: _builtins.str
+        """Host name or address. Default: the service's host."""
         def __init__(
             self,
+            *,
+            host: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Grpc(_message.Message):
-        """grpc.health.v1.Health/Check at the service's host and port."""
+        """grpc.health.v1.Health/Check. It passes on SERVING."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         SERVICE_FIELD_NUMBER: _builtins.int
+        HOST_FIELD_NUMBER: _builtins.int
+        PORT_FIELD_NUMBER: _builtins.int
+        TLS_FIELD_NUMBER: _builtins.int
+        TLS_SERVER_NAME_FIELD_NUMBER: _builtins.int
         service: _builtins.str
         """Service name to ask for; empty asks for the whole server."""
+        host: _builtins.str
+        """Host name or address. Default: the service's host."""
+        port: _builtins.int
+        """Port. Default: the service's port."""
+        tls: _builtins.bool
+        """Whether to speak TLS."""
+        tls_server_name: _builtins.str
+        """Name that the certificate must carry. Default: the host."""
         def __init__(
             self,
             *,
             service: _builtins.str = ...,
+            host: _builtins.str = ...,
+            port: _builtins.int = ...,
+            tls: _builtins.bool = ...,
+            tls_server_name: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "port", b"port", "service", b"service", "tls", b"tls", "tls_server_name", b"tls_server_name"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Custom(_message.Message):
-        """A callable that the daemon's configuration names."""
+        """A callable that the registry's configuration names."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,6 +479,54 @@ class HealthCheck(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Fallback(_message.Message):
+        """A probe to try when those before have not passed."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HTTP_FIELD_NUMBER: _builtins.int
+        TCP_FIELD_NUMBER: _builtins.int
+        ICMP_FIELD_NUMBER: _builtins.int
+        GRPC_FIELD_NUMBER: _builtins.int
+        CUSTOM_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def http(self) -> Global___HealthCheck.Http:
+            """HTTP(S) probe."""
+
+        @_builtins.property
+        def tcp(self) -> Global___HealthCheck.Tcp:
+            """TCP probe."""
+
+        @_builtins.property
+        def icmp(self) -> Global___HealthCheck.Icmp:
+            """ICMP probe."""
+
+        @_builtins.property
+        def grpc(self) -> Global___HealthCheck.Grpc:
+            """gRPC health probe."""
+
+        @_builtins.property
+        def custom(self) -> Global___HealthCheck.Custom:
+            """Custom probe."""
+
+        def __init__(
+            self,
+            *,
+            http: Global___HealthCheck.Http | None = ...,
+            tcp: Global___HealthCheck.Tcp | None = ...,
+            icmp: Global___HealthCheck.Icmp | None = ...,
+            grpc: Global___HealthCheck.Grpc | None = ...,
+            custom: Global___HealthCheck.Custom | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "grpc", b"grpc", "http", b"http", "icmp", b"icmp", "kind", b"kind", "tcp", b"tcp"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "grpc", b"grpc", "http", b"http", "icmp", b"icmp", "kind", b"kind", "tcp", b"tcp"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["http", "tcp", "icmp", "grpc", "custom"]  # noqa: Y015
+        _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     HTTP_FIELD_NUMBER: _builtins.int
     TCP_FIELD_NUMBER: _builtins.int
@@ -392,12 +537,16 @@ class HealthCheck(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     FALL_FIELD_NUMBER: _builtins.int
     RISE_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name, unique within the service."""
+    """Name, unique within the service. Same form as service_id. Default: that of the kind, such as "http"."""
     fall: _builtins.int
-    """Failures in a row until CHECK_FAILED. Default 3."""
+    """Failed runs in a row until CHECK_FAILED, 1 to 100. Default 3."""
     rise: _builtins.int
-    """Passes in a row until CHECK_OK. Default 2."""
+    """Passed runs in a row until it passes again, 1 to 100. Default 2. A new check passes with its first run."""
+    retries: _builtins.int
+    """Further attempts of each probe within a run, 0 to 5. Default 0."""
     @_builtins.property
     def http(self) -> Global___HealthCheck.Http:
         """HTTP(S) check."""
@@ -420,11 +569,17 @@ class HealthCheck(_message.Message):
 
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration:
-        """Time between two runs. Default 30 s."""
+        """Time between two runs, 1 s to 24 h, give or take 10 %. Default 30 s."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """Time that one run may take; below the interval. Default 5 s."""
+        """Time that one attempt may take; all attempts of a run fit into the interval. Default 5 s, or half of the interval if
+        that is less.
+        """
+
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck.Fallback]:
+        """Probes to try in turn when this one has not passed: at most 3. A run passes if any of them does."""
 
     def __init__(
         self,
@@ -439,10 +594,12 @@ class HealthCheck(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         fall: _builtins.int = ...,
         rise: _builtins.int = ...,
+        fallbacks: _abc.Iterable[Global___HealthCheck.Fallback] | None = ...,
+        retries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "grpc", b"grpc", "http", b"http", "icmp", b"icmp", "interval", b"interval", "kind", b"kind", "tcp", b"tcp", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "fall", b"fall", "grpc", b"grpc", "http", b"http", "icmp", b"icmp", "interval", b"interval", "kind", b"kind", "name", b"name", "rise", b"rise", "tcp", b"tcp", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "fall", b"fall", "fallbacks", b"fallbacks", "grpc", b"grpc", "http", b"http", "icmp", b"icmp", "interval", b"interval", "kind", b"kind", "name", b"name", "retries", b"retries", "rise", b"rise", "tcp", b"tcp", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["http", "tcp", "icmp", "grpc", "custom"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
@@ -509,7 +666,7 @@ class ServiceInfo(_message.Message):
     status: Global___ServiceStatus.ValueType
     """Output only. Effective status."""
     health_check_url: _builtins.str
-    """Address for the default HTTP check. Refused with NOT_SUPPORTED_YET for now."""
+    """Address for HTTP checks, http or https. Without `checks` it is checked by GET every 30 s."""
     version: _builtins.str
     """Version of the service. Default "1.0.0". At most 128 characters."""
     namespace: _builtins.str
@@ -552,7 +709,7 @@ class ServiceInfo(_message.Message):
 
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
-        """Active checks. Refused with NOT_SUPPORTED_YET for now."""
+        """Active checks, at most 8."""
 
     @_builtins.property
     def liveness_ttl(self) -> _duration_pb2.Duration:
