@@ -9,7 +9,7 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.model import Now, StatusReasonCode
 from orion_registry.core.overlay import Overlay, OverlayFilter, check_filter
 from orion_registry.core.overlay_book import Held
-from orion_registry.core.validation import check_number
+from orion_registry.core.paging import page_size
 from orion_registry.errors import InvalidArgument, Reason
 
 _PARTS = 4
@@ -43,19 +43,18 @@ class OverlayPage:
     next_token: str
 
 
-def overlay_page(fleet: Fleet, wanted: OverlayFilter, page_size: int, page_token: str, now: Now) -> OverlayPage:
+def overlay_page(fleet: Fleet, wanted: OverlayFilter, size: int, token: str, now: Now) -> OverlayPage:
     """One page. A token is the key that the page before ended with, so it holds whatever changes meanwhile.
 
     Raises:
         InvalidArgument: BAD_FIELD, BAD_PAGE_TOKEN.
     """
     check_filter(wanted)
-    check_number("page_size", page_size, 0, 2**31 - 1)
-    most = min(page_size or limits.PAGE_DEFAULT, limits.OVERLAYS_PAGE)
-    if page_token and [bool(limits.ID.fullmatch(part)) for part in page_token.split("/")] != [True] * _PARTS:
+    most = page_size(size, limits.OVERLAYS_PAGE)
+    if token and [bool(limits.ID.fullmatch(part)) for part in token.split("/")] != [True] * _PARTS:
         raise InvalidArgument(Reason.BAD_PAGE_TOKEN, "page_token: not one that this registry gave")
     rows: list[OverlayRow] = []
-    for held in fleet.overlays.after(page_token):
+    for held in fleet.overlays.after(token):
         if not wanted.passes(held.overlay):
             continue
         if len(rows) == most:

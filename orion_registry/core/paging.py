@@ -11,6 +11,16 @@ from orion_registry.core.views import View
 from orion_registry.errors import InvalidArgument, Reason, shown
 
 
+def page_size(asked: int, most: int = limits.PAGE_MAX) -> int:
+    """How many an answer holds at most: as asked, 100 for 0, and never more than `most`.
+
+    Raises:
+        InvalidArgument: BAD_FIELD for a negative number.
+    """
+    check_number("page_size", asked, 0, 2**31 - 1)
+    return min(asked or limits.PAGE_DEFAULT, most)
+
+
 class Page:
     """Up to page_size services of a view, in the order of their registration."""
 
@@ -47,9 +57,9 @@ def page_of(view: View, size: int, token: str, history_id: str) -> Page:
     Raises:
         InvalidArgument: BAD_FIELD for a negative size, BAD_PAGE_TOKEN for a token that is not of this selector.
     """
-    check_number("page_size", size, 0, 2**31 - 1)
+    most = page_size(size)
     after = _open(token, view.selector, history_id) if token else 0
-    return Page(view, view.page(after, min(size or limits.PAGE_DEFAULT, limits.PAGE_MAX)), history_id)
+    return Page(view, view.page(after, most), history_id)
 
 
 def _seal(selector: Selector, history_id: str) -> bytes:

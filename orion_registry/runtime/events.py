@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orion_registry.core import limits
+from orion_registry.core import paging
 from orion_registry.core.events import EventFilter, LoggedEvent, RegistryEvent, events_of
 from orion_registry.core.history import Edge
 from orion_registry.core.validation import check_number
@@ -149,9 +149,9 @@ class EventLog:
             InvalidArgument: BAD_FIELD for a negative number.
             OutOfRange: events after after_seq are gone, it is of the future, or of another life.
         """
-        check_number("page_size", page_size, 0, 2**31 - 1)
+        most = paging.page_size(page_size)
         after_seq = self.check_position(after_seq, history_id)
-        return self.read(wanted, after_seq, min(page_size or limits.PAGE_DEFAULT, limits.PAGE_MAX))
+        return self.read(wanted, after_seq, most)
 
     def subscribe(self, wanted: EventFilter, after_seq: int = 0, history_id: str = "") -> "Subscription":
         """All events after after_seq that pass a filter, and then those that come; see `page`.

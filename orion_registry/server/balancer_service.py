@@ -6,8 +6,9 @@ from itertools import islice
 from orion_registry.core import limits
 from orion_registry.core.holder import name_of
 from orion_registry.core.model import Actor, Now
+from orion_registry.core.paging import page_size
 from orion_registry.core.selection.leases import Lease
-from orion_registry.core.validation import check_id, check_number
+from orion_registry.core.validation import check_id
 from orion_registry.errors import InvalidArgument, Reason, RegistryError, shown
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.entropy import seeded_draw
@@ -151,8 +152,7 @@ class BalancerService:
             check_id("service_id", request.service_id)
         if request.caller:
             check_id("caller", request.caller)
-        check_number("page_size", request.page_size, 0, 2**31 - 1)
-        size = min(request.page_size or limits.PAGE_DEFAULT, limits.PAGE_MAX)
+        size = page_size(request.page_size)
         after = _after(request.page_token)
         page = list(islice(self._listed(request, after), size + 1))
         token = f"{page[size - 1].ordinal:x}" if len(page) > size else ""
