@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from orion_registry.core.selection.expiry import Expiries
+from orion_registry.core.selection.refusals import reused
 from orion_registry.core.selection.slots import Slots
-from orion_registry.errors import InvalidArgument, NotFound, Reason, shown
+from orion_registry.errors import NotFound, Reason, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -91,9 +92,7 @@ class Leases:
         if before is None:
             return ()
         if before[0] != payload:
-            raise InvalidArgument(
-                Reason.REQUEST_ID_REUSED, f"request_id: {shown(request[1])} was used for another selection"
-            )
+            raise reused(request[1])
         return tuple(before[1])
 
     def grant(

@@ -1,8 +1,14 @@
 """The kinds of "none": why a selection is refused, in words and with what helps."""
 
-from orion_registry.core.selection.pool import Pool
-from orion_registry.core.selection.request import SelectionRequest
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from orion_registry.errors import InvalidArgument, NotFound, Reason, ResourceExhausted, Unavailable, shown
+
+if TYPE_CHECKING:
+    from orion_registry.core.selection.pool import Pool
+    from orion_registry.core.selection.request import SelectionRequest
 
 RETRY_S = 1.0
 """When to ask again for a slot: calls last seconds."""
