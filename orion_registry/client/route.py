@@ -19,6 +19,7 @@ from orion_registry.client.channel import Connection
 from orion_registry.client.environment import Environment
 from orion_registry.client.failures import NoAnswerInTime, Unreachable, cancelled_from_outside, registry_error
 from orion_registry.client.holding import is_lasting
+from orion_registry.core import limits
 from orion_registry.errors import RegistryError
 from orion_registry.wire.spans import span_of
 from orion_registry.wire.status import decode_error
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_BYTES = 60 * 1024
 """Of one message at most, unless a single command has more: it fits into the smallest max_message_size, 64 KiB."""
-COMMANDS = 1_000
-"""Of one message: the registry takes no more."""
 FLUSH_S = 1.0
 """How long the end of the client waits for releases to be taken note of."""
 
@@ -222,7 +221,7 @@ class Route:
         outbox = self._outbox
         batch = pb.RouteRequest(commands=[outbox.popleft()])
         size = batch.ByteSize()
-        while outbox and len(batch.commands) < COMMANDS and size + outbox[0].ByteSize() + 8 < MESSAGE_BYTES:
+        while outbox and len(batch.commands) < limits.COMMANDS and size + outbox[0].ByteSize() + 8 < MESSAGE_BYTES:
             size += outbox[0].ByteSize() + 8
             batch.commands.append(outbox.popleft())
         return batch

@@ -52,6 +52,9 @@ WALL_MAX_S: Final = 253_402_300_799.0
 SESSIONS: Final = 1000
 """Services in one frame, and on one heartbeat stream."""
 
+COMMANDS: Final = 1000
+"""Commands of one RouteRequest, and leases of one RenewSelectionsRequest."""
+
 OVERLAYS: Final = 100_000
 """Overlays held: they outlive the services that they are for, so something must bound them."""
 OVERLAYS_AT_ONCE: Final = 2_000

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from orion_registry.core import limits
 from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.errors import RegistryError, bad_field
 from orion_registry.server.wrapper import Context, Stream, not_a_message, stopping
-from orion_registry.wire.balancer import COMMANDS, Origin, decode_hello
+from orion_registry.wire.balancer import Origin, decode_hello
 from orion_registry.wire.route import (
     notice_expired,
     notice_lost,
@@ -123,8 +124,8 @@ class _Route:
                 request = parse(data)
             except DecodeError:
                 raise not_a_message(data) from None
-            if len(request.commands) > COMMANDS:
-                raise bad_field("commands", f"at most {COMMANDS:,} entries", len(request.commands))
+            if len(request.commands) > limits.COMMANDS:
+                raise bad_field("commands", f"at most {limits.COMMANDS:,} entries", len(request.commands))
             if request.HasField("hello"):
                 self._origin = decode_hello(request.hello, self._origin)
             now, until = self._selections.now(), self._loop.time() + TURN_S

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
 
+from orion_registry.core import limits
 from orion_registry.core.holder import caller_of
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.pool import Pool
@@ -18,8 +19,6 @@ from orion_registry.wire.spans import decode_span
 from orion_registry.wire.strategies import STRATEGIES
 from orion_registry_pb.v1 import balancer_pb2 as pb
 
-COMMANDS = 1_000
-"""Commands of one RouteRequest, and leases of one RenewSelectionsRequest."""
 _KEPT_BYTES = 512
 """Bytes of the largest request whose decoded form is kept, so that hostile ones fill no memory."""
 KEPT = 1_024
@@ -139,8 +138,8 @@ def decode_renewal(message: pb.RenewSelectionsRequest) -> tuple[tuple[str, ...],
     Raises:
         InvalidArgument: BAD_FIELD.
     """
-    if not 1 <= len(message.selection_ids) <= COMMANDS:
-        raise bad_field("selection_ids", f"1 to {COMMANDS:,} entries", len(message.selection_ids))
+    if not 1 <= len(message.selection_ids) <= limits.COMMANDS:
+        raise bad_field("selection_ids", f"1 to {limits.COMMANDS:,} entries", len(message.selection_ids))
     ttl_s = decode_span("lease_ttl", message.lease_ttl) if message.HasField("lease_ttl") else None
     return tuple(message.selection_ids), ttl_s
 
