@@ -90,7 +90,7 @@ class BoundedConsistentHash:
         return slots.in_flight / self._bound(slots) if slots in self._counted else 0.0
 
     def _bound(self, slots: Slots) -> int:
-        share = _TIMES * (self._in_flight + 1) * _units(slots)
+        share = _TIMES * (self._in_flight + 1) * self._counted[slots][1]
         return -(-share // (_BY * self._capacity))  # rounded up
 
     def _count(self, slots: Slots, in_flight: int, capacity: int) -> None:
