@@ -42,6 +42,7 @@ from orion_registry.core.overlay_page import OverlayRow
 from orion_registry.core.patience import TICK_S
 from orion_registry.core.planning import Settled
 from orion_registry.core.registry import Registry
+from orion_registry.core.selection.candidate import Tier
 from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
@@ -88,6 +89,7 @@ def make_snapshot(
         reasons=reasons,
         ready=ready,
         tier=0 if ready else -1,
+        selection_tier=Tier.FIRST if ready else Tier.NEVER,
         epoch=1,
         revision=revision,
     )

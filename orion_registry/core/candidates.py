@@ -12,7 +12,6 @@ from orion_registry.core.selection.candidate import Tier
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selector import Selector, check_selector
-from orion_registry.core.status import Use, effective
 from orion_registry.errors import bad_field
 
 
@@ -31,10 +30,10 @@ class Selectable:
 def candidate_of(entry: Entry) -> Selectable:
     """An entry as selection sees it now. The one place where its status, weight and slots become those of selection."""
     snapshot, spec = entry.snapshot, entry.spec
-    tier = snapshot.tier if snapshot.ready else Use.TIER_0 - effective(snapshot.reasons, entry.self_report).use
+    tier = Tier(snapshot.selection_tier)
     # A name means other replicas in another namespace: how many of them may be ejected is counted by it.
     replicas = f"{spec.namespace}/{spec.service_name}"
-    return Selectable(spec.service_id, replicas, spec.zone, Tier(tier), snapshot.weight, spec.max_concurrency)
+    return Selectable(spec.service_id, replicas, spec.zone, tier, snapshot.weight, spec.max_concurrency)
 
 
 def check_wanted(selector: Selector) -> Selector:

@@ -320,6 +320,7 @@ def _snapshot(
         reasons=joined.reasons,
         ready=joined.ready,
         tier=joined.tier,
+        selection_tier=joined.selection_tier,
         epoch=epoch,
         revision=revision,
         weight_set=weight_set,

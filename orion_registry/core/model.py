@@ -177,6 +177,8 @@ class StatusReason:
 class Snapshot:
     """A service as the world sees it between two edges; never changed once published.
 
+    selection_tier says how early it is selected, ready or not (`core.selection.candidate.Tier`); tier is the same while
+    it is ready, else -1.
     weight_set is the weight that an operator has set; None = the agent's own counts: see `weight`.
 
     Two attributes belong to the wire floor: `encoded`, the bytes of this snapshot, and `encoded_record`, those of its
@@ -191,6 +193,7 @@ class Snapshot:
         "reasons",
         "record",
         "revision",
+        "selection_tier",
         "status",
         "tier",
         "weight_set",
@@ -204,6 +207,7 @@ class Snapshot:
         reasons: tuple[StatusReason, ...],
         ready: bool,
         tier: int,
+        selection_tier: int,
         epoch: int,
         revision: int,
         weight_set: float | None = None,
@@ -213,6 +217,7 @@ class Snapshot:
         self.reasons = reasons
         self.ready = ready
         self.tier = tier
+        self.selection_tier = selection_tier
         self.epoch = epoch
         self.revision = revision
         self.weight_set = weight_set

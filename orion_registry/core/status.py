@@ -81,7 +81,12 @@ class Effective:
     @property
     def tier(self) -> int:
         """0 = first choice, 1 = only when tier 0 has no free slot; -1 = not ready."""
-        return Use.TIER_0 - self.use if self.ready else -1
+        return self.selection_tier if self.ready else -1
+
+    @property
+    def selection_tier(self) -> int:
+        """How early it is selected, ready or not: 0 first, 4 never (`core.selection.candidate.Tier`)."""
+        return Use.TIER_0 - self.use
 
 
 def effective(reasons: tuple[StatusReason, ...], reported: ServiceStatus = ServiceStatus.UNSPECIFIED) -> Effective:

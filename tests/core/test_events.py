@@ -32,7 +32,16 @@ def snap(
     status: ServiceStatus = HEALTHY, *codes: Code, record: Any = RECORD, ready: bool = True, tier: int = 0
 ) -> Snapshot:
     reasons = tuple(StatusReason(code=code, since_wall=1.0) for code in codes or (Code.STREAM_OPEN,))
-    return Snapshot(record=record, status=status, reasons=reasons, ready=ready, tier=tier, epoch=1, revision=1)
+    return Snapshot(
+        record=record,
+        status=status,
+        reasons=reasons,
+        ready=ready,
+        tier=tier,
+        selection_tier=tier if ready else 4,
+        epoch=1,
+        revision=1,
+    )
 
 
 # What the core's own edges mean.

@@ -301,7 +301,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "tier wrong",
         f"{CORE}/status.py",
-        "return Use.TIER_0 - self.use if self.ready else -1",
+        "return self.selection_tier if self.ready else -1",
         "return 0 if self.ready else -1",
         f"{T}status.py::test_one_reason",
     ),

@@ -56,7 +56,10 @@ def plain(entry: FakeEntry) -> service_pb2.ServiceInfo:
 
 def small_snapshot(name: str = "s", metadata_json: str = "{}") -> Snapshot:
     record = values.record_of(ServiceSpec(agent_id="a", service_name=name, metadata_json=metadata_json))
-    return Snapshot(record=record, status=ServiceStatus.HEALTHY, reasons=(), ready=True, tier=0, epoch=1, revision=1)
+    healthy = ServiceStatus.HEALTHY
+    return Snapshot(
+        record=record, status=healthy, reasons=(), ready=True, tier=0, selection_tier=0, epoch=1, revision=1
+    )
 
 
 @given(st.lists(entries, max_size=4), revisions, values.texts, values.texts, st.integers(0, 2**31 - 1))

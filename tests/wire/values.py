@@ -143,6 +143,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         reasons=tuple(draw(st.lists(reasons, max_size=4))),
         ready=draw(st.booleans()),
         tier=0,
+        selection_tier=0,
         epoch=draw(st.integers(0, 2**63 - 1)),
         revision=draw(st.integers(0, 2**63 - 1)),
         weight_set=draw(st.none() | st.floats(0.001, 1000)),
