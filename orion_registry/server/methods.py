@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
@@ -78,7 +79,8 @@ _LOOKERS = frozenset({Role.OPERATOR, Role.VIEWER, Role.CALLER})
 _ALL = frozenset(Role)
 
 
-def _registry(
+def _method(
+    service: str,
     name: str,
     request: type[Message],
     roles: frozenset[Role],
@@ -86,22 +88,11 @@ def _registry(
     kind: Kind = Kind.UNARY,
     audited: bool = False,
 ) -> Method:
-    return Method(
-        service=REGISTRY_SERVICE, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited
-    )
+    return Method(service=service, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited)
 
 
-def _balancer(
-    name: str,
-    request: type[Message],
-    roles: frozenset[Role],
-    cost: Cost,
-    kind: Kind = Kind.UNARY,
-    audited: bool = False,
-) -> Method:
-    return Method(
-        service=BALANCER_SERVICE, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited
-    )
+_registry = partial(_method, REGISTRY_SERVICE)
+_balancer = partial(_method, BALANCER_SERVICE)
 
 
 def _admin(name: str, request: type[Message], cost: Cost, kind: Kind = Kind.UNARY) -> Method:
