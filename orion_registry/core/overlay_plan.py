@@ -1,7 +1,7 @@
 """What setting an overlay would store: for whom it is, and what it makes of what is set already."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orion_registry.core import limits
 from orion_registry.core.commands import OverlaysSet, SetOverlay
@@ -107,23 +107,18 @@ def _named(fleet: Fleet, key: ServiceKey) -> list[Overlay]:
     """The service of a natural key, registered or not. Without a service_id: of the agent's services of that name those
     that are there, if the one whose id the registry makes is not.
     """
-    one = Overlay(
-        namespace=key.namespace,
-        agent_id=key.agent_id,
-        service_name=key.service_name,
-        service_id=key.resolved_id,
-    )
+    one = _bare(replace(key, service_id=key.resolved_id))
     if key.service_id or fleet.catalog.get(one.service_id) is not None:
         return [one]
     own = Selector(namespace=key.namespace, agent_id=key.agent_id, service_name=key.service_name)
-    return [_of(entry.spec) for entry in fleet.catalog.matching(own)] or [one]
+    return [_bare(entry.spec) for entry in fleet.catalog.matching(own)] or [one]
 
 
 def _with_id(fleet: Fleet, service_id: str) -> Iterator[Overlay]:
     """The registered service of an id; else those that were, as far as something is set for them."""
     entry = fleet.catalog.get(service_id)
     if entry is not None:
-        yield _of(entry.spec)
+        yield _bare(entry.spec)
         return
     found = [overlay for overlay in fleet.overlays if overlay.service_id == service_id]
     if not found:
@@ -139,7 +134,7 @@ def _selected(fleet: Fleet, selector: Selector) -> Iterator[Overlay]:
     """
     for entry in fleet.catalog.matching(selector):
         if not selector.statuses or entry.snapshot.status in selector.statuses:
-            yield _of(entry.spec)
+            yield _bare(entry.spec)
     wanted = OverlayFilter(namespace=selector.namespace, agent_id=selector.agent_id, service_name=selector.service_name)
     if selector == Selector(
         namespace=wanted.namespace,
@@ -150,19 +145,10 @@ def _selected(fleet: Fleet, selector: Selector) -> Iterator[Overlay]:
         yield from (_bare(overlay) for overlay in fleet.overlays if wanted.passes(overlay))
 
 
-def _of(spec: ServiceSpec) -> Overlay:
+def _bare(one: ServiceSpec | Overlay | ServiceKey) -> Overlay:
     return Overlay(
-        namespace=spec.namespace,
-        agent_id=spec.agent_id,
-        service_name=spec.service_name,
-        service_id=spec.service_id,
-    )
-
-
-def _bare(overlay: Overlay) -> Overlay:
-    return Overlay(
-        namespace=overlay.namespace,
-        agent_id=overlay.agent_id,
-        service_name=overlay.service_name,
-        service_id=overlay.service_id,
+        namespace=one.namespace,
+        agent_id=one.agent_id,
+        service_name=one.service_name,
+        service_id=one.service_id,
     )
