@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import grpc.aio
 
 from orion_registry.client.admin_events import EventPage
-from orion_registry.client.calls import unary
+from orion_registry.client.calls import error_of, unary
 from orion_registry.client.channel import Connection, resolve_addresses
-from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
 from orion_registry.client.profile import resolve_profile
 from orion_registry.core import limits
 from orion_registry.core.commands import SetOverlay
 from orion_registry.core.events import EventFilter
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
-from orion_registry.errors import RegistryError, bad_field
+from orion_registry.errors import bad_field
 from orion_registry.wire.events import decode_events, encode_types
 from orion_registry.wire.overlay import (
     OverlayState,
@@ -145,7 +144,7 @@ class AdminClient:
             while isinstance(news := await call.read(), pb.WatchEventsResponse):
                 yield EventPage(events=decode_events(news.events), after_seq=news.after_seq, history_id=news.history_id)
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
-            raise self._error(failure, address) from None
+            raise error_of(failure, self._connection, address) from None
         finally:
             call.cancel()
 
@@ -229,7 +228,7 @@ class AdminClient:
             while isinstance(response := await call.read(), pb.ExportSnapshotResponse):
                 yield response.chunk
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
-            raise self._error(failure, address) from None
+            raise error_of(failure, self._connection, address) from None
         finally:
             call.cancel()
 
@@ -247,7 +246,7 @@ class AdminClient:
             await _send(call, pieces)
             answer: pb.ImportSnapshotResponse = await call
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
-            raise self._error(failure, address) from None
+            raise error_of(failure, self._connection, address) from None
         finally:
             call.cancel()
         return Import(added=answer.added, kept=answer.kept, revision=answer.revision)
@@ -256,17 +255,6 @@ class AdminClient:
     def _stub(self) -> "AdminServiceAsyncStub":
         stub: AdminServiceAsyncStub = AdminServiceStub(self._connection.channel)
         return stub
-
-    def _error(self, failure: BaseException, address: str) -> RegistryError:
-        """The typed error of a failed call; lets a cancellation from outside through."""
-        if not isinstance(failure, grpc.aio.AioRpcError):
-            if cancelled_from_outside():
-                raise failure
-            return Unreachable(f"the call to {address} was cut off", address=address)
-        error = registry_error(failure, address)
-        if isinstance(error, Unreachable):
-            self._connection.failed(address)
-        return error
 
 
 async def _send(call: Any, pieces: AsyncIterable[bytes]) -> None:

@@ -1,14 +1,38 @@
-"""One unary call: a deadline, a typed error, and nothing left behind."""
+"""Calls: a typed error for each that fails, and for a unary one a deadline, and nothing left behind."""
 
+import asyncio
 from typing import TypeVar
 
 import grpc.aio
 
 from orion_registry.client.channel import Connection
-from orion_registry.client.failures import Unreachable, registry_error
+from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.errors import RegistryError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+
+def error_of(
+    failure: grpc.aio.AioRpcError | asyncio.CancelledError, connection: Connection, address: str, cut_off: str = ""
+) -> RegistryError:
+    """The typed error of a call that failed. If nobody answered at its address, the next call goes to the next one.
+
+    Args:
+        failure: what reading, writing or waiting raised. A cancellation from outside is no failure: it is raised again.
+        connection: that the call was made on.
+        address: that it went to.
+        cut_off: what to say if the call was cancelled, and the task that it was made in was not.
+    """
+    if isinstance(failure, asyncio.CancelledError):
+        if cancelled_from_outside():
+            raise failure
+        error: RegistryError = Unreachable(cut_off or f"the call to {address} was cut off", address=address)
+    else:
+        error = registry_error(failure, address)
+    if isinstance(error, Unreachable):
+        connection.failed(address)
+    return error
 
 
 async def unary(
@@ -30,9 +54,6 @@ async def unary(
     try:
         return await call
     except grpc.aio.AioRpcError as failure:
-        error = registry_error(failure, address)
-        if isinstance(error, Unreachable):
-            connection.failed(address)
-        raise error from None
+        raise error_of(failure, connection, address) from None
     finally:
         call.cancel()  # an abandoned call is never collected (grpc#43462); of a finished one this does nothing

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from orion_registry.client.backoff import Backoff
+from orion_registry.client.calls import error_of
 from orion_registry.client.channel import Connection
 from orion_registry.client.environment import Environment
-from orion_registry.client.failures import NoAnswerInTime, Unreachable, cancelled_from_outside, registry_error
+from orion_registry.client.failures import NoAnswerInTime, Unreachable
 from orion_registry.client.holding import is_lasting
 from orion_registry.core import limits
 from orion_registry.errors import RegistryError
@@ -175,15 +176,8 @@ class Route:
             while isinstance(response := await call.read(), pb.RouteResponse):
                 self._error = None
                 self._take(response)
-        except asyncio.CancelledError:
-            if cancelled_from_outside():
-                raise
-            return Unreachable(f"{address}: the stream was cut off", address=address)
-        except grpc.aio.AioRpcError as failure:
-            error = registry_error(failure, address)
-            if isinstance(error, Unreachable):
-                self._connection.failed(address)
-            return error
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            return error_of(failure, self._connection, address, f"{address}: the stream was cut off")
         finally:
             writer.cancel()
             call.cancel()

@@ -13,9 +13,10 @@ from typing import Protocol
 
 import grpc.aio
 
+from orion_registry.client.calls import error_of
 from orion_registry.client.channel import Connection
 from orion_registry.client.environment import Environment
-from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.client.failures import Unreachable
 from orion_registry.client.guard import Guard
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.pacing import block_advice, first_gap, next_due, was_blocked
@@ -149,8 +150,6 @@ class BeatStream:
                 await writer
 
     def _end(self, error: RegistryError | None) -> StreamEnd:
-        if isinstance(error, Unreachable):
-            self._connection.failed(self._address)
         served_s = 0.0 if self._first_answer is None else self._env.now() - self._first_answer
         return StreamEnd(error=error, go_away=self._go_away, served_s=served_s)
 
@@ -167,12 +166,9 @@ class BeatStream:
                 frame = decode_registry_frame(message)
                 if frame is not None:  # of a kind that this version does not know
                     self._receive(frame)
-        except asyncio.CancelledError:
-            if cancelled_from_outside():
-                raise
-            return Unreachable(f"{self._address}: {self._abandoned or 'the stream was cut off'}", address=self._address)
-        except grpc.aio.AioRpcError as failure:
-            return registry_error(failure, self._address)
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            cut_off = f"{self._address}: {self._abandoned or 'the stream was cut off'}"
+            return error_of(failure, self._connection, self._address, cut_off)
 
     def _receive(self, frame: RegistryFrame) -> None:
         match frame:

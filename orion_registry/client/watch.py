@@ -17,10 +17,11 @@ from typing import Literal
 import grpc.aio
 
 from orion_registry.client.backoff import Backoff
+from orion_registry.client.calls import error_of
 from orion_registry.client.channel import Connection
 from orion_registry.client.decoding import decode_watch_response
 from orion_registry.client.environment import Environment
-from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.client.failures import Unreachable
 from orion_registry.client.fold import Fold, WatchEvent, WatchKind, coalesce
 from orion_registry.client.holding import is_lasting
 from orion_registry.client.state import ConnectionState, ObservableState
@@ -141,15 +142,8 @@ class Watch:
         try:
             while isinstance(response := await call.read(), pb.WatchServicesResponse):
                 self._take(response)
-        except asyncio.CancelledError:
-            if cancelled_from_outside():
-                raise
-            return Unreachable(f"{address}: the watch was cut off", address=address)
-        except grpc.aio.AioRpcError as failure:
-            error = registry_error(failure, address)
-            if isinstance(error, Unreachable):
-                self._connection.failed(address)
-            return error
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            return error_of(failure, self._connection, address, f"{address}: the watch was cut off")
         finally:
             call.cancel()
         return None
