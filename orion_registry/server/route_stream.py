@@ -1,7 +1,6 @@
 """Route: many commands on one stream, answered in batches, and news of the leases that it holds.
 
-Built like `heartbeat_stream`: the handler waits for the end only, a second task reads, and whoever has cause sends;
-never two at once. Results are fields of a RouteResponse, so a batch of them is put together by joining bytes.
+Results are fields of a RouteResponse, so a batch of them is put together by joining bytes.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.errors import RegistryError, bad_field
+from orion_registry.server.duplex import Duplex
 from orion_registry.server.wrapper import Context, Stream, not_a_message, stopping
 from orion_registry.wire.balancer import Origin, decode_hello
 from orion_registry.wire.route import (
@@ -33,8 +33,6 @@ from orion_registry_pb.v1.balancer_pb2 import RouteCommand, RouteRequest
 if TYPE_CHECKING:
     from orion_registry.server.balancer_service import BalancerService
 
-LAST_WORDS_S = 1.0
-"""How long a caller that does not read may hold up the end of its stream."""
 TURN_S = 0.005
 """How long commands of one message may keep everybody else waiting: heartbeats, other callers."""
 MESSAGE_BYTES = 512 * 1024
@@ -53,36 +51,18 @@ class RouteStreams:
         await _Route(self._service, actor, stream.context).run()
 
 
-class _Route:
-    """One call. After `_closed` is set nothing may be read or written: gRPC has let go of the call."""
+class _Route(Duplex):
+    """One call."""
 
     def __init__(self, service: "BalancerService", actor: Actor, context: Context) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(context)
         self._service = service
         self._selections = service.selections
-        self._context = context
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
         self._waiting: dict[int, Waiter] = {}
-        self._end: asyncio.Future[RegistryError | None] = self._loop.create_future()
-        self._reader: asyncio.Task[None] | None = None
-        self._sender: asyncio.Task[None] | None = None
-        self._sending = False
-        self._stopping = False
-        self._closed = False
         self._name = self._selections.open_stream(self)
         self._origin = Origin(identity=actor.identity, stream=self._name)
-
-    async def run(self) -> None:
-        """Serves until the end, and raises what it ends with."""
-        try:
-            self._reader = self._loop.create_task(self._read())
-            error = await self._end
-        finally:
-            self._closed = True
-            self._over()
-        if error is not None:
-            raise error
 
     def _over(self) -> None:
         """Nobody waits for answers any more; leases end soon."""
@@ -91,25 +71,7 @@ class _Route:
             self._selections.give_up(waiter)
         self._selections.close_stream(self._name)
 
-    def _finish(self, error: RegistryError | None) -> None:
-        if not self._end.done():
-            self._end.set_result(error)
-
     # Reading.
-
-    async def _read(self) -> None:
-        """Reads to the end. What goes wrong here is the handler's to report."""
-        try:
-            await self._take_all()
-            if not self._stopping:  # else whoever sends the last words ends it
-                self._finish(None)
-        except RegistryError as error:
-            self._finish(error)
-        except grpc.aio.BaseError:
-            self._finish(None)  # the call is over already
-        except Exception as error:  # noqa: BLE001 - a fault of ours, logged by the wrapper
-            if not self._end.done():
-                self._end.set_exception(error)
 
     async def _take_all(self) -> None:
         read, eof, parse = self._context.read, grpc.aio.EOF, RouteRequest.FromString
@@ -119,6 +81,8 @@ class _Route:
                 return
             if data is eof:
                 self._over()
+                if not self._ending:  # else whoever sends the last words ends it
+                    self._finish(None)
                 return
             try:
                 request = parse(data)
@@ -133,12 +97,12 @@ class _Route:
                 self._take(command, now)
                 if self._loop.time() > until:  # 1,000 commands may cost a look at every candidate each, and 100 of them
                     await asyncio.sleep(0)
-                    if self._stopping or self._closed:
+                    if self._ending or self._closed:
                         return
                     now, until = self._selections.now(), self._loop.time() + TURN_S
             if self._outbox or self._sending:
                 await self._send_before_reading_on()
-            if self._stopping or self._closed:
+            if self._ending or self._closed:
                 return
 
     def _take(self, command: RouteCommand, now: Now) -> None:
@@ -207,8 +171,7 @@ class _Route:
 
     def stop(self) -> None:
         """See `Route`: what is in the outbox is sent first."""
-        self._stopping = True
-        self._loop.call_later(LAST_WORDS_S, self._finish, stopping())
+        self._finish_once_sent(stopping())
         self._wake()
 
     # Writing.
@@ -223,37 +186,8 @@ class _Route:
         self._notices[lease, kind] = data
         self._wake()
 
-    def _wake(self) -> None:
-        if not self._closed and not self._sending:
-            self._sending = True
-            self._sender = self._loop.create_task(self._send())
-
-    async def _send_before_reading_on(self) -> None:
-        """While results cannot be sent no command is read: so the outbox of a caller that does not read stays short."""
-        if self._sending and self._sender is not None:
-            await self._sender
-        if self._outbox:
-            self._sending = True
-            await self._send()
-
-    async def _send(self) -> None:
-        """Sends what is in the outbox; `_sending` was set by the caller."""
-        try:
-            while (self._outbox or self._notices) and not self._closed:
-                await self._context.write(self._batch())
-        except grpc.aio.BaseError:
-            self._outbox.clear()
-            self._notices.clear()  # the call is over: its reader knows, or learns with the next read
-        except Exception as error:  # noqa: BLE001 - a fault of ours, logged by the wrapper
-            if not self._end.done():
-                self._end.set_exception(error)
-        finally:
-            self._sending = False
-        if self._stopping:
-            self._finish(stopping())
-
-    def _batch(self) -> bytes:
-        """The next message: all that there is to say, within its size."""
+    def _next_message(self) -> bytes | None:
+        """All that there is to say, within the size of a message."""
         outbox, notices = self._outbox, self._notices
         if not outbox:  # a lease's result goes before its news
             parts, size = [], 0
@@ -261,7 +195,7 @@ class _Route:
                 part = notices.pop(next(iter(notices)))
                 parts.append(part)
                 size += len(part)
-            return b"".join(parts)
+            return b"".join(parts) or None
         parts = [outbox.popleft()]
         size = len(parts[0])
         while outbox and size + len(outbox[0]) <= MESSAGE_BYTES:
@@ -269,3 +203,7 @@ class _Route:
             parts.append(part)
             size += len(part)
         return b"".join(parts)
+
+    def _drop_messages(self) -> None:
+        self._outbox.clear()
+        self._notices.clear()
