@@ -118,7 +118,7 @@ class Duplex(ABC):
 
     async def _send_before_reading_on(self) -> None:
         """While nothing can be sent nothing is read: so the outbox of a peer that does not read stays short."""
-        if self._sending and self._sender is not None:
+        while self._sending and self._sender is not None:  # another may begin before this one hears of the end of one
             await self._sender
         self._sending = True
         await self._send()
