@@ -12,7 +12,7 @@ import click
 import pytest
 
 from orion_registry import LivenessMode, Load, RegistryClient, ServiceSpec, ServiceStatus
-from orion_registry.cli.overlay import line_of
+from orion_registry.cli.overlay_showing import line_of
 from orion_registry.cli.overlay_target import read_target
 from orion_registry.cli.showing import Paint
 from orion_registry.core.overlay import OverlayMode, ServiceKey
@@ -41,6 +41,21 @@ def register(address: str, *agents: str, liveness: LivenessMode = LivenessMode.S
             return [(await client.register(spec)).ref.service_id for spec in specs]
 
     return asyncio.run(work())
+
+
+def waiting_drain(address: str) -> "subprocess.Popen[str]":
+    """`drain calc-1/calc --wait` that has begun, of a service that never says that it has finished."""
+    register(address, "calc-1", liveness=LivenessMode.STREAM)
+    waiting = subprocess.Popen(
+        [*COMMAND, "drain", "calc-1/calc", "--wait", "--address", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    )
+    while "DRAIN" not in done("overlays", "--address", address)[0]:
+        time.sleep(0.1)
+    return waiting
 
 
 def test_a_service_is_taken_out_and_back(daemon: DaemonProcess) -> None:
@@ -91,15 +106,7 @@ def test_drain_waits_until_it_is_safe_to_stop(daemon: DaemonProcess) -> None:
 
 def test_ctrl_c_ends_the_wait_and_not_the_drain(daemon: DaemonProcess) -> None:
     address = daemon.wait_ready()
-    register(address, "calc-1", liveness=LivenessMode.STREAM)
-    waiting = subprocess.Popen(
-        [*COMMAND, "drain", "calc-1/calc", "--wait", "--address", address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=clean_environment(),
-    )
-    while "DRAIN" not in done("overlays", "--address", address)[0]:
-        time.sleep(0.1)
+    waiting = waiting_drain(address)
     time.sleep(0.5)
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=10)
@@ -110,16 +117,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_drain(daemon: DaemonProcess) -> None:
 @pytest.mark.parametrize("command", ["clear", "quarantine"])
 def test_what_somebody_ends_meanwhile_is_not_drained(daemon: DaemonProcess, command: str) -> None:
     address = daemon.wait_ready()
-    register(address, "calc-1", liveness=LivenessMode.STREAM)
-    waiting = subprocess.Popen(
-        [*COMMAND, "drain", "calc-1/calc", "--wait", "--address", address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(),
-    )
-    while "DRAIN" not in done("overlays", "--address", address)[0]:
-        time.sleep(0.1)
+    waiting = waiting_drain(address)
     done(command, "calc-1/calc", "--address", address)
     told, why = waiting.communicate(timeout=10)
     assert (waiting.returncode, told) == (1, "")
