@@ -166,6 +166,8 @@ class _Lines:
                 return _told_of_overlay(event)
             case core.OverlayCleared():
                 return f"by {event.cleared_by}" if event.cleared_by else ""
+            case core.CheckNotRun():
+                return f"{event.check}: {event.verdict.name}, {event.detail}"
             case _:
                 return _told_of_registry(event)
 

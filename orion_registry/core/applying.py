@@ -11,7 +11,7 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.frames import LostReason
 from orion_registry.core.importing import Adoption
 from orion_registry.core.liveness import DEAD, RESTORED, START, Event
-from orion_registry.core.model import Now, Record, RemovalReason, ServiceStatus
+from orion_registry.core.model import LivenessMode, Now, Record, RemovalReason, ServiceStatus
 from orion_registry.core.overlay_plan import Overlaying
 from orion_registry.core.planning import Change, Plan, Registration, Removal, Settled
 
@@ -74,7 +74,9 @@ def _register(fleet: Fleet, plan: Registration, now: Now) -> Registered:
         _claim_anew(fleet, entry, plan, now)
     else:
         fleet.rewritten(entry, record, now)
-        if entry.liveness.code in DEAD:  # whoever brings the secret is alive, and is about to say hello
+        if record.spec.liveness is LivenessMode.CHECK:
+            fleet.allow_anew(entry, now)
+        elif entry.liveness.code in DEAD:  # whoever brings the secret is alive, and is about to say hello
             fleet.happened(entry, Event.CLAIMED, now)
     return Registered(entry=entry, secret=plan.secret, revision=fleet.revision, created=created)
 
@@ -84,7 +86,7 @@ def _claim_anew(fleet: Fleet, entry: Entry, plan: Registration, now: Now) -> Non
     void_streams(entry, LostReason.SUPERSEDED)
     entry.used_epoch, entry.epoch = plan.record.used_epoch, fleet.epochs.take()
     fleet.loaded(entry, None)
-    entry.pulse = None
+    entry.pulse = entry.peer = None
     entry.self_report = ServiceStatus.UNSPECIFIED
     fleet.forget_task(entry)
     fleet.happened(entry, Event.CLAIMED, now, record=plan.record)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orion_registry.core import limits
 from orion_registry.errors import bad_field
 
 
@@ -38,6 +39,10 @@ class RegistryConfig:
         probation_s: how long it is PROBATION then; 0 = never. Longer keeps callers off a crash loop for longer.
         epoch_block: epochs reserved in the store at a time. A crash skips the rest of a block.
         history: revisions kept for resuming watches.
+        check_runs: runs of active checks at once. More need more sockets; fewer are late while many targets hang.
+        check_runs_per_target: of these at one host and port. More look like an attack to it; with fewer, services that
+            share it wait for each other.
+        custom_checks: names of the custom checks that there are.
         views: selectors whose answer is kept up to date; more cost memory and a little on every edge.
     """
 
@@ -58,6 +63,9 @@ class RegistryConfig:
     epoch_block: int = 1_048_576
     history: int = 16_384
     views: int = 256
+    check_runs: int = 256
+    check_runs_per_target: int = 4
+    custom_checks: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Checks every field; the message names it."""
@@ -65,6 +73,9 @@ class RegistryConfig:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise bad_field(name, f"{least:,.10g} to {most:,.10g}", value)
+        for name in sorted(self.custom_checks):
+            if not limits.ID.fullmatch(name):
+                raise bad_field("custom_checks", limits.ID_RULE, name)
 
 
 _BOUNDS = (
@@ -85,4 +96,6 @@ _BOUNDS = (
     ("epoch_block", 16_384, 2**40),
     ("history", 1, 10_000_000),
     ("views", 1, 100_000),
+    ("check_runs", 1, 10_000),
+    ("check_runs_per_target", 1, 10_000),
 )

@@ -10,7 +10,7 @@ from orion_registry.core.entry import Entry
 from orion_registry.core.events import OverlayCleared, OverlaySet
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.keys import key_of_spec
-from orion_registry.core.liveness import DEAD, LIVE
+from orion_registry.core.liveness import DEAD, LIVE, WORDLESS
 from orion_registry.core.model import Now, StatusReason
 from orion_registry.core.model import StatusReasonCode as State
 from orion_registry.core.overlay import OVERLAID, Overlay, OverlayMode
@@ -97,7 +97,7 @@ def _is_drained(fleet: Fleet, entry: Entry, held: Held, mono: float) -> bool:
     if fleet.leases_left(entry.service_id):
         return False
     state, load, pulse = entry.liveness.code, entry.load, entry.pulse
-    if state is State.STATIC or (state in DEAD and (pulse is None or mono - pulse.mono >= GONE_S)):
+    if state in WORDLESS or (state in DEAD and (pulse is None or mono - pulse.mono >= GONE_S)):
         return True  # nobody is there who could work, or tell
     if state not in LIVE | DEAD or load is None or pulse is None or pulse.mono <= held.began:
         return False

@@ -58,6 +58,8 @@ class Entry:
         epoch: the highest epoch given for it.
         used_epoch: the highest epoch that its holder has used; lower ones are stale.
         streams: heartbeat streams that carry it, with the epoch of each; nearly always one at most.
+        peer: address that the latest hello or attach for it came from, empty for a Unix socket and in process; None =
+            there was none since it was claimed. Its agent is there: checks may go there.
         departing: a claim or removal of it is on its way to the store: nobody may act for it until that is settled.
         counts_from: judged seconds before which no silence counts, because it was under another rule.
         deadline: judged seconds of its next DEADLINE, or before it; None = none.
@@ -78,6 +80,7 @@ class Entry:
         "load",
         "ordinal",
         "overlay",
+        "peer",
         "pulse",
         "self_report",
         "self_report_wall",
@@ -102,6 +105,7 @@ class Entry:
         self.epoch = 0
         self.used_epoch = 0
         self.streams: dict[HeartbeatSession, int] = {}
+        self.peer: str | None = None
         self.departing = False
         self.counts_from = -math.inf
         self.deadline: float | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
+from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.history import Edge
 from orion_registry.core.model import RemovalReason, ServiceStatus, Snapshot, StatusReasonCode
 from orion_registry.core.overlay import OverlayMode
@@ -26,6 +27,7 @@ class EventType(IntEnum):
     REGISTRY_STOPPING = 11
     OVERLAY_SET = 12
     OVERLAY_CLEARED = 13
+    CHECK_NOT_RUN = 14
 
 
 # Of one service.
@@ -115,6 +117,22 @@ class OverlayCleared:
     cleared_by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckNotRun:
+    """The registry cannot look at a service, which is not the service's fault: told when it begins, not with each run.
+
+    verdict is DENIED (the egress policy refused the target) or UNAVAILABLE; detail says why.
+    """
+
+    type: ClassVar = EventType.CHECK_NOT_RUN
+
+    service_id: str
+    agent_id: str
+    check: str
+    verdict: Verdict
+    detail: str
+
+
 # Of the registry itself.
 
 
@@ -181,7 +199,9 @@ class RegistryStopping:
     type: ClassVar = EventType.REGISTRY_STOPPING
 
 
-ServiceEvent = ServiceRegistered | ServiceUpdated | ServiceRemoved | StatusChanged | OverlaySet | OverlayCleared
+ServiceEvent = (
+    ServiceRegistered | ServiceUpdated | ServiceRemoved | StatusChanged | OverlaySet | OverlayCleared | CheckNotRun
+)
 OwnEvent = (
     StallCredited | AlarmRaised | AlarmCleared | HellosRefused | SnapshotImported | RegistryStarted | RegistryStopping
 )
@@ -203,6 +223,7 @@ EVENT_CLASSES: Mapping[EventType, type[RegistryEvent]] = {
         RegistryStopping,
         OverlaySet,
         OverlayCleared,
+        CheckNotRun,
     )
 }
 """The class of each type: the closed list."""

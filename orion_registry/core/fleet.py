@@ -41,9 +41,12 @@ Loaded = Callable[[str, Load], None]
 
 NO_LOAD = Load()
 
-
 Tell = Callable[[RegistryEvent], None]
 """Takes what no edge says, before the edges that come of it. It must not call back."""
+
+Rewriting = Callable[[Entry, Record, Now, bool], None]
+"""Takes a service whose record is about to be replaced, before the edge that tells of it, and whether another life of
+its agent did it. It may change the conditions and the liveness that this edge shows; it must not call back."""
 
 _PROBATION = StatusReasonCode.PROBATION
 _SPANS = ("liveness_ttl_s", "retention_s", "silence_timeout_s")
@@ -59,6 +62,7 @@ class Fleet:
         tell: takes events that are no edges.
         leases_left: how many selections of a service are still held. Whoever gives leases puts its count here; until
             then there are none.
+        rewriting: hears of every record that is about to be replaced.
     """
 
     def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell, loaded: Loaded = lambda *_: None) -> None:
@@ -78,6 +82,7 @@ class Fleet:
         self.admission = Admission(config)
         self.overlays = OverlayBook()
         self.leases_left: Callable[[str], int] = lambda _: 0
+        self.rewriting: Rewriting = lambda *_: None
         self.tell = tell
         self.revision = 1
         self.judging = True
@@ -152,8 +157,14 @@ class Fleet:
                 self.homecoming.came(now.mono)
             if state in liveness.LIVE and before not in liveness.LIVE:
                 self._welcome_back(entry, now)  # first, so that it is never ready in between
+            if record is not None:
+                self.rewriting(entry, record, now, True)
             self.refresh(entry, record)
         self._allow(entry, now, extra_s)
+
+    def allow_anew(self, entry: Entry, now: Now) -> None:
+        """Its agent spoke up: it may stay in its state for as long as if it had just come into it."""
+        self._allow(entry, now, 0.0)
 
     def wait_for(self, entry: Entry, wait_s: float, now: Now) -> None:
         """Its agent was told to come again after so long: it gets that on top of what it is allowed."""
@@ -173,11 +184,12 @@ class Fleet:
 
     def rewritten(self, entry: Entry, record: Record, now: Now) -> None:
         """Publishes a changed record. A changed span of it counts from now."""
-        before, after = entry.spec, record.spec
+        before, after, lived = entry.spec, record.spec, entry.liveness
+        self.rewriting(entry, record, now, False)
         self.refresh(entry, record)
         if before.silence_timeout_s != after.silence_timeout_s:
             entry.counts_from = now.mono
-        if any(getattr(before, name) != getattr(after, name) for name in _SPANS):
+        if entry.liveness is not lived or any(getattr(before, name) != getattr(after, name) for name in _SPANS):
             self._allow(entry, now, 0.0)
         if before.stuck_after_s != after.stuck_after_s and entry.task is not None:
             if entry.task.since is not None:

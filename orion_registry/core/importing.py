@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from orion_registry.core import limits
+from orion_registry.core.admissible import check_record
 from orion_registry.core.facts import Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.keys import natural_key
 from orion_registry.core.model import Record
 from orion_registry.core.overlay import Overlay, check_overlay
-from orion_registry.core.validation import check_number, check_record
+from orion_registry.core.validation import check_number
 from orion_registry.errors import AlreadyExists, Reason, ResourceExhausted, bad_field
 
 SINCE_EXPORT = 2**32

@@ -31,11 +31,20 @@ class Event(Enum):
     """It fell silent together with many others: see `mass_hold`."""
     DEADLINE = auto()
     """Its deadline passed."""
+    CHECKS_AWAITED = auto()
+    """In CHECK mode: none of its checks fails, and one has yet to pass."""
+    CHECKS_PASSED = auto()
+    """In CHECK mode: all its checks pass."""
+    CHECKS_STALE = auto()
+    """In CHECK mode: all its checks passed, and of one nothing has been known for too long."""
+    CHECKS_FAILED = auto()
+    """In CHECK mode: one of its checks fails."""
 
 
 START: Mapping[LivenessMode, State] = {
     LivenessMode.STREAM: State.AWAITING_BEAT,
     LivenessMode.TTL: State.AWAITING_BEAT,
+    LivenessMode.CHECK: State.AWAITING_CHECK,
     LivenessMode.STATIC: State.STATIC,
 }
 """State after CLAIMED, by mode."""
@@ -43,6 +52,7 @@ START: Mapping[LivenessMode, State] = {
 RESTORED: Mapping[LivenessMode, State] = {
     LivenessMode.STREAM: State.RESTORED,
     LivenessMode.TTL: State.RESTORED,
+    LivenessMode.CHECK: State.AWAITING_CHECK,
     LivenessMode.STATIC: State.STATIC,
 }
 """State of a service that was read back from the store, by mode."""
@@ -56,6 +66,10 @@ ALWAYS: Mapping[Event, State] = {
     Event.MOVING: State.RECONNECT_GRACE,
     Event.SHAKEN: State.RECONNECT_GRACE,
     Event.HELD: State.HELD,
+    Event.CHECKS_AWAITED: State.AWAITING_CHECK,
+    Event.CHECKS_PASSED: State.CHECK_OK,
+    Event.CHECKS_STALE: State.CHECK_STALE,
+    Event.CHECKS_FAILED: State.CHECK_FAILED,
 }
 """State after these events, from any state."""
 
@@ -70,8 +84,11 @@ OVERDUE: Mapping[State, State] = {
 }
 """State after DEADLINE. The dead have deadlines too: theirs end in removal, see `DEAD`."""
 
-DEAD = frozenset({State.DISCONNECTED, State.SILENT, State.NOT_SEEN})
+DEAD = frozenset({State.DISCONNECTED, State.SILENT, State.NOT_SEEN, State.CHECK_FAILED})
 """States whose deadline is the retention."""
+
+WORDLESS = frozenset({State.STATIC, State.AWAITING_CHECK, State.CHECK_OK, State.CHECK_STALE, State.CHECK_FAILED})
+"""States of those whose agents tell nothing of themselves."""
 
 LIVE = frozenset({State.STREAM_OPEN, State.LATE, State.BEATING})
 """States in which a service is heard of. Whoever leaves them without a farewell falls."""
@@ -112,6 +129,8 @@ def time_allowed(state: State, spec: ServiceSpec, config: RegistryConfig) -> flo
 
     Not for those in `ON_BEATS`, nor for HELD: all who are held are held until the same instant.
     """
+    if state is State.CHECK_FAILED:  # nobody would register it again, so only its agent's word removes it
+        return spec.retention_s or None
     if state in DEAD:
         retention_s = config.retention_s if spec.retention_s is None else spec.retention_s
         return retention_s or None

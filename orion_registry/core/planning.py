@@ -7,7 +7,9 @@ import ipaddress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from orion_registry.core.admissible import check_spec
 from orion_registry.core.authority import authorize
+from orion_registry.core.checks.validation import check_custom
 from orion_registry.core.commands import (
     Command,
     Import,
@@ -30,7 +32,7 @@ from orion_registry.core.keys import natural_key, service_id_of
 from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
 from orion_registry.core.overlay_plan import Overlaying, overlaying
 from orion_registry.core.updating import merged
-from orion_registry.core.validation import check_secret, check_spec, check_text
+from orion_registry.core.validation import check_secret, check_text
 from orion_registry.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -45,6 +47,9 @@ LIVE_RETRY_S = 1.0
 
 IN_FLIGHT = 1_024
 """Epochs that registrations planned before this one may still take: as many as can be in flight."""
+
+_WHERE = frozenset({"host", "port", "health_check_url", "checks"})
+"""Fields that say where checks go: by default to nowhere but the address that whoever wrote them last came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +148,7 @@ def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor:
     if command.secret:
         check_secret("secret", command.secret)
     asked = check_spec(command.spec)
+    check_custom(asked.checks, fleet.config.custom_checks)
     spec = replace(asked, service_id=service_id_of(asked), host=_reachable_host(asked.host, actor))
     payload = payload_hash(asked, command.secret, command.takeover)
     fleet.epochs.require(IN_FLIGHT)
@@ -162,6 +168,7 @@ def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor:
         registered_wall=now.wall if held is None else held.registered_wall,
         request_id=command.request_id,
         payload_hash=payload,
+        address=actor.address,
     )
     return Registration(record=record, secret=made, anew=anew)
 
@@ -255,7 +262,12 @@ def _plan_update(fleet: Fleet, command: Update, actor: Actor, now: Now) -> Plan:
     spec = check_spec(merged(held.spec, command.spec, command.paths))
     if "host" in command.paths:
         spec = replace(spec, host=_reachable_host(spec.host, actor))
-    return Change(record=replace(held, spec=spec, generation=held.generation + 1, used_epoch=entry.used_epoch))
+    if "checks" in command.paths:
+        check_custom(spec.checks, fleet.config.custom_checks)
+    record = replace(held, spec=spec, generation=held.generation + 1, used_epoch=entry.used_epoch)
+    if not _WHERE.isdisjoint(command.paths):
+        record = replace(record, address=actor.address)
+    return Change(record=record)
 
 
 def _plan_remove(fleet: Fleet, command: Remove) -> Plan:

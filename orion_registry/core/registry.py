@@ -18,6 +18,7 @@ from orion_registry.core import applying, draining, falling, planning
 from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch
 from orion_registry.core.balancing import Balancing
 from orion_registry.core.census import Census
+from orion_registry.core.checks.monitoring import Monitoring
 from orion_registry.core.commands import Command, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
@@ -63,10 +64,11 @@ class Registry:
         publish: takes every edge.
         tell: takes the events that no edge says.
         balancer: how selection behaves.
-        draw: randomness of picks; without any, picks that go by chance are always the same.
+        draw: randomness of picks and of when checks run; without any, what goes by chance is always the same.
 
     Attributes:
         balancing: selections, and all that belongs to them.
+        monitoring: active checks.
     """
 
     def __init__(
@@ -87,9 +89,11 @@ class Registry:
         self._fleet = Fleet(config, self._edge, tell, self._loaded)
         self.balancing = Balancing(self._fleet, balancer or BalancerConfig(), draw, history_id)
         self._fleet.leases_left = self.balancing.leases_on
+        self.monitoring = Monitoring(self._fleet, draw)
 
     def _edge(self, edge: Edge) -> None:
         self.balancing.candidates.edge(edge)  # first: nobody may hear of a death, ask, and be given the dead
+        self.monitoring.edge(edge)
         self._publish(edge)
 
     def _loaded(self, service_id: str, load: Load) -> None:
@@ -323,6 +327,7 @@ class Registry:
         for task in list(self._fleet.tasks.due(now.mono)):
             self._fleet.judge_task(task, now)
         falling.judge(self._fleet, now)
+        self.monitoring.advance(now)
         self.balancing.advance(now)
         draining.judge(self._fleet, now)  # last: leases that have just ended hold nobody
         return due

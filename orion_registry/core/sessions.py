@@ -286,6 +286,7 @@ class HeartbeatSession:
         entry.epoch = self._fleet.epochs.take()
         entry.streams[self] = entry.epoch
         entry.pulse = self.pulse
+        entry.peer = self.actor.address
         self.services[service_id] = entry
         self._unused[entry] = entry.epoch
         # Before its status: a restarted registry starts from truth. What another life of the agent told says nothing.

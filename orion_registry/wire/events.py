@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from orion_registry.core import events as core
+from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
 from orion_registry.core.overlay import OverlayMode
@@ -13,7 +14,7 @@ from orion_registry.wire.enums import known
 from orion_registry.wire.packing import blob, number
 from orion_registry.wire.spans import decode_known_span, span_of, timestamp_of, wall_of
 from orion_registry.wire.status import safe_message
-from orion_registry_pb.v1 import admin_pb2, overlay_pb2, registry_pb2, service_pb2
+from orion_registry_pb.v1 import admin_pb2, monitor_pb2, overlay_pb2, registry_pb2, service_pb2
 from orion_registry_pb.v1 import events_pb2 as pb
 
 TYPES_MAX = 32
@@ -142,6 +143,15 @@ def _message_of(event: RegistryEvent) -> pb.Event:
                 service_id=event.service_id, agent_id=event.agent_id, cleared_by=event.cleared_by
             )
             return pb.Event(overlay_cleared=cleared)
+        case core.CheckNotRun():
+            not_run = pb.CheckNotRun(
+                service_id=event.service_id,
+                agent_id=event.agent_id,
+                check=event.check,
+                verdict=monitor_pb2.CheckVerdict.ValueType(event.verdict),
+                detail=safe_message(event.detail),
+            )
+            return pb.Event(check_not_run=not_run)
         case _:
             return _message_of_own(event)
 
@@ -237,6 +247,15 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             cleared = message.overlay_cleared
             return core.OverlayCleared(
                 service_id=cleared.service_id, agent_id=cleared.agent_id, cleared_by=cleared.cleared_by
+            )
+        case "check_not_run":
+            not_run = message.check_not_run
+            return core.CheckNotRun(
+                service_id=not_run.service_id,
+                agent_id=not_run.agent_id,
+                check=not_run.check,
+                verdict=known(Verdict, not_run.verdict, Verdict.UNAVAILABLE),
+                detail=not_run.detail,
             )
         case _:
             return _own_event_of(message)

@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 
 from orion_registry.core import limits
-from orion_registry.core.checks.spec import CheckSpec, TcpProbe
-from orion_registry.core.model import LivenessMode, Load
+from orion_registry.core.admissible import check_spec
+from orion_registry.core.model import Load
 from orion_registry.core.validation import (
     check_id,
     check_labels,
     check_load,
     check_number,
     check_secret,
-    check_spec,
     check_text,
 )
-from orion_registry.errors import InvalidArgument, Reason, Unimplemented
+from orion_registry.errors import InvalidArgument, Reason
 from tests.building import make_spec
 
 GOOD_SPECS: list[dict[str, Any]] = [
@@ -87,12 +86,6 @@ BAD_SPECS: list[tuple[dict[str, Any], str]] = [
     ({"tags": ("a\nb",)}, "service.tags[0]"),
 ]
 
-UNSERVED: list[tuple[dict[str, Any], str]] = [
-    ({"checks": (CheckSpec(name="tcp", probes=(TcpProbe(),)),)}, "service.checks"),
-    ({"health_check_url": "http://h/"}, "service.health_check_url"),
-    ({"liveness": LivenessMode.CHECK}, "LIVENESS_MODE_CHECK"),
-]
-
 
 @pytest.mark.parametrize("fields", GOOD_SPECS, ids=str)
 def test_what_is_within_limits_passes_unchanged(fields: dict[str, Any]) -> None:
@@ -107,12 +100,6 @@ def test_what_breaks_a_limit_is_refused_by_the_name_of_its_field(fields: dict[st
     assert caught.value.reason is Reason.BAD_FIELD
     assert caught.value.message.startswith(f"{field}: must be ")
     assert ", got " in caught.value.message
-
-
-@pytest.mark.parametrize(("fields", "field"), UNSERVED)
-def test_what_later_versions_serve_is_refused_as_not_supported_yet(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(Unimplemented, match=field):
-        check_spec(replace(make_spec(), **fields))
 
 
 def test_repeated_labels_are_dropped_and_count_once() -> None:

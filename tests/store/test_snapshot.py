@@ -346,7 +346,7 @@ def test_any_value_in_any_field_is_read_or_refused(field: str, data: st.DataObje
         (record_line(spec_port=True), "spec.port is bool"),
         (record_line(spec_tags=[1]), "spec.tags is tuple"),
         (record_line(spec_port=70_000), "service.port: must be 0 to 65,535"),
-        (record_line(spec_liveness=3), "LIVENESS_MODE_CHECK: active checks are not served"),
+        (record_line(spec_liveness=3), "service.checks: must be set"),
         (record_line(spec_metadata_json='{"a":"\\ud800"}'), "surrogates not allowed"),
         (record_line(spec_metadata_json='{"a":NaN}'), "finite"),
         (record_line(spec_namespace="\ud800"), "service.namespace"),

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from orion_registry_pb.v1 import monitor_pb2 as _monitor_pb2
 from orion_registry_pb.v1 import overlay_pb2 as _overlay_pb2
 from orion_registry_pb.v1 import registry_pb2 as _registry_pb2
 from orion_registry_pb.v1 import service_pb2 as _service_pb2
@@ -58,6 +59,8 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """An operator set something for a service."""
     EVENT_TYPE_OVERLAY_CLEARED: _EventType.ValueType  # 13
     """Nothing is set for a service any more."""
+    EVENT_TYPE_CHECK_NOT_RUN: _EventType.ValueType  # 14
+    """The registry cannot look at a service: the egress policy refuses the target of a check, or a check is unavailable."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """Kinds of events: a closed list (docs/events.md)."""
@@ -90,6 +93,8 @@ EVENT_TYPE_OVERLAY_SET: EventType.ValueType  # 12
 """An operator set something for a service."""
 EVENT_TYPE_OVERLAY_CLEARED: EventType.ValueType  # 13
 """Nothing is set for a service any more."""
+EVENT_TYPE_CHECK_NOT_RUN: EventType.ValueType  # 14
+"""The registry cannot look at a service: the egress policy refuses the target of a check, or a check is unavailable."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 @_typing.final
@@ -113,6 +118,7 @@ class Event(_message.Message):
     REGISTRY_STOPPING_FIELD_NUMBER: _builtins.int
     OVERLAY_SET_FIELD_NUMBER: _builtins.int
     OVERLAY_CLEARED_FIELD_NUMBER: _builtins.int
+    CHECK_NOT_RUN_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """Its number in this life of the registry (history_id): from 1, rising by one."""
     @_builtins.property
@@ -171,6 +177,10 @@ class Event(_message.Message):
     def overlay_cleared(self) -> Global___OverlayCleared:
         """See EVENT_TYPE_OVERLAY_CLEARED."""
 
+    @_builtins.property
+    def check_not_run(self) -> Global___CheckNotRun:
+        """See EVENT_TYPE_CHECK_NOT_RUN."""
+
     def __init__(
         self,
         *,
@@ -189,12 +199,13 @@ class Event(_message.Message):
         registry_stopping: Global___RegistryStopping | None = ...,
         overlay_set: Global___OverlaySet | None = ...,
         overlay_cleared: Global___OverlayCleared | None = ...,
+        check_not_run: Global___CheckNotRun | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "check_not_run", b"check_not_run", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "seq", b"seq", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "check_not_run", b"check_not_run", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "seq", b"seq", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["service_registered", "service_updated", "service_removed", "status_changed", "stall_credited", "alarm_raised", "alarm_cleared", "hellos_refused", "snapshot_imported", "registry_started", "registry_stopping", "overlay_set", "overlay_cleared"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["service_registered", "service_updated", "service_removed", "status_changed", "stall_credited", "alarm_raised", "alarm_cleared", "hellos_refused", "snapshot_imported", "registry_started", "registry_stopping", "overlay_set", "overlay_cleared", "check_not_run"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -590,3 +601,41 @@ class OverlayCleared(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OverlayCleared: _TypeAlias = OverlayCleared  # noqa: Y015
+
+@_typing.final
+class CheckNotRun(_message.Message):
+    """The registry cannot look at a service, which is not the service's fault: told when it begins, not with each run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """The service."""
+    agent_id: _builtins.str
+    """Its agent."""
+    check: _builtins.str
+    """Name of the check."""
+    verdict: _monitor_pb2.CheckVerdict.ValueType
+    """CHECK_VERDICT_DENIED or CHECK_VERDICT_UNAVAILABLE."""
+    detail: _builtins.str
+    """Why, in the registry's own words."""
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        check: _builtins.str = ...,
+        verdict: _monitor_pb2.CheckVerdict.ValueType = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "check", b"check", "detail", b"detail", "service_id", b"service_id", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckNotRun: _TypeAlias = CheckNotRun  # noqa: Y015

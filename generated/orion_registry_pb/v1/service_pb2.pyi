@@ -573,8 +573,8 @@ class HealthCheck(_message.Message):
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """Time that one attempt may take; all attempts of a run fit into the interval. Default 5 s, or half of the interval if
-        that is less.
+        """Time that one attempt may take, 10 ms to 60 s; all attempts of a run fit into the interval. Default 5 s, or half of
+        the interval if that is less.
         """
 
     @_builtins.property
