@@ -151,14 +151,14 @@ class Fleet:
         state = liveness.next_state(before, event, mode)
         if state is not before or record is not None:
             entry.liveness = StatusReason(code=state, since_wall=now.wall)
+            if record is not None:
+                self.rewriting(entry, record, now, True)
             if state in liveness.DEAD:
                 self.suspend_task(entry)
             if state in liveness.LIVE and before in liveness.CUT_OFF:
                 self.homecoming.came(now.mono)
             if state in liveness.LIVE and before not in liveness.LIVE:
                 self._welcome_back(entry, now)  # first, so that it is never ready in between
-            if record is not None:
-                self.rewriting(entry, record, now, True)
             self.refresh(entry, record)
         self._allow(entry, now, extra_s)
 

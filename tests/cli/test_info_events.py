@@ -20,6 +20,7 @@ from orion_registry.cli.events import TYPES, _Lines
 from orion_registry.cli.info import lines_of
 from orion_registry.cli.showing import Paint, plural, show_span, show_time
 from orion_registry.core import events as core
+from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.events import EVENT_CLASSES, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus
 from orion_registry.core.model import StatusReasonCode as Code
@@ -313,6 +314,10 @@ SHOWN: tuple[tuple[RegistryEvent, str], ...] = (
     ),
     (core.OverlayCleared(**ABOUT, cleared_by="bob"), "OVERLAY_CLEARED     a  s  by bob"),
     (core.OverlayCleared(**ABOUT, cleared_by=""), "OVERLAY_CLEARED     a  s"),
+    (
+        core.CheckNotRun(**ABOUT, check="http", verdict=Verdict.DENIED, detail="10.0.0.9 is not allowed"),
+        "CHECK_NOT_RUN       a  s  http: DENIED, 10.0.0.9 is not allowed",
+    ),
     (core.StallCredited(lag_s=1.25), "STALL_CREDITED      stood still for 1.2 s"),
     (core.AlarmRaised(name="STORE_DOWN", text="full"), "ALARM_RAISED        STORE_DOWN: full"),
     (core.AlarmCleared(name="STORE_DOWN"), "ALARM_CLEARED       STORE_DOWN"),

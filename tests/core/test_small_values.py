@@ -92,7 +92,13 @@ def test_config_is_checked_when_made(field: str, value: float) -> None:
 def test_config_bounds_name_every_field() -> None:
     from orion_registry.core.config import _BOUNDS
 
-    assert [name for name, _, _ in _BOUNDS] == list(RegistryConfig.__slots__)
+    assert [*(name for name, _, _ in _BOUNDS), "custom_checks"] == list(RegistryConfig.__slots__)
+
+
+def test_custom_checks_have_names_that_an_agent_can_give() -> None:
+    assert RegistryConfig(custom_checks=frozenset({"db.up"})).custom_checks == {"db.up"}
+    with pytest.raises(InvalidArgument, match=r"^BAD_FIELD: custom_checks: must be 1 to 128"):
+        RegistryConfig(custom_checks=frozenset({"db up"}))
 
 
 # entry, model, limits, errors

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orion_registry.core import events as core
+from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.events import EVENT_CLASSES, EventFilter, EventType, LoggedEvent, RegistryEvent
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
 from orion_registry.core.overlay import OverlayMode
@@ -50,6 +51,9 @@ STRATEGIES: dict[EventType, st.SearchStrategy[RegistryEvent]] = {
         set_by=labels,
     ),
     EventType.OVERLAY_CLEARED: st.builds(core.OverlayCleared, **about, cleared_by=labels),
+    EventType.CHECK_NOT_RUN: st.builds(
+        core.CheckNotRun, **about, check=ids, verdict=st.sampled_from(Verdict), detail=labels
+    ),
     EventType.STALL_CREDITED: st.builds(core.StallCredited, lag_s=spans),
     EventType.ALARM_RAISED: st.builds(core.AlarmRaised, name=ids, text=labels),
     EventType.ALARM_CLEARED: st.builds(core.AlarmCleared, name=ids),

@@ -103,8 +103,8 @@ class RegistryServiceServicer(object):
         Idempotent by request_id. Answered once it is stored.
 
         Errors: INVALID_ARGUMENT/REQUEST_ID_REUSED; ALREADY_EXISTS/AGENT_IN_USE with RetryInfo while another session is
-        live, without it where another agent has the service_id; PERMISSION_DENIED/NOT_OWNER; UNIMPLEMENTED/NOT_SUPPORTED_YET;
-        UNAVAILABLE/STORE_DOWN with RetryInfo.
+        live, without it where another agent has the service_id; PERMISSION_DENIED/NOT_OWNER; UNAVAILABLE/STORE_DOWN with
+        RetryInfo.
 
         Who may call: agents.
         """
@@ -139,7 +139,7 @@ class RegistryServiceServicer(object):
         """Changes the fields that update_mask names. Identity, liveness mode and output-only fields cannot change.
 
         Errors: NOT_FOUND/NO_SUCH_SERVICE; PERMISSION_DENIED/WRONG_SECRET; FAILED_PRECONDITION/STALE_EPOCH, STALE_ETAG;
-        UNIMPLEMENTED/NOT_SUPPORTED_YET; UNAVAILABLE/STORE_DOWN with RetryInfo.
+        UNAVAILABLE/STORE_DOWN with RetryInfo.
 
         Who may call: the agent that registered it.
         """

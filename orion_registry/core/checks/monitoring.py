@@ -158,8 +158,10 @@ class Monitoring:
             for check in self._checks.pop(edge.service_id, ()):
                 self._drop(check)
         elif edge.before is None:
-            now = Now(mono=self._fleet.patience.latest, wall=edge.after.reasons[0].since_wall)
-            self._set(edge.service_id, self._made_of(edge.after.record.spec, now))
+            spec = edge.after.record.spec
+            if spec.checks or spec.health_check_url:
+                now = Now(mono=self._fleet.patience.latest, wall=edge.after.reasons[0].since_wall)
+                self._set(edge.service_id, self._made_of(spec, now))
 
     def advance(self, now: Now) -> None:
         """Lets time pass; `now` is judged."""
