@@ -77,9 +77,14 @@ class GrpcProbe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomProbe:
-    """One call of a callable that the registry's configuration names."""
+    """One call of a callable that the registry's configuration names.
+
+    It is told host and port, which are the service's own, and the egress policy judges the host as for other kinds.
+    """
 
     name: str
+    host: str = ""
+    port: int = 0
 
     kind = ProbeKind.CUSTOM
 
