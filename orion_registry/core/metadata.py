@@ -22,7 +22,10 @@ def canonical_metadata(metadata: Mapping[str, Any], field: str = "metadata") -> 
     """
     if len(metadata) > limits.METADATA_KEYS:
         raise bad_field(field, f"at most {limits.METADATA_KEYS} keys", len(metadata))
-    plain = {_key(key, field): _plain(value, f"{field}[{key!r}]", 1) for key, value in metadata.items()}
+    plain = {
+        _key(key, field): value if isinstance(value, str) else _plain(value, f"{field}[{key!r}]", 1)  # nearly all are
+        for key, value in metadata.items()
+    }
     text = _JSON.encode(plain)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.METADATA_BYTES:

@@ -23,7 +23,7 @@ def decode_metadata(field: str, struct: Struct) -> tuple[str, dict[str, Scalar]]
     """
     if (size := struct.ByteSize()) > _ENCODED_MAX:  # before any work that grows with it
         raise bad_field(field, f"at most {limits.METADATA_BYTES:,} bytes as JSON", Said(f"{size:,} bytes as protobuf"))
-    return canonical_metadata({key: _strict(value, f"{field}[{key!r}]") for key, value in struct.fields.items()}, field)
+    return canonical_metadata({key: _strict(value, field, key) for key, value in struct.fields.items()}, field)
 
 
 def decode_scalars(field: str, struct: Struct) -> tuple[tuple[str, Scalar], ...]:
@@ -36,15 +36,15 @@ def decode_scalars(field: str, struct: Struct) -> tuple[tuple[str, Scalar], ...]
         raise bad_field(field, f"at most {limits.METADATA_KEYS} keys", len(struct.fields))
     terms: list[tuple[str, Scalar]] = []
     for key in sorted(struct.fields):
-        value = _strict(struct.fields[key], f"{field}[{key!r}]", scalar=True)
+        value = _strict(struct.fields[key], field, key, scalar=True)
         if isinstance(value, float) and value - value != 0:  # NaN or an infinity
             raise bad_field(f"{field}[{key!r}]", "a finite number", value)
         terms.append((key, value))
     return tuple(terms)
 
 
-def _strict(value: Value, path: str, *, scalar: bool = False) -> Any:
-    """A value that came in. Depth is bounded by the protobuf parser (100)."""
+def _strict(value: Value, field: str, key: str, *, scalar: bool = False) -> Any:
+    """A value that came in at this key of a field, or below. Depth is bounded by the protobuf parser (100)."""
     match value.WhichOneof("kind"):
         case "string_value":
             return value.string_value
@@ -55,13 +55,14 @@ def _strict(value: Value, path: str, *, scalar: bool = False) -> Any:
         case "null_value":
             return None
         case None:
-            raise bad_field(path, "of some kind: null, bool, number, string, list or object", Said("none"))
+            rule = "of some kind: null, bool, number, string, list or object"
+            raise bad_field(f"{field}[{key!r}]", rule, Said("none"))
         case kind if scalar:
-            raise bad_field(path, "a string, number, bool or null", Said(kind))
+            raise bad_field(f"{field}[{key!r}]", "a string, number, bool or null", Said(kind))
         case "list_value":
-            return [_strict(item, path) for item in value.list_value.values]
+            return [_strict(item, field, key) for item in value.list_value.values]
         case _:
-            return {key: _strict(item, path) for key, item in value.struct_value.fields.items()}
+            return {name: _strict(item, field, key) for name, item in value.struct_value.fields.items()}
 
 
 def plain_of(struct: Struct) -> dict[str, Any]:
@@ -88,8 +89,12 @@ def _plain(value: Value) -> Any:
 
 def fill_struct(struct: Struct, values: Mapping[str, Any]) -> None:
     """Puts plain JSON values into an empty Struct."""
+    fields = struct.fields
     for key, value in values.items():
-        _fill(struct.fields[key], value)
+        if isinstance(value, str):  # nearly all are
+            fields[key].string_value = value
+        else:
+            _fill(fields[key], value)
 
 
 def _fill(target: Value, value: Any) -> None:
