@@ -2,12 +2,16 @@
 
 import ipaddress
 from dataclasses import replace
+from operator import attrgetter
 
 from orion_registry.core import limits
 from orion_registry.core.checks.validation import check_checks
 from orion_registry.core.model import Record, ServiceSpec
 from orion_registry.core.validation import check_host, check_id, check_labels, check_number, check_text
 from orion_registry.errors import bad_field
+
+_IDS = ("namespace", "agent_id", "service_name", "service_type", "protocol")
+_IDS_OF = attrgetter(*_IDS)
 
 
 def check_spec(spec: ServiceSpec) -> ServiceSpec:
@@ -18,8 +22,9 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
     Raises:
         InvalidArgument: BAD_FIELD, for the first field that breaks its limit.
     """
-    for field in ("namespace", "agent_id", "service_name", "service_type", "protocol"):
-        check_id(f"service.{field}", getattr(spec, field))
+    if not all(map(limits.ID.fullmatch, _IDS_OF(spec))):
+        for field in _IDS:
+            check_id(f"service.{field}", getattr(spec, field))
     if spec.service_id:
         check_id("service.service_id", spec.service_id)
     _check_place(spec)

@@ -11,6 +11,8 @@ TEXT: Final = 128
 """Characters of version, zone, request_id, instance_id, sdk, a feature, a load's name."""
 LABEL: Final = 128
 """Characters of a capability or tag."""
+PLAIN_LABEL: Final = re.compile(r"[!-~]{1,128}")
+"""Labels in ASCII that are surely fine; others may be too."""
 LABELS: Final = 64
 """Capabilities, tags or features of one service; terms of one kind in a selector."""
 

@@ -10,6 +10,8 @@ from orion_registry.core import limits
 from orion_registry.core.model import Load
 from orion_registry.errors import Said, bad_field
 
+_NOT_IN_HOSTS = frozenset(" /@?#")
+
 
 def check_id(field: str, value: str) -> str:
     """A name: see `limits.ID`."""
@@ -33,6 +35,8 @@ def check_labels(field: str, values: Iterable[str]) -> tuple[str, ...]:
     if len(labels) > limits.LABELS:
         raise bad_field(field, f"at most {limits.LABELS} entries", len(labels))
     for index, label in enumerate(labels):
+        if limits.PLAIN_LABEL.fullmatch(label):  # nearly always: no names are made for messages that nobody needs
+            continue
         if not label or label != label.strip():
             raise bad_field(f"{field}[{index}]", "non-empty, without spaces around it", label)
         check_text(f"{field}[{index}]", label, limits.LABEL)
@@ -54,7 +58,7 @@ def _bound(bound: float) -> str:
 def check_host(field: str, value: str) -> str:
     """A host name or address, possibly empty; IPv6 may stand in brackets."""
     check_text(field, value, limits.HOST)
-    if any(character in value for character in " /@?#") or value.count(":") == 1:  # IPv6 has two or more
+    if not _NOT_IN_HOSTS.isdisjoint(value) or value.count(":") == 1:  # IPv6 has two or more
         raise bad_field(field, "a host name or address, without scheme, port or path", value)
     return value
 
