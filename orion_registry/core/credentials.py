@@ -8,12 +8,12 @@ from typing import Protocol
 
 from orion_registry.core.model import ServiceSpec
 
-_LATER = frozenset({"silence_timeout_s", "stuck_after_s"})
-"""Fields that count only where they are set: hashes from before they existed stay right."""
+_LATER = ("silence_timeout_s", "stuck_after_s")
+"""Fields that count only where they are set: hashes from before they existed stay right. The last of a spec."""
 
-_ASKED = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
-"""Fields of a spec that a registration asks for; metadata_scalars is a part of metadata_json."""
-_VALUES = attrgetter(*_ASKED)
+_ALWAYS = tuple(field.name for field in fields(ServiceSpec) if field.name not in {"metadata_scalars", *_LATER})
+"""The other fields that a registration asks for; metadata_scalars is a part of metadata_json."""
+_VALUES, _FORM = attrgetter(*_ALWAYS), "".join(f"{name}=%r\n" for name in _ALWAYS)
 
 
 class SecretMaker(Protocol):
@@ -36,7 +36,7 @@ def secret_matches(secret: str, secret_hash: str) -> bool:
 
 def payload_hash(spec: ServiceSpec, secret: str, takeover: bool) -> str:
     """Hash of all that a registration asked for; equal for a retry, different for another payload."""
-    values = zip(_ASKED, _VALUES(spec), strict=True)
-    asked = "".join([f"{name}={value!r}\n" for name, value in values if value is not None or name not in _LATER])
-    text = f"{asked}{hash_secret(secret)} {takeover}"
+    asked = _FORM % _VALUES(spec)
+    later = "".join([f"{name}={value!r}\n" for name in _LATER if (value := getattr(spec, name)) is not None])
+    text = f"{asked}{later}{hash_secret(secret)} {takeover}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

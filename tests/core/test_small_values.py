@@ -12,7 +12,7 @@ from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import hash_secret, payload_hash, secret_matches
 from orion_registry.core.entry import Pulse
 from orion_registry.core.keys import derived_service_id, natural_key, service_id_of
-from orion_registry.core.model import ServiceStatus
+from orion_registry.core.model import LivenessMode, ServiceSpec, ServiceStatus
 from orion_registry.errors import CLASS_OF, InvalidArgument, Reason, Said, bad_field, shown
 from tests.building import make_entry, make_record, make_spec
 
@@ -41,6 +41,16 @@ def test_only_the_right_secret_matches_its_hash() -> None:
     assert not secret_matches("Secret", hashed)
     assert not secret_matches("", hashed)
     assert not secret_matches("\ud800", hashed)
+
+
+def test_the_hash_of_a_payload_is_the_same_for_ever() -> None:
+    """It is stored: after an upgrade a retry is to be known for one. Never edit these values."""
+    spec = ServiceSpec(agent_id="a", service_name="s", tags=("x",), weight=0.5)
+    assert payload_hash(spec, "k" * 32, False) == "d755dc00be15598ef66845609bd72d9f1bb0945c7d6e26f4888cfb96385fa3b1"
+    later = ServiceSpec(agent_id="a", service_name="s", liveness=LivenessMode.TTL, stuck_after_s=9.0)
+    assert payload_hash(later, "", True) == "060864839f5c62e0b6c284f89bfc2043280c189328b6f5969e12a1485e494fee"
+    both = replace(later, silence_timeout_s=4.0)
+    assert payload_hash(both, "", True) == "239b1c65869d55dfa9d72742b16c3bf27f76becc1218ce58cbf8f2e921dc2217"
 
 
 CHANGES: list[dict[str, Any]] = [
