@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orion_registry.core.commands import Command, Result
 from orion_registry.core.facts import Fact
-from orion_registry.core.model import Actor
+from orion_registry.core.model import Actor, Now
 from orion_registry.core.planning import Plan, Settled, key_of
 from orion_registry.core.registry import Registry
 from orion_registry.errors import Reason, RegistryError, Unavailable
@@ -34,11 +34,10 @@ class WriterConfig:
 class _Run:
     """One command under way."""
 
-    __slots__ = ("_over", "actor", "command", "give_up_at", "key", "timer", "told")
+    __slots__ = ("_over", "actor", "command", "give_up_at", "key", "told")
 
     def __init__(self, command: Command, actor: Actor, loop: asyncio.AbstractEventLoop, give_up_at: float) -> None:
         self.give_up_at = give_up_at
-        self.timer: asyncio.TimerHandle | None = None
         self.command = command
         self.actor = actor
         self.key = key_of(command)
@@ -83,6 +82,8 @@ class Writer:
         self._alone: _Run | None = None
         self._held_up: set[asyncio.Task[None]] = set()
         self._commits: dict[object, float] = {}
+        self._alarm_clock: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
 
     async def execute(self, command: Command, actor: Actor, timeout_s: float | None = None) -> Result:
         """Runs one command and returns its answer once it is stored and applied.
@@ -94,10 +95,11 @@ class Writer:
             RegistryError: refused; STORE_DOWN with retry_after_s if the store does not answer in time. Then the
                 outcome is open: a retry with the same request_id is safe.
         """
-        self._refuse_if_stuck()
+        now = self._clock.now()
+        judged = self._registry.judged(now)
+        self._refuse_if_stuck(judged)
         loop = asyncio.get_running_loop()
-        timeout_s = self.timeout_s if timeout_s is None else timeout_s
-        run = _Run(command, actor, loop, self._judged() + timeout_s)
+        run = _Run(command, actor, loop, judged + (self.timeout_s if timeout_s is None else timeout_s))
         before = self._before(run.key)
         self._runs.add(run)
         if run.key is None:
@@ -109,19 +111,15 @@ class Writer:
             self._held_up.add(task)
             task.add_done_callback(self._held_up.discard)
         else:
-            self._start(run)
-        run.timer = loop.call_later(timeout_s, self._give_up, run)
-        try:
-            return await run.told
-        finally:
-            run.timer.cancel()
+            self._start(run, now)
+        if run in self._runs and (self._alarm_clock is None or run.give_up_at < self._rings_at):
+            self._wind(run.give_up_at, judged)
+        return await run.told
 
     @property
     def trouble(self) -> str:
         """What is wrong with the store as far as can be seen here; empty while it answers."""
-        due = next(iter(self._commits.values()), None)
-        stuck = due is not None and self._judged() > due
-        return f"the store has not answered for {self.timeout_s:g} s" if stuck else ""
+        return self._trouble(self._judged()) if self._commits else ""
 
     def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Future[None]]:
         """The ends of commands under way that a session for one of these services must wait for.
@@ -167,11 +165,10 @@ class Writer:
 
     async def _start_after(self, before: set[asyncio.Future[None]], run: _Run) -> None:
         await asyncio.wait(before)
-        self._start(run)
+        self._start(run, self._clock.now())
 
-    def _start(self, run: _Run) -> None:
+    def _start(self, run: _Run, now: Now) -> None:
         try:
-            now = self._clock.now()
             plan = self._registry.plan(run.command, run.actor, now)
             if isinstance(plan, Settled):
                 self._end(run, self._registry.apply(plan, now))
@@ -181,7 +178,7 @@ class Writer:
             return
         try:
             self._registry.begin(plan)
-            stored = self._send(plan.facts, max(run.give_up_at, self._judged() + self.timeout_s))
+            stored = self._send(plan.facts, max(run.give_up_at, self._registry.judged(now) + self.timeout_s))
         except Exception as error:  # noqa: BLE001 - a fault of ours, see `_end`
             self._registry.abandon(plan)
             self._end(run, None, error)
@@ -202,6 +199,9 @@ class Writer:
 
     def _end(self, run: _Run, result: Result | None, error: BaseException | None = None) -> None:
         self._runs.discard(run)
+        if not self._runs and self._alarm_clock is not None:
+            self._alarm_clock.cancel()
+            self._alarm_clock = None
         if self._alone is run:
             self._alone = None
         if run.key is not None and self._last.get(run.key) is run:
@@ -210,13 +210,25 @@ class Writer:
             log.error("durable command failed", exc_info=error, extra={"service_id": run.key or "*"})
         run.end(result, error)
 
-    def _give_up(self, run: _Run) -> None:
-        """The caller has waited long enough; the command goes on. A stall of this process is not the store's fault."""
-        left_s = run.give_up_at - self._judged()
-        if left_s > 0.0:
-            run.timer = asyncio.get_running_loop().call_later(left_s, self._give_up, run)
-        elif not run.told.done():
-            run.told.set_exception(self._stuck("the store has not answered yet; the outcome is open"))
+    # Patience: one timer for all, set to the first of those who wait.
+
+    def _wind(self, rings_at: float, judged: float) -> None:
+        if self._alarm_clock is not None:
+            self._alarm_clock.cancel()
+        self._rings_at = rings_at
+        self._alarm_clock = asyncio.get_running_loop().call_later(rings_at - judged, self._give_up)
+
+    def _give_up(self) -> None:
+        """Some have waited long enough; their commands go on. A stall of this process is not the store's fault."""
+        self._alarm_clock = None
+        judged = self._judged()
+        waiting = [run for run in self._runs if not run.told.done()]
+        for run in waiting:
+            if run.give_up_at <= judged:
+                run.told.set_exception(self._stuck("the store has not answered yet; the outcome is open"))
+        rings_at = min((run.give_up_at for run in waiting if run.give_up_at > judged), default=None)
+        if rings_at is not None:
+            self._wind(rings_at, judged)
 
     def _send(self, facts: Sequence[Fact], due: float) -> asyncio.Future[None]:
         """due: judged seconds by which the store is to have answered."""
@@ -227,9 +239,14 @@ class Writer:
     def _judged(self) -> float:
         return self._registry.judged(self._clock.now())
 
-    def _refuse_if_stuck(self) -> None:
-        if self.trouble:
-            raise self._stuck(self.trouble)
+    def _trouble(self, judged: float) -> str:
+        due = next(iter(self._commits.values()), None)
+        stuck = due is not None and judged > due
+        return f"the store has not answered for {self.timeout_s:g} s" if stuck else ""
+
+    def _refuse_if_stuck(self, judged: float) -> None:
+        if why := self._trouble(judged):
+            raise self._stuck(why)
         if len(self._runs) >= self._queue:
             raise self._stuck(f"{self._queue} writes are under way")
 

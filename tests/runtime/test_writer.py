@@ -83,6 +83,31 @@ async def test_a_hung_store_makes_callers_wait_then_refuses_and_the_outcome_stil
 
 
 @in_virtual_time
+async def test_each_caller_is_told_after_its_own_patience() -> None:
+    """One timer serves all: whoever comes later, or waits for a shorter time, is not told with somebody else."""
+    store = SlowStore()
+    coordinator = await coordinator_on(store, timeout_s=3.0)
+    loop = asyncio.get_running_loop()
+    store.hang()
+    began = loop.time()
+    told: dict[str, float] = {}
+
+    async def wait(name: str, timeout_s: float | None) -> None:
+        await refused(coordinator._writer.execute(register(name), LOCAL, timeout_s))
+        told[name] = loop.time() - began
+
+    tasks = []
+    for name, timeout_s in (("patient", 60.0), ("first", None), ("second", None), ("hasty", 0.5)):
+        tasks.append(asyncio.create_task(wait(name, timeout_s)))
+        await passing(0.25)
+    await asyncio.gather(*tasks)
+    expected = {"patient": 60.0, "first": 3.25, "second": 3.5, "hasty": 1.25}
+    assert told == pytest.approx(expected, abs=0.01)
+    store.release()
+    await coordinator.stop()
+
+
+@in_virtual_time
 async def test_a_command_whose_caller_has_gone_still_comes_to_its_end() -> None:
     store = SlowStore()
     coordinator = await coordinator_on(store)
