@@ -19,6 +19,8 @@ class Index(IntEnum):
     TAG = 5
 
 
+_NAMESPACE, _TYPE, _NAME, _AGENT, _CAPABILITY, _TAG = Index
+
 Term = tuple[Index, str, str]
 """(index, namespace, value): the key of one posting list."""
 
@@ -27,12 +29,12 @@ def terms_of_spec(spec: ServiceSpec) -> list[Term]:
     """The posting lists that a service stands in."""
     namespace = spec.namespace
     return [
-        (Index.NAMESPACE, namespace, ""),
-        (Index.TYPE, namespace, spec.service_type),
-        (Index.NAME, namespace, spec.service_name),
-        (Index.AGENT, namespace, spec.agent_id),
-        *((Index.CAPABILITY, namespace, capability) for capability in spec.capabilities),
-        *((Index.TAG, namespace, tag) for tag in spec.tags),
+        (_NAMESPACE, namespace, ""),
+        (_TYPE, namespace, spec.service_type),
+        (_NAME, namespace, spec.service_name),
+        (_AGENT, namespace, spec.agent_id),
+        *[(_CAPABILITY, namespace, capability) for capability in spec.capabilities],
+        *[(_TAG, namespace, tag) for tag in spec.tags],
     ]
 
 

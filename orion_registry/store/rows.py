@@ -13,12 +13,13 @@ from orion_registry.core.timeline import StatusEdge
 from orion_registry.errors import RegistryError
 from orion_registry.store.check_rows import check_from_plain, check_to_plain
 
-_SPEC = tuple(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars")
-_RECORD = tuple(field.name for field in fields(Record) if field.name != "spec")
-_OVERLAY = tuple(field.name for field in fields(Overlay))
+_SPEC = tuple(sorted(field.name for field in fields(ServiceSpec) if field.name != "metadata_scalars"))
+_RECORD = tuple(sorted(field.name for field in fields(Record)))
+_OVERLAY = tuple(sorted(field.name for field in fields(Overlay)))
 _OF_SPEC, _OF_RECORD, _OF_OVERLAY = attrgetter(*_SPEC), attrgetter(*_RECORD), attrgetter(*_OVERLAY)
 _LISTS = ("capabilities", "tags")
-_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
+"""What it is given has its keys in order already, and comes from flat values."""
 
 
 def record_to_json(record: Record) -> str:
@@ -100,5 +101,5 @@ def _line(plain: object) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+        return json.dumps(plain, separators=(",", ":"))
     return text

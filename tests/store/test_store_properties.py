@@ -1,6 +1,7 @@
 """Whatever is committed, however it is batched, and whenever the daemon dies: what comes back is what went in."""
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -99,6 +100,9 @@ def test_a_record_survives_its_line(
     line = record_to_json(given_record)
     assert "\n" not in line
     line.encode()
+    plain = json.loads(line)
+    assert list(plain) == sorted(plain)
+    assert list(plain["spec"]) == sorted(plain["spec"])
     assert record_from_json(line) == given_record
 
 
