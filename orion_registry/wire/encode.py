@@ -9,7 +9,7 @@ from orion_registry.core.entry import Encoded
 from orion_registry.core.model import Load, Record, ServiceStatus, Snapshot
 from orion_registry.wire.packing import blob, number, varint
 from orion_registry.wire.requests import encode_load, encode_spec
-from orion_registry.wire.spans import span_of, timestamp_of
+from orion_registry.wire.spans import fill_timestamp, span_of
 from orion_registry_pb.v1 import registry_pb2, service_pb2
 
 
@@ -70,21 +70,22 @@ def _record_message(record: Record) -> service_pb2.ServiceInfo:
     """What stays until the record changes."""
     info = encode_spec(record.spec)
     info.generation = record.generation
-    info.registration_time.CopyFrom(timestamp_of(record.registered_wall))
+    fill_timestamp(info.registration_time, record.registered_wall)
     return info
 
 
 def _state_message(snapshot: Snapshot) -> service_pb2.ServiceInfo:
     """What changes with every edge."""
-    info = service_pb2.ServiceInfo(
-        status=service_pb2.ServiceStatus.ValueType(snapshot.status), ready=snapshot.ready, epoch=snapshot.epoch
-    )
+    info = service_pb2.ServiceInfo()  # filled field by field: keywords cost half as much again
+    info.status = service_pb2.ServiceStatus.ValueType(snapshot.status)
+    info.ready = snapshot.ready
+    info.epoch = snapshot.epoch
     if snapshot.weight_set is not None:
         info.overlay_weight = snapshot.weight_set
     for reason in snapshot.reasons:
-        info.status_reasons.add(
-            code=service_pb2.StatusReasonCode.ValueType(reason.code), since=timestamp_of(reason.since_wall)
-        )
+        told = info.status_reasons.add()
+        told.code = service_pb2.StatusReasonCode.ValueType(reason.code)
+        fill_timestamp(told.since, reason.since_wall)
     return info
 
 
@@ -125,8 +126,7 @@ class _Tail:
             figures = self._load
             figures.in_flight, figures.queue_depth = load.in_flight, load.queue_depth
             figures.utilization = load.utilization
-        micros = round(wall * 1_000_000)  # as `spans.timestamp_of`
-        target.seconds, target.nanos = micros // 1_000_000, micros % 1_000_000 * 1_000
+        fill_timestamp(target, wall)
         return message.SerializeToString()
 
 

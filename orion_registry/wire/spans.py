@@ -38,8 +38,15 @@ def span_of(seconds: float) -> Duration:
 
 def timestamp_of(wall: float) -> Timestamp:
     """A Timestamp, to the microsecond: a float of seconds since 1970 holds no more."""
+    timestamp = Timestamp()
+    fill_timestamp(timestamp, wall)
+    return timestamp
+
+
+def fill_timestamp(target: Timestamp, wall: float) -> None:
+    """Sets a Timestamp that is part of a message: half of what making one and copying it in costs."""
     micros = round(wall * 1_000_000)
-    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)
+    target.seconds, target.nanos = micros // 1_000_000, micros % 1_000_000 * 1_000
 
 
 def wall_of(timestamp: Timestamp) -> float:
