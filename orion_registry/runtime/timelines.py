@@ -43,7 +43,10 @@ class Timelines:
                 case _:
                     continue
             change = StatusEdge(service_id=event.service_id, wall=logged.wall, status=status, codes=event.reasons)
-            self._timelines.setdefault(event.service_id, Timeline()).add(change)
+            timeline = self._timelines.get(event.service_id)
+            if timeline is None:
+                timeline = self._timelines[event.service_id] = Timeline()
+            timeline.add(change)
             self._unsaved.append(change)
 
     def flush(self) -> None:

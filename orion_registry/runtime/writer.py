@@ -161,7 +161,10 @@ class Writer:
         """What a command has to wait for."""
         if key is None:
             return {run.over for run in self._runs}
-        return {run.over for run in (self._last.get(key), self._alone) if run is not None}
+        last = self._last.get(key)
+        if last is None and self._alone is None:  # nearly always
+            return set()
+        return {run.over for run in (last, self._alone) if run is not None}
 
     async def _start_after(self, before: set[asyncio.Future[None]], run: _Run) -> None:
         await asyncio.wait(before)
