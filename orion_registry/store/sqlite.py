@@ -105,7 +105,7 @@ class SqliteStore:
         else:
             if not self._gathered and not self._writing:
                 loop.call_soon(self._hand_over)
-            self._gathered.append(_Job(tuple(Row.of(fact) for fact in facts), done))
+            self._gathered.append(_Job(tuple([Row.of(fact) for fact in facts]), done))
         return done
 
     def _hand_over(self) -> None:

@@ -29,9 +29,13 @@ log = logging.getLogger("orion_registry")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A fact, ready to be written: `text` is what stands in the row."""
+    """A fact, ready to be written: `text` is what stands in the row.
+
+    key: of the row that it concerns: a service_id, or a natural key, which has slashes; empty = none.
+    """
 
     fact: Fact
+    key: str
     text: str = ""
 
     @classmethod
@@ -39,26 +43,15 @@ class Row:
         """Writes the fact out."""
         match fact:
             case Put():
-                return cls(fact, record_to_json(fact.record))
-            case PutOverlay():
-                return cls(fact, overlay_to_json(fact.overlay))
-            case _:
-                return cls(fact)
-
-    @property
-    def key(self) -> str:
-        """Of the row that it concerns: a service_id, or a natural key, which has slashes; empty = none."""
-        match self.fact:
-            case Put():
-                return self.fact.record.service_id
+                return cls(fact, fact.record.service_id, record_to_json(fact.record))
             case Delete():
-                return self.fact.service_id
+                return cls(fact, fact.service_id)
             case PutOverlay():
-                return self.fact.overlay.key
+                return cls(fact, fact.overlay.key, overlay_to_json(fact.overlay))
             case DeleteOverlay():
-                return self.fact.key
+                return cls(fact, fact.key)
             case ReserveEpochs():
-                return ""
+                return cls(fact, "")
 
 
 Batch = Sequence[Row]
