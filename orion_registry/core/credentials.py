@@ -8,12 +8,15 @@ from typing import Protocol
 
 from orion_registry.core.model import ServiceSpec
 
-_LATER = ("silence_timeout_s", "stuck_after_s")
-"""Fields that count only where they are set: hashes from before they existed stay right. The last of a spec."""
+_LATER = ("silence_timeout_s", "stuck_after_s", "checks")
+"""Fields that count only where they are set: hashes from before they existed stay right."""
 
 _ALWAYS = tuple(field.name for field in fields(ServiceSpec) if field.name not in {"metadata_scalars", *_LATER})
 """The other fields that a registration asks for; metadata_scalars is a part of metadata_json."""
-_VALUES, _FORM = attrgetter(*_ALWAYS), "".join(f"{name}=%r\n" for name in _ALWAYS)
+_VALUES = attrgetter(*_ALWAYS)
+_FORM = "".join(f"{name}=%r\n" for name in _ALWAYS).replace(
+    "liveness=", "check_count=0\nliveness=", 1
+)  # what stood there before there were checks
 
 
 class SecretMaker(Protocol):
@@ -37,6 +40,6 @@ def secret_matches(secret: str, secret_hash: str) -> bool:
 def payload_hash(spec: ServiceSpec, secret: str, takeover: bool) -> str:
     """Hash of all that a registration asked for; equal for a retry, different for another payload."""
     asked = _FORM % _VALUES(spec)
-    later = "".join([f"{name}={value!r}\n" for name in _LATER if (value := getattr(spec, name)) is not None])
+    later = "".join([f"{name}={value!r}\n" for name in _LATER if (value := getattr(spec, name)) not in (None, ())])
     text = f"{asked}{later}{hash_secret(secret)} {takeover}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,6 +8,7 @@ import pytest
 
 import orion_registry
 from orion_registry.core import limits
+from orion_registry.core.checks.spec import CheckSpec, TcpProbe
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import hash_secret, payload_hash, secret_matches
 from orion_registry.core.entry import Pulse
@@ -54,6 +55,7 @@ def test_the_hash_of_a_payload_is_the_same_for_ever() -> None:
 
 
 CHANGES: list[dict[str, Any]] = [
+    {"checks": (CheckSpec(name="tcp", probes=(TcpProbe(),)),)},
     {"port": 1},
     {"tags": ("a",)},
     {"weight": 2.0},
