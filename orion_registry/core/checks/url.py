@@ -1,5 +1,6 @@
-"""health_check_url as a probe. Read strictly: what this takes a URL for is what the egress policy judges."""
+"""Where a check is told to go: a host, or health_check_url. Read strictly: what this says is what egress judges."""
 
+import ipaddress
 import re
 
 from orion_registry.core import limits
@@ -12,6 +13,21 @@ _FORM = re.compile(
 )
 _PRINTABLE = re.compile(r"[!-~]*")
 PORTS = {"http": 80, "https": 443}
+
+
+def check_target(field: str, host: str) -> str:
+    """A host of a check, possibly empty: as service.host, and what looks like IPv6 is an address.
+
+    Raises:
+        InvalidArgument: BAD_FIELD.
+    """
+    check_host(field, host)
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise bad_field(field, "a host name or address, without scheme, port or path", host) from None
+    return host
 
 
 def probe_of_url(field: str, url: str) -> HttpProbe:
@@ -35,6 +51,6 @@ def probe_of_url(field: str, url: str) -> HttpProbe:
     scheme = found["scheme"].lower()
     port = PORTS[scheme] if found["port"] is None else int(found["port"])
     check_number(f"{field} port", port, 1, limits.PORT)
-    host = check_host(f"{field} host", found["host"]).strip("[]")
+    host = check_target(f"{field} host", found["host"]).strip("[]")
     path = found["path"] or "/"
     return HttpProbe(host=host, port=port, https=scheme == "https", path=path if path.startswith("/") else f"/{path}")

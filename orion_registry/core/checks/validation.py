@@ -1,6 +1,5 @@
 """What is checked of the active checks that an agent configures. Messages name field, limit and what came."""
 
-import ipaddress
 import re
 from collections.abc import Collection
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from orion_registry.core import limits
 from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, Probe
 from orion_registry.core.checks.targets import is_for_url
-from orion_registry.core.checks.url import probe_of_url
+from orion_registry.core.checks.url import check_target, probe_of_url
 from orion_registry.core.model import LivenessMode, ServiceSpec
-from orion_registry.core.validation import check_host, check_id, check_number, check_text
+from orion_registry.core.validation import check_id, check_number, check_text
 from orion_registry.errors import Said, bad_field
 
 METHODS = ("GET", "HEAD")
@@ -100,7 +99,7 @@ def _check_probes(field: str, check: CheckSpec, spec: ServiceSpec) -> None:
                 _check_http(place, probe)
             case GrpcProbe():
                 check_text(f"{place}.service", probe.service)
-                _check_host(f"{place}.tls_server_name", probe.tls_name)
+                check_target(f"{place}.tls_server_name", probe.tls_name)
             case CustomProbe():
                 check_id(f"{place}.name", probe.name)
 
@@ -113,7 +112,7 @@ def _field(field: str, position: int, probe: Probe) -> str:
 
 def _check_place(place: str, probe: Any, spec: ServiceSpec) -> None:
     """Host and port, of the kinds that have them."""
-    _check_host(f"{place}.host", getattr(probe, "host", ""))
+    check_target(f"{place}.host", getattr(probe, "host", ""))
     port = getattr(probe, "port", None)
     if port is None:
         return
@@ -121,16 +120,6 @@ def _check_place(place: str, probe: Any, spec: ServiceSpec) -> None:
     needs_port = not isinstance(probe, CustomProbe) and not (spec.health_check_url and is_for_url(probe))
     if needs_port and not port and not spec.port:
         raise bad_field(f"{place}.port", "set, for service.port is not", port)
-
-
-def _check_host(field: str, host: str) -> None:
-    """As service.host, and what looks like an address of IPv6 is one: no scheme of any resolver's."""
-    check_host(field, host)
-    if ":" in host:
-        try:
-            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            raise bad_field(field, "a host name or address, without scheme, port or path", host) from None
 
 
 def _check_http(place: str, probe: HttpProbe) -> None:
@@ -142,7 +131,7 @@ def _check_http(place: str, probe: HttpProbe) -> None:
         raise bad_field(f"{place}.path", 'printable ASCII that begins with "/", without spaces and "#"', probe.path)
     check_number(f"{place}.status_min", probe.status_min, 100, 599)
     check_number(f"{place}.status_max", probe.status_max, probe.status_min, 599)
-    _check_host(f"{place}.tls_server_name", probe.tls_name)
+    check_target(f"{place}.tls_server_name", probe.tls_name)
     if len(probe.headers) > limits.CHECK_HEADERS:
         raise bad_field(f"{place}.headers", f"at most {limits.CHECK_HEADERS} entries", len(probe.headers))
     for name, value in probe.headers:
