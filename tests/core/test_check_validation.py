@@ -278,11 +278,11 @@ def probes_of(*probes: Probe, **fields: Any) -> list[Probe]:
 
 
 def test_what_is_left_out_is_the_services_own() -> None:
-    assert probes_of(HttpProbe(), TcpProbe(), IcmpProbe(), GrpcProbe(service="s")) == [
+    assert probes_of(HttpProbe(), TcpProbe(), IcmpProbe(), CustomProbe(name="c")) == [
         HttpProbe(host="fd00::1", port=9000, path="/"),
         TcpProbe(host="fd00::1", port=9000),
         IcmpProbe(host="fd00::1"),
-        GrpcProbe(host="fd00::1", port=9000, service="s"),
+        CustomProbe(name="c", host="fd00::1", port=9000),
     ]
     given: list[Probe] = [
         HttpProbe(host="h", port=1, path="/x"),
@@ -322,4 +322,4 @@ def test_a_url_alone_is_a_check() -> None:
 def test_the_target_is_that_of_the_first_probe(probe: Probe, target: tuple[str, int]) -> None:
     spec = make_spec(host="10.0.0.1", port=80, checks=(make_check("c", probe, TcpProbe(port=9)),))
     (check,) = effective_checks(spec)
-    assert target_of(check, spec) == target
+    assert target_of(check) == target

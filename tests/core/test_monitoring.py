@@ -480,7 +480,7 @@ def test_an_import_brings_its_checks() -> None:
     here = Bench()
     here.world.take_in(Stored(records=stored.records, epochs_below=stored.epochs_below))
     (run,) = here.pass_time(6.0)
-    assert run.spec.probes == (CustomProbe(name="db"),), "the prober says what became of it"
+    assert run.spec.probes == (CustomProbe(name="db", host="10.0.0.1", port=80),), "the prober says what became of it"
 
 
 # Where checks may go.
@@ -568,7 +568,7 @@ def started_of(bench: Bench, agent_ids: str) -> set[str]:
 
 
 def test_who_waits_for_a_target_blocks_nobody_else() -> None:
-    bench = Bench(lambda run: None if run.spec.probes[0].host == "hangs" else PASSED, check_runs=3)  # type: ignore[union-attr]
+    bench = Bench(lambda run: None if run.spec.probes[0].host == "hangs" else PASSED, check_runs=3)
     for agent_id in "abcdef":
         bench.add(agent_id, make_check(), host="hangs" if agent_id in "abcd" else "answers")
     bench.monitoring._schedule._per_target = 2
@@ -579,7 +579,7 @@ def test_who_waits_for_a_target_blocks_nobody_else() -> None:
     first = bench.under_way[0]
     bench.finish(first)
     (run,) = bench.start()
-    assert run.spec.probes[0].host == "hangs"  # type: ignore[union-attr]
+    assert run.spec.probes[0].host == "hangs"
     assert run.service_id not in {first.service_id, bench.under_way[0].service_id}
 
 

@@ -194,11 +194,10 @@ class Monitoring:
         """The checks of a service: those that are known already, and new ones for the rest."""
         checks = []
         for effective in effective_checks(spec):
-            target = target_of(effective, spec)
             check = known.get(effective) if known else None
-            if check is None or check.target != target:
+            if check is None:
                 self._made += 1
-                check = ActiveCheck(self._made, spec.service_id, effective, target, now.wall)
+                check = ActiveCheck(self._made, spec.service_id, effective, target_of(effective), now.wall)
                 self._schedule.add(check, now.mono)
                 self._freshness.set(check.freshness, now.mono + effective.interval_s * STALE_AFTER)
                 self._count(check, 1)

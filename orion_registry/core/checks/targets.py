@@ -1,7 +1,6 @@
 """Checks as they run: host, port and path filled in from the service that they are of."""
 
 from dataclasses import replace
-from typing import Any, cast
 
 from orion_registry.core.checks.active import Target
 from orion_registry.core.checks.spec import CheckSpec, HttpProbe, IcmpProbe, Probe
@@ -28,10 +27,10 @@ def effective_checks(spec: ServiceSpec) -> tuple[CheckSpec, ...]:
     )
 
 
-def target_of(check: CheckSpec, spec: ServiceSpec) -> Target:
+def target_of(check: CheckSpec) -> Target:
     """Where a check of `effective_checks` goes first: the target that its runs are counted by."""
-    first: Any = check.probes[0]
-    return getattr(first, "host", spec.host), getattr(first, "port", 0 if isinstance(first, IcmpProbe) else spec.port)
+    first = check.probes[0]
+    return first.host, 0 if isinstance(first, IcmpProbe) else first.port
 
 
 def is_for_url(probe: Probe) -> bool:
@@ -44,10 +43,7 @@ def _filled(probe: Probe, spec: ServiceSpec, url: HttpProbe | None) -> Probe:
         if url is not None and is_for_url(probe):
             return replace(probe, host=url.host, port=url.port, https=url.https, path=url.path)
         probe = replace(probe, path=probe.path or "/")
-    place: dict[str, Any] = {}
-    if hasattr(probe, "host"):
-        place["host"] = (probe.host or spec.host).strip("[]")
-    if hasattr(probe, "port"):
-        place["port"] = probe.port or spec.port
-    filled: Probe = replace(cast(Any, probe), **place)
-    return filled
+    host = (probe.host or spec.host).strip("[]")
+    if isinstance(probe, IcmpProbe):
+        return replace(probe, host=host)
+    return replace(probe, host=host, port=probe.port or spec.port)

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Collection
-from typing import Any
 
 from orion_registry.core import limits
-from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, Probe
+from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, IcmpProbe, Probe, TcpProbe
 from orion_registry.core.checks.targets import is_for_url
 from orion_registry.core.checks.url import check_target, probe_of_url
 from orion_registry.core.model import LivenessMode, ServiceSpec
@@ -93,7 +92,9 @@ def _check_figures(field: str, check: CheckSpec) -> None:
 def _check_probes(field: str, check: CheckSpec, spec: ServiceSpec) -> None:
     for position, probe in enumerate(check.probes):
         place = _field(field, position, probe)
-        _check_place(place, probe, spec)
+        check_target(f"{place}.host", probe.host)
+        if not isinstance(probe, IcmpProbe):
+            _check_port(place, probe, spec)
         match probe:
             case HttpProbe():
                 _check_http(place, probe)
@@ -110,16 +111,12 @@ def _field(field: str, position: int, probe: Probe) -> str:
     return f"{place}.{probe.kind.name.lower()}"
 
 
-def _check_place(place: str, probe: Any, spec: ServiceSpec) -> None:
-    """Host and port, of the kinds that have them."""
-    check_target(f"{place}.host", getattr(probe, "host", ""))
-    port = getattr(probe, "port", None)
-    if port is None:
-        return
-    check_number(f"{place}.port", port, 0, limits.PORT)
-    needs_port = not isinstance(probe, CustomProbe) and not (spec.health_check_url and is_for_url(probe))
-    if needs_port and not port and not spec.port:
-        raise bad_field(f"{place}.port", "set, for service.port is not", port)
+def _check_port(place: str, probe: HttpProbe | TcpProbe | GrpcProbe | CustomProbe, spec: ServiceSpec) -> None:
+    """It has one, by itself or by its service; a custom check may do without."""
+    check_number(f"{place}.port", probe.port, 0, limits.PORT)
+    needed = not isinstance(probe, CustomProbe) and not (spec.health_check_url and is_for_url(probe))
+    if needed and not probe.port and not spec.port:
+        raise bad_field(f"{place}.port", "set, for service.port is not", probe.port)
 
 
 def _check_http(place: str, probe: HttpProbe) -> None:
