@@ -99,7 +99,7 @@ def _authority(probe: HttpProbe) -> str:
 
 
 def _new_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         # Targets are addresses: aiohttp looks up nothing. A connection is never used twice. The caps are the core's.
         connector=aiohttp.TCPConnector(
             force_close=True, use_dns_cache=False, limit=0, happy_eyeballs_delay=None, socket_factory=_socket
@@ -112,6 +112,8 @@ def _new_session() -> aiohttp.ClientSession:
         max_line_size=_LINE,
         max_field_size=_LINE,
     )
+    session._retry_connection = False  # else it asks twice if a target closes at once; the retries are the check's
+    return session
 
 
 def _socket(info: aiohttp.AddrInfoType) -> socket.socket:

@@ -3,8 +3,9 @@
 import secrets
 import socket
 
-from icmplib import AsyncSocket, ICMPRequest, ICMPSocket, ICMPv4Socket, ICMPv6Socket
+from icmplib import AsyncSocket, ICMPRequest, ICMPv4Socket, ICMPv6Socket
 from icmplib.exceptions import ICMPError, ICMPLibError, SocketPermissionError
+from icmplib.sockets import ICMPSocket
 
 from orion_registry.probes.ends import CheckUnavailable, Unreached
 from orion_registry.probes.os_errors import end_of

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import encodings.idna  # noqa: F401 - getaddrinfo would load it at its first call, and fail if descriptors are short
 import socket
 import threading
 from collections.abc import Awaitable, Callable

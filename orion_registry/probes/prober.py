@@ -91,9 +91,11 @@ class Prober:
         start = loop.time()
         deadline = start + seconds
         verdict, detail = Verdict.PASSED, ""
+        addresses: tuple[Address, ...] = ()
         try:
             async with asyncio.timeout_at(deadline):
-                await self._probe(probe, peer, deadline)
+                addresses = await self._resolver.resolve(probe.host, peer)
+                await self._probe(probe, addresses, deadline)
         except CheckFailed as end:
             verdict, detail = Verdict.FAILED, str(end)
         except CheckUnavailable as end:
@@ -101,14 +103,13 @@ class Prober:
         except CheckDenied as end:
             verdict, detail = Verdict.DENIED, str(end)
         except TimeoutError:
-            verdict, detail = _timed_out(probe, seconds, loop.time() - deadline)
+            verdict, detail = _timed_out(probe, seconds, loop.time() - deadline, looked_up=bool(addresses))
         except Exception as error:  # noqa: BLE001 - a defect of ours must not look like one of the service
             _log.exception("a probe broke", extra={"kind": probe.kind.name})
             verdict, detail = Verdict.UNAVAILABLE, f"the probe broke: {type(error).__name__}"
         return Outcome(verdict=verdict, kind=probe.kind, detail=detail[:DETAIL], latency_s=loop.time() - start)
 
-    async def _probe(self, probe: Probe, peer: str, deadline: float) -> None:
-        addresses = await self._resolver.resolve(probe.host, peer, deadline)
+    async def _probe(self, probe: Probe, addresses: tuple[Address, ...], deadline: float) -> None:
         match probe:
             case HttpProbe():
                 await _first(addresses, deadline, lambda address: self._http.probe(probe, address))
@@ -136,9 +137,11 @@ async def _first(addresses: tuple[Address, ...], deadline: float, probe: Callabl
     return await probe(last)
 
 
-def _timed_out(probe: Probe, seconds: float, late_s: float) -> tuple[Verdict, str]:
+def _timed_out(probe: Probe, seconds: float, late_s: float, *, looked_up: bool) -> tuple[Verdict, str]:
     if late_s > STALL_S:
         return Verdict.UNAVAILABLE, f"the registry stood still for {late_s:.1f} s"
+    if not looked_up:
+        return Verdict.UNAVAILABLE, f"the registry's name servers did not answer in {seconds:g} s"
     if isinstance(probe, CustomProbe):
         return Verdict.UNAVAILABLE, f"the custom check did not answer in {seconds:g} s"
     return Verdict.FAILED, f"no answer in {seconds:g} s"

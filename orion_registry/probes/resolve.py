@@ -1,12 +1,11 @@
 """From the host that a check names to the addresses that it connects to, and to no others."""
 
-import asyncio
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from orion_registry.probes.egress import EgressPolicy, peer_of
-from orion_registry.probes.ends import CheckDenied, CheckFailed, CheckUnavailable
+from orion_registry.probes.ends import CheckDenied, CheckFailed
 from orion_registry.probes.lookup import Lookup, literal
 from orion_registry.probes.special import IPAddress, plain
 
@@ -44,20 +43,19 @@ class Resolver:
         self._policy = policy
         self._lookup = lookup
 
-    async def resolve(self, host: str, peer: str, deadline: float) -> tuple[Address, ...]:
+    async def resolve(self, host: str, peer: str) -> tuple[Address, ...]:
         """Where to connect, in the system's order of preference; at least one.
 
-        peer is the address that the agent connects from, empty = this machine. deadline is an instant of the loop's
-        clock.
+        peer is the address that the agent connects from, empty = this machine.
 
         Raises:
             CheckDenied: the policy refuses one of its addresses; then the others are not tried either.
             CheckFailed: it has no address.
-            CheckUnavailable: the look-up did not work, or not in time.
+            CheckUnavailable: the look-up did not work.
         """
         texts = literal(host) if _speakable(host) else ()
         if texts is None:
-            texts = await self._look_up(host, deadline)
+            texts = await self._lookup(host)
         if not texts:
             raise CheckFailed("the host has no address")
         agent = numbered(peer_of(peer))
@@ -67,13 +65,6 @@ class Resolver:
             if refusal is not None:
                 raise CheckDenied(refusal)
         return tuple(Address(ip=ip) for ip in ips[:MOST])
-
-    async def _look_up(self, host: str, deadline: float) -> tuple[str, ...]:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._lookup(host)
-        except TimeoutError:
-            raise CheckUnavailable("the registry's name servers do not answer in time") from None
 
 
 def _speakable(host: str) -> bool:

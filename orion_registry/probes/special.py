@@ -46,15 +46,10 @@ SPECIALS = (
     *_rows("a link-local address", "169.254.0.0/16", "fe80::/10", own=True),
     *_rows("a multicast address", "224.0.0.0/4", "ff00::/8"),
     *_rows("a reserved address", "192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4", "fec0::/10"),
-)
-_UNICAST = tuple(
-    IPv6Network(network)
-    # What IANA has given out: global unicast, unique local, link-local, multicast, and NAT64's two. All else is
-    # reserved, IPv4-compatible and IPv4-translated addresses among it.
-    for network in ("2000::/3", "fc00::/7", "fe80::/10", "ff00::/8", "64:ff9b::/96", "64:ff9b:1::/48")
-)
-_RESERVED = Special(network=IPv6Network("::/0"), words="a reserved address")
-
+    # What IANA has not given out; in ::/8 are IPv4-compatible and IPv4-translated addresses, and NAT64's (below).
+    *_rows("a reserved address", "::/8", "100::/8", "200::/7", "400::/6", "800::/5", "1000::/4", "4000::/3", "6000::/3",
+           "8000::/3", "a000::/3", "c000::/3", "e000::/4", "f000::/5", "f800::/6", "fe00::/9"),
+)  # fmt: skip
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 _LOW = IPv6Network("::/64")  # IPv4-compatible ::a.b.c.d, IPv4-translated ::ffff:0:a.b.c.d
@@ -64,12 +59,9 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 def special(ip: IPAddress) -> Special | None:
     """The special range that holds an address, None if it is a plain one."""
-    for row in SPECIALS:
-        if ip in row.network:
-            return row
-    if isinstance(ip, IPv6Address) and not any(ip in network for network in _UNICAST):
-        return _RESERVED
-    return None
+    if ip in _NAT64 or ip in _LOCAL_NAT64:
+        return None  # what they carry is judged
+    return next((row for row in SPECIALS if ip in row.network), None)
 
 
 def plain(ip: IPAddress) -> IPAddress:
