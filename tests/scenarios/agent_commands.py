@@ -27,7 +27,7 @@ def register(world: World, words: Words) -> Lines:
     """register AGENTS [NAME] [takeover] [secret=other] [FIELD=VALUE]...
 
     Registers a service for each agent: NAME if it has several. Fields are those of a service: liveness=ttl,
-    liveness-ttl=5s, retention=10s, capabilities=a,b, tags=...
+    liveness-ttl=5s, retention=10s, capabilities=a,b, tags=..., checks=web,db:10s (names and intervals).
     """
     names, takeover = names_in(words.next("agent")), words.switch("takeover")
     service = words.maybe()

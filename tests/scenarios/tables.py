@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from orion_registry.core.checks.active import CheckHealth
 from orion_registry.core.frames import Ack, Drain, GoAway, Lost, RegistryFrame, SessionResult, Sessions, Welcome
 from orion_registry.core.history import Edge
 from orion_registry.core.model import Snapshot
@@ -76,6 +77,20 @@ def _state(snapshot: Snapshot) -> tuple[str, str, str]:
 
 def _since(snapshot: Snapshot) -> str:
     return ", ".join(span(reason.since_wall - WALL_BEGIN_S) for reason in snapshot.reasons)
+
+
+# Active checks.
+
+
+def checks(found: Iterable[CheckHealth]) -> list[str]:
+    """One line for each: where it stands, and its last runs."""
+    return table(_check(check) for check in found) or ["no checks"]
+
+
+def _check(check: CheckHealth) -> tuple[str, ...]:
+    row = f"{check.passes} passed" if check.passes else f"{check.failures} failed" if check.failures else ""
+    runs = " ".join(result.outcome.verdict.name for result in check.results[-5:]) or "no runs"
+    return check.name, check.state.name, row, "stale" if check.stale else "", runs
 
 
 # Overlays.

@@ -6,6 +6,8 @@ from dataclasses import MISSING, fields
 from enum import Enum
 from typing import Any, TypeVar
 
+from orion_registry.core.checks.spec import CheckSpec, TcpProbe
+
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _RANGE = re.compile(r"(.*?)(\d+)\.\.\1(\d+)")
@@ -46,6 +48,16 @@ def one_of(kind: type[E], text: str) -> E:
     if text not in known:
         raise BadWords(f"{text!r} is none of {', '.join(known)}")
     return known[text]
+
+
+def checks_in(text: str) -> tuple[CheckSpec, ...]:
+    """`web,db:10s` as TCP checks of that name and interval, each at a port of its own."""
+    checks = []
+    for port, part in enumerate(text.split(","), 1):
+        name, _, interval = part.partition(":")
+        every = {"interval_s": span_ms(interval) / 1_000} if interval else {}
+        checks.append(CheckSpec(name=name, probes=(TcpProbe(port=port),), **every))
+    return tuple(checks)
 
 
 class Words:
@@ -109,7 +121,7 @@ class Words:
             if field.name.endswith("_s") and (text := self._pairs.pop(shown.removesuffix("-s"), "")):
                 values[field.name] = span_ms(text) / 1_000
             elif not field.name.endswith("_s") and (text := self._pairs.pop(shown, "")):
-                values[field.name] = _as(field.default, text)
+                values[field.name] = checks_in(text) if field.name == "checks" else _as(field.default, text)
         return values
 
     def done(self) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orion_registry.core import limits
+from orion_registry.core.checks.schedule import Run
+from orion_registry.core.checks.verdict import Outcome, Verdict
 from orion_registry.core.commands import Command, Register, Registered, Remove, Result, SetOverlay, Unregister, Update
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
@@ -59,6 +61,8 @@ class World:
         self._overlays: dict[str, Overlay] = {}
         self._epochs_below = 1
         self._woken: list[tuple[Agent, Stream]] = []
+        self._found: dict[tuple[str, str], Verdict | None] = {}
+        self._hanging: list[Run] = []
         self._lives = 0
         self.registry = self._begin()
 
@@ -69,7 +73,9 @@ class World:
     def _begin(self) -> Registry:
         self._lives += 1
         entropy = SeededEntropy(self._lives)
-        registry = Registry(self.config, entropy, f"life {self._lives}", self._publish)
+        # Draws are all one half: checks run in the middle of what the jitter allows.
+        registry = Registry(self.config, entropy, f"life {self._lives}", self._publish, draw=lambda: 0.5)
+        self._hanging = []
         stored = Stored(
             records=tuple(self._records.values()),
             epochs_below=self._epochs_below,
@@ -248,6 +254,34 @@ class World:
 
         self.timing.at(heard_ms + round(ping_s * 1_000), ping)
 
+    # Active checks.
+
+    def finds(self, service_id: str, check: str, verdict: Verdict | None) -> None:
+        """What runs of a check find from now on, or those of all checks of a service; None: they do not end."""
+        self._found = {key: found for key, found in self._found.items() if key[0] != service_id or check}
+        self._found[service_id, check] = verdict
+        hanging, self._hanging = self._hanging, []
+        for run in hanging:
+            self._end_run(run)
+
+    def check_now(self, service_id: str, check: str) -> None:
+        """Somebody asks for checks to be run now."""
+        self.registry.monitoring.check_now(service_id, check, self.now)
+        self._run_checks()
+
+    def _run_checks(self) -> None:
+        while runs := self.registry.monitoring.due(self.now):
+            for run in runs:
+                self._end_run(run)
+
+    def _end_run(self, run: Run) -> None:
+        found = self._found.get((run.service_id, run.spec.name), self._found.get((run.service_id, ""), Verdict.PASSED))
+        if found is None:
+            self._hanging.append(run)
+        else:
+            outcome = Outcome(verdict=found, kind=run.spec.probes[0].kind)
+            self.registry.monitoring.finish(run, outcome, self.now)
+
     # The daemon itself.
 
     def tick(self) -> None:
@@ -255,6 +289,7 @@ class World:
         for removal in self.registry.advance(self.now):
             self.execute(removal)
         self._reserve(self.registry)
+        self._run_checks()
         self._read_woken()
 
     def restart(self, away_ms: int, *, announced: bool) -> None:
