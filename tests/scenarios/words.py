@@ -55,8 +55,8 @@ def checks_in(text: str) -> tuple[CheckSpec, ...]:
     checks = []
     for port, part in enumerate(text.split(","), 1):
         name, _, interval = part.partition(":")
-        every = {"interval_s": span_ms(interval) / 1_000} if interval else {}
-        checks.append(CheckSpec(name=name, probes=(TcpProbe(port=port),), **every))
+        interval_s = span_ms(interval or "30s") / 1_000
+        checks.append(CheckSpec(name=name, probes=(TcpProbe(port=port),), interval_s=interval_s))
     return tuple(checks)
 
 
