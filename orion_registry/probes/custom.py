@@ -107,6 +107,8 @@ class _Line:
 
     async def _worker(self) -> Worker:
         """The worker; starting one goes on when a run gives up waiting for it."""
+        if self._starting is not None and _has_gone(self._starting):
+            self._starting = None  # it died between two runs: no fault of this one
         if self._starting is None:
             self._starting = asyncio.get_running_loop().create_task(self._start())
             self._starting.add_done_callback(_seen)
@@ -143,6 +145,10 @@ class _Line:
             if isinstance(done, Worker):
                 self._drop(done)
         await asyncio.gather(*self._ending)
+
+
+def _has_gone(start: asyncio.Task[Worker]) -> bool:
+    return start.done() and not start.cancelled() and start.exception() is None and start.result().is_gone
 
 
 def _seen(start: asyncio.Task[Worker]) -> None:

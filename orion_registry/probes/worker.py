@@ -54,12 +54,12 @@ class Worker:
         worker = cls(process)
         try:
             answer = await worker._answer()
+            if "ready" not in answer:
+                raise CheckUnavailable(f"the custom check cannot be loaded: {answer.get('broken')}")
         except BaseException:
             worker.kill()
+            await worker.ended()
             raise
-        if "ready" not in answer:
-            worker.kill()
-            raise CheckUnavailable(f"the custom check cannot be loaded: {answer.get('broken')}")
         return worker
 
     async def call(self, target: dict[str, object]) -> tuple[str, str]:
@@ -89,10 +89,16 @@ class Worker:
             answer = {}
         return answer
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.returncode is not None
+
     def kill(self) -> None:
         """Ends it and whatever it started, now."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if not self.is_gone:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         if self._process.stdin is not None:
             self._process.stdin.close()
 

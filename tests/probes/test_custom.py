@@ -118,6 +118,16 @@ async def test_after_crashes_in_a_row_it_rests_and_then_is_tried_again(
     assert (await call(1)).verdict is P  # one crash after a success is no row
 
 
+async def test_a_worker_that_died_between_two_runs_is_replaced(look: Look) -> None:
+    first = await look(_custom("counting"), timeout_s=20.0, interval_s=60.0)
+    os.kill(int(first.detail.split()[0]), signal.SIGKILL)
+    await _gone(int(first.detail.split()[0]))
+    await asyncio.sleep(0.05)  # the loop collects it
+    second = await look(_custom("counting"), timeout_s=20.0, interval_s=60.0)
+    assert second.verdict is F
+    assert second.detail.split()[0] != first.detail.split()[0]
+
+
 def test_rests_grow_up_to_a_minute() -> None:
     breaker = Breaker()
     rests = []
