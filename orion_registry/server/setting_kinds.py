@@ -4,6 +4,7 @@ A value arrives as text (flag, environment) or as what TOML made of it. `read` t
 `rule` says in words what `allows` checks, `show` writes the value as TOML that `read` takes back.
 """
 
+import ipaddress
 import json
 import math
 import re
@@ -11,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from orion_registry.core import limits
 from orion_registry.errors import Said
 
 _SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
 _SIZES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
+_PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +151,14 @@ def choice(*words: str) -> Kind:
     return Kind(f"[{'|'.join(words)}]", f"one of {', '.join(words)}", _as_text, lambda w: w in words, quote)
 
 
-def path() -> Kind:
+def path(metavar: str = "DIR") -> Kind:
     """A path in the file system; empty = the default place."""
     most = 4_096  # PATH_MAX of Linux
 
     def allows(text: str) -> bool:
         return len(text) <= most and "\0" not in text
 
-    return Kind("DIR", f"a path of at most {most:,} characters", _as_text, allows, quote)
+    return Kind(metavar, f"a path of at most {most:,} characters", _as_text, allows, quote)
 
 
 def switch() -> Kind:
@@ -167,29 +170,68 @@ def addresses(valid: Callable[[str], object]) -> Kind:
     """One or more addresses; `valid` raises ValueError for text that is none."""
     one = "HOST:PORT (port 0 to 65,535) or unix:PATH (at most 107 bytes)"
 
+    def text_of(text: str) -> str:
+        valid(text)
+        return text
+
+    return _several("ADDRESS", "addresses", one, text_of, 1)
+
+
+def networks() -> Kind:
+    """Networks of IP addresses, none to 64."""
+    one = "an address or network with no bits beyond its prefix, as in 10.1.0.0/16, 10.2.3.4 or fd00::/8"
+    return _several("NETWORK", "networks", one, ipaddress.ip_network, 0, 64)
+
+
+def callables() -> Kind:
+    """Python callables, each under a name of its own, none to 64."""
+
+    def name_of(text: str) -> str:
+        return read_callable(text)[0]
+
+    one = "NAME=MODULE:CALLABLE, as in disk=ops.checks:disk"
+    return _several("NAME=MODULE:CALLABLE", "names", one, name_of, 0, 64)
+
+
+def read_callable(text: str) -> tuple[str, str]:
+    """Name and place of a callable: "disk=ops.checks:disk" is ("disk", "ops.checks:disk").
+
+    Raises:
+        ValueError: it is none.
+    """
+    name, _, place = text.partition("=")
+    if not limits.ID.fullmatch(name) or not _PLACE.fullmatch(place):
+        raise ValueError("not a named callable")
+    return name, place
+
+
+def _several(metavar: str, noun: str, one: str, key: Callable[[str], object], least: int, most: int = 16) -> Kind:
+    """Some texts with different keys; `key` raises ValueError for a text that has not the form."""
+
     def is_valid(text: str) -> bool:
         try:
-            valid(text)
+            key(text)
         except ValueError:
             return False
         return True
 
     def allows(values: tuple[str, ...]) -> bool:
-        return all(map(is_valid, values)) and 0 < len(values) <= 16 and len(set(values)) == len(values)
+        return least <= len(values) <= most and all(map(is_valid, values)) and len(set(map(key, values))) == len(values)
 
     def blame(values: tuple[str, ...]) -> tuple[str, object]:
         for text in values:
             if not is_valid(text):
                 return one, text
-        if 0 < len(values) <= 16:
-            return "different addresses", Said(f"{max(values, key=values.count)!r} twice")
-        return "1 to 16 addresses", len(values)
+        if least <= len(values) <= most:
+            keys = [key(text) for text in values]
+            return f"different {noun}", Said(f"{str(max(keys, key=keys.count))!r} twice")
+        return f"{least} to {most} {noun}", len(values)
 
     def show(values: tuple[str, ...]) -> str:
         return f"[{', '.join(map(quote, values))}]"
 
-    rule = f"1 to 16 different addresses {one}"
-    return Kind("ADDRESS", rule, _read_list, allows, show, many=True, blame=blame)
+    rule = f"{least} to {most} different {noun} {one}"
+    return Kind(metavar, rule, _read_list, allows, show, many=True, blame=blame)
 
 
 def _within(value: object, least: float, most: float) -> bool:

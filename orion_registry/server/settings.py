@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from orion_registry.server.address import parse_address
-from orion_registry.server.selection_settings import SelectionSettings
+from orion_registry.server.check_settings import CheckSettings
 from orion_registry.server.setting_kinds import addresses, choice, duration, path, size, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
@@ -29,7 +29,7 @@ def most_connections() -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(SelectionSettings):
+class Settings(CheckSettings):
     """Everything that an operator may set. Checked when made; spans are seconds, sizes bytes.
 
     Raises:
@@ -267,7 +267,16 @@ class Settings(SelectionSettings):
             raise SettingError("max_connections", limit, self.max_connections)
 
 
-GROUPS = ("Where it listens", "Store", "Registry", "Selection", "Limits", "Failure detection", "Process")
+GROUPS = (
+    "Where it listens",
+    "Store",
+    "Registry",
+    "Selection",
+    "Active checks",
+    "Limits",
+    "Failure detection",
+    "Process",
+)
 """In the order in which people read them."""
 
 TABLE: tuple[Row, ...] = tuple(sorted(map(row_of, fields(Settings)), key=lambda row: GROUPS.index(row.group)))

@@ -79,6 +79,16 @@ BAD = [
     ("zone_ready_share", "nan"),
     ("zone_ready_share", "most"),
     ("eject_base", "301s"),
+    ("check_allow", "10.0.0.1/8"),
+    ("check_allow", "example.com"),
+    ("check_allow", ",".join(["10.0.0.0/8"] * 2)),
+    ("check_runs", "0"),
+    ("check_runs_per_target", "1001"),
+    ("check_ca_file", "x" * 5_000),
+    ("custom_checks", "disk"),
+    ("custom_checks", "disk=ops"),
+    ("custom_checks", "disk=ops:disk()"),
+    ("custom_checks", "a b=ops:disk"),
 ]
 
 
@@ -106,6 +116,20 @@ def test_of_many_addresses_the_bad_one_is_named(listen: tuple[str, ...], complai
     with pytest.raises(SettingError) as caught:
         load({"listen": listen}, {})
     assert str(caught.value) == f"listen: must be {complaint} from flag --listen"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "complaint"),
+    [
+        ("custom_checks", ("disk=ops:disk", "disk=ops:other"), "different names, got 'disk' twice"),
+        ("check_allow", ("10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8"), "different networks, got '10.0.0.0/8' twice"),
+        ("check_allow", tuple(f"10.0.0.{last}" for last in range(65)), "0 to 64 networks, got 65"),
+    ],
+)
+def test_of_several_the_bad_one_is_named(name: str, values: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        load({name: values}, {})
+    assert str(caught.value) == f"{name}: must be {complaint} from flag --{name.replace('_', '-')}"
 
 
 def test_wrong_toml_types_are_refused(tmp_path: Path) -> None:
