@@ -33,6 +33,7 @@ from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.entropy import Entropy
 from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
+from orion_registry.runtime.monitor import Monitor, Probe, no_prober
 from orion_registry.runtime.reaper import Reaper
 from orion_registry.runtime.selections import Selections
 from orion_registry.runtime.ticker import Ticker
@@ -74,6 +75,7 @@ class Coordinator:
         alarms: what is wrong with the registry itself.
         timelines: what became of each service of late.
         selections: callers, and what they hold.
+        monitor: the runs of active checks.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Coordinator:
         entropy: Entropy,
         writer: WriterConfig | None = None,
         balancer: BalancerConfig | None = None,
+        probe: Probe = no_prober,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -92,6 +95,7 @@ class Coordinator:
             config, entropy, entropy.history_id(), self._publish, self._tell, balancer=balancer, draw=entropy.draw
         )
         self.selections = Selections(self.registry.balancing, clock)
+        self.monitor = Monitor(self.registry.monitoring, clock, probe)
         self.serving = False
         self.started_at = clock.now()
         self._hub = WatchHub(clock, lambda: self.registry.revision)
@@ -132,6 +136,7 @@ class Coordinator:
         self.serving = False
         self.events.add(RegistryStopping())
         self.registry.stop_judging()
+        self.monitor.stop()
         await self._ticker.stop()
         away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
         for session in list(self._sessions):
@@ -142,6 +147,7 @@ class Coordinator:
         self._reaper.stop()
         if unfinished := await self._writer.drain(timeout_s=1.0):
             log.error("stopped with writes under way", extra={"writes": unfinished})
+        await self.monitor.over(timeout_s=1.0)
         self.events.stop()
         self.timelines.flush()
         try:
@@ -153,6 +159,7 @@ class Coordinator:
     def tick(self) -> None:
         """Lets time pass."""
         self._reaper.add(self.registry.advance(self._clock.now()))
+        self.monitor.start_due()
         self._hub.tick()
         self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
         self.alarms.keep(STORE_DOWN, self.store_trouble)

@@ -11,14 +11,18 @@ import grpc.aio
 from orion_registry import __version__
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
+from orion_registry.probes.prober import Prober
 from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
+from orion_registry.runtime.monitor import Probe
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
+from orion_registry.server.check_settings import callables_of, prober_of
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
+from orion_registry.server.monitor_service import MonitorService
 from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
 from orion_registry.server.reflection import Reflection
@@ -57,7 +61,9 @@ class Daemon:
         store: Store | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
+        probe: Probe | None = None,
     ) -> None:
+        """Args: settings; store, clock, entropy, probe: what stands in for the real ones, for tests."""
         self.settings = settings
         self.coordinator: Coordinator
         self._store = store
@@ -67,6 +73,8 @@ class Daemon:
         self._reflection = Reflection(SERVICES)
         self._listeners = Listeners()
         self._server: grpc.aio.Server | None = None
+        self._probe = probe
+        self._prober: Prober | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -94,6 +102,7 @@ class Daemon:
             handlers = {
                 **registry.handlers,
                 **BalancerService(self.coordinator).handlers,
+                **MonitorService(self.coordinator).handlers,
                 **admin.handlers,
                 **self._health.handlers,
                 **self._reflection.handlers,
@@ -106,6 +115,7 @@ class Daemon:
             await self._start_coordinator()
         except BaseException:
             await server.stop(None)
+            await self._close_prober()
             self._listeners.close()
             raise
         self._server = server
@@ -114,13 +124,23 @@ class Daemon:
 
     def _make_coordinator(self) -> Coordinator:
         settings = self.settings
+        probe = self._probe
+        if probe is None:
+            self._prober = prober_of(settings)
+            probe = self._prober.run
         return Coordinator(
             config=registry_config(settings),
             store=self._store or store_of(settings, self.address),
             clock=self._clock,
             entropy=self._entropy,
             balancer=balancer_config(settings),
+            probe=probe,
         )
+
+    async def _close_prober(self) -> None:
+        prober, self._prober = self._prober, None
+        if prober is not None:
+            await prober.close()
 
     async def _start_coordinator(self) -> None:
         try:
@@ -148,6 +168,7 @@ class Daemon:
         # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
         stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
         await self.coordinator.stop()
+        await self._close_prober()
         self._health.close()
         self._reflection.close()
         await stopped
@@ -179,6 +200,9 @@ def registry_config(settings: Settings) -> RegistryConfig:
         cut_silence_s=max(0.0, settings.keepalive_time_s + settings.ping_timeout_s - PING_SLACK_S),
         probation_s=settings.probation_s,
         stuck_after_s=settings.stuck_after_s,
+        check_runs=settings.check_runs,
+        check_runs_per_target=settings.check_runs_per_target,
+        custom_checks=frozenset(callables_of(settings)),
     )
 
 

@@ -9,10 +9,11 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from orion_registry.core.model import Role
-from orion_registry_pb.v1 import admin_pb2, balancer_pb2, heartbeat_pb2, registry_pb2
+from orion_registry_pb.v1 import admin_pb2, balancer_pb2, heartbeat_pb2, monitor_pb2, registry_pb2
 
 REGISTRY_SERVICE = "orion.registry.v1.RegistryService"
 BALANCER_SERVICE = "orion.registry.v1.BalancerService"
+MONITOR_SERVICE = "orion.registry.v1.MonitorService"
 ADMIN_SERVICE = "orion.registry.v1.AdminService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
@@ -37,6 +38,8 @@ class Cost(Enum):
     """Memory only, but watchers may hear of it."""
     WRITE = "write"
     """Waits for the store."""
+    PROBE = "probe"
+    """Knocks at a service, and waits for what it says."""
     STREAM = "stream"
     """Holds a stream open."""
 
@@ -73,6 +76,7 @@ class Method:
 
 _AGENTS = frozenset({Role.AGENT})
 _OPERATORS = frozenset({Role.OPERATOR})
+_MINDERS = frozenset({Role.OPERATOR, Role.AGENT})
 _VIEWERS = frozenset({Role.OPERATOR, Role.VIEWER})
 _CALLERS = frozenset({Role.CALLER})
 _LOOKERS = frozenset({Role.OPERATOR, Role.VIEWER, Role.CALLER})
@@ -93,6 +97,18 @@ def _method(
 
 _registry = partial(_method, REGISTRY_SERVICE)
 _balancer = partial(_method, BALANCER_SERVICE)
+
+
+def _monitor(name: str, request: type[Message], roles: frozenset[Role], cost: Cost, audited: bool = False) -> Method:
+    return Method(
+        service=MONITOR_SERVICE,
+        name=name,
+        kind=Kind.UNARY,
+        request=request,
+        roles=roles,
+        cost=cost,
+        audited=audited,
+    )
 
 
 def _admin(name: str, request: type[Message], cost: Cost, kind: Kind = Kind.UNARY) -> Method:
@@ -136,6 +152,12 @@ BALANCER_METHODS = (
     _balancer("GetServicePerformance", balancer_pb2.GetServicePerformanceRequest, _LOOKERS, Cost.READ),
 )
 
+MONITOR_METHODS = (
+    _monitor("CheckServiceHealth", monitor_pb2.CheckServiceHealthRequest, _MINDERS, Cost.PROBE, audited=True),
+    _monitor("GetServiceHealth", monitor_pb2.GetServiceHealthRequest, _ALL, Cost.READ),
+    _monitor("GetHealthStats", monitor_pb2.GetHealthStatsRequest, _ALL, Cost.READ),
+)
+
 ADMIN_METHODS = (
     _look("GetServerInfo", admin_pb2.GetServerInfoRequest, Cost.READ, always=True),
     _look("ListEvents", admin_pb2.ListEventsRequest, Cost.READ),
@@ -161,4 +183,11 @@ REFLECTION_METHODS = tuple(
     for service in (REFLECTION_SERVICE, REFLECTION_ALPHA_SERVICE)
 )
 
-METHODS = (*REGISTRY_METHODS, *BALANCER_METHODS, *ADMIN_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)
+METHODS = (
+    *REGISTRY_METHODS,
+    *BALANCER_METHODS,
+    *MONITOR_METHODS,
+    *ADMIN_METHODS,
+    *HEALTH_METHODS,
+    *REFLECTION_METHODS,
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.entropy import Entropy
+from orion_registry.runtime.monitor import Probe
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 from orion_registry.store.base import Store
@@ -14,7 +15,12 @@ from orion_registry.store.memory import MemoryStore
 
 @asynccontextmanager
 async def running_daemon(
-    *, store: Store | None = None, clock: Clock | None = None, entropy: Entropy | None = None, **overrides: Any
+    *,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+    probe: Probe | None = None,
+    **overrides: Any,
 ) -> AsyncIterator[Daemon]:
     """A daemon that is ready: connect to `daemon.address`.
 
@@ -22,8 +28,9 @@ async def running_daemon(
         store: in memory if not given.
         clock: the machine's if not given.
         entropy: the machine's if not given.
+        probe: makes the runs of active checks, such as a `testing.probes.ScriptedProbe`; the real one if not given.
         overrides: fields of `Settings`, such as retention_s=1.0; listen is a free port on 127.0.0.1 if not given.
     """
     settings = Settings(**{"listen": ("127.0.0.1:0",), **overrides})
-    async with Daemon(settings, store=store or MemoryStore(), clock=clock, entropy=entropy) as daemon:
+    async with Daemon(settings, store=store or MemoryStore(), clock=clock, entropy=entropy, probe=probe) as daemon:
         yield daemon

@@ -1,6 +1,6 @@
 """Active checks between protobuf and the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from orion_registry.core import limits
 from orion_registry.core.checks.spec import (
@@ -29,6 +29,16 @@ def decode_checks(field: str, messages: Sequence[HealthCheck]) -> tuple[CheckSpe
     if len(messages) > limits.CHECKS:
         raise bad_field(field, f"at most {limits.CHECKS} entries", len(messages))
     return tuple(_check(f"{field}[{index}]", message) for index, message in enumerate(messages))
+
+
+def decode_known_checks(messages: Iterable[HealthCheck]) -> tuple[CheckSpec, ...]:
+    """Checks that the registry sent. Those with a kind that this version does not know are left out."""
+    return tuple(_check("checks", message) for message in messages if _is_known(message))
+
+
+def _is_known(message: HealthCheck) -> bool:
+    kinds: tuple[_Kinds, ...] = (message, *message.fallbacks)
+    return all(kind.WhichOneof("kind") is not None for kind in kinds)
 
 
 def _check(field: str, message: HealthCheck) -> CheckSpec:

@@ -1,10 +1,12 @@
 """A service as the SDK hands it out: plain Python values, none of protobuf."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orion_registry.core.checks.spec import CheckSpec
 from orion_registry.core.model import LivenessMode, Load, ServiceStatus, StatusReason, StatusReasonCode
+from orion_registry.wire.checks import decode_known_checks
 from orion_registry.wire.enums import known
 from orion_registry.wire.spans import decode_known_span, wall_of
 from orion_registry.wire.structs import plain_of
@@ -24,6 +26,7 @@ class Service:
         host: where callers reach it; see `address`.
         metadata: opaque to the registry; JSON values.
         max_concurrency: calls it takes at once; 0 = no limit.
+        checks: active checks, as its agent configured them.
         retention_s: how long it stays listed once UNHEALTHY; None = the registry's default, 0 = for ever.
         silence_timeout_s: silence until it is UNHEALTHY; None = as its interval has it.
         stuck_after_s: time without progress until it is STUCK; None = the registry's default, 0 = never.
@@ -51,6 +54,7 @@ class Service:
     weight: float = 1.0
     max_concurrency: int = 0
     health_check_url: str = ""
+    checks: tuple[CheckSpec, ...] = ()
     liveness: LivenessMode = LivenessMode.STREAM
     liveness_ttl_s: float = 30.0
     retention_s: float | None = None
@@ -93,13 +97,14 @@ def decode_service(info: service_pb2.ServiceInfo) -> Service:
         weight=info.weight if has("weight") else 1.0,
         max_concurrency=info.max_concurrency,
         health_check_url=info.health_check_url,
+        checks=decode_known_checks(info.checks),
         liveness=known(LivenessMode, info.liveness, LivenessMode.STREAM),
         liveness_ttl_s=decode_known_span(info.liveness_ttl) if has("liveness_ttl") else 30.0,
         retention_s=decode_known_span(info.retention) if has("retention") else None,
         silence_timeout_s=decode_known_span(info.silence_timeout) if has("silence_timeout") else None,
         stuck_after_s=decode_known_span(info.stuck_after) if has("stuck_after") else None,
         status=known(ServiceStatus, info.status, ServiceStatus.UNKNOWN),
-        reasons=tuple(_reasons(info)),
+        reasons=decode_reasons(info.status_reasons),
         ready=info.ready,
         load=decode_load(info.load) if has("load") else None,
         last_heartbeat=wall_of(info.last_heartbeat) if has("last_heartbeat") else None,
@@ -110,12 +115,13 @@ def decode_service(info: service_pb2.ServiceInfo) -> Service:
     )
 
 
-def _reasons(info: service_pb2.ServiceInfo) -> list[StatusReason]:
-    return [
+def decode_reasons(reasons: Iterable[service_pb2.StatusReason]) -> tuple[StatusReason, ...]:
+    """Reasons that the registry sent; those that this version does not know are left out."""
+    return tuple(
         StatusReason(code=StatusReasonCode(reason.code), since_wall=wall_of(reason.since))
-        for reason in info.status_reasons
+        for reason in reasons
         if reason.code in _CODES
-    ]
+    )
 
 
 def decode_load(load: service_pb2.Load) -> Load:
