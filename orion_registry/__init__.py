@@ -11,7 +11,8 @@ client alone and never for the server.
 #   core/      what the registry decides; pure: no clock, no network, no threads
 #   wire/      protobuf <-> core, errors <-> status
 #   store/     where registrations are kept
-#   runtime/   the asyncio shell around the core: clock, entropy, coordinator, watch hub
+#   runtime/   the asyncio shell around the core: clock, entropy, coordinator, watch hub, monitor
+#   probes/    how active checks look at services, and where they may go
 #   server/    gRPC: method table, wrapper, handlers, settings, the daemon
 #   client/    the SDK for agents and callers
 #   testing/   fakes to test against, a daemon in your process
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from orion_registry.client.client import RegistryClient
     from orion_registry.client.options import SessionOptions
     from orion_registry.client.specs import with_metadata
+    from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, IcmpProbe, TcpProbe
+    from orion_registry.core.checks.verdict import Verdict
     from orion_registry.core.model import LivenessMode, Load, ServiceSpec, ServiceStatus
     from orion_registry.core.selection.performance import Outcome
     from orion_registry.core.selection.strategy import StrategyName
@@ -35,6 +38,11 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "BalancerClient",
+    "CheckSpec",
+    "CustomProbe",
+    "GrpcProbe",
+    "HttpProbe",
+    "IcmpProbe",
     "LivenessMode",
     "Load",
     "Outcome",
@@ -45,23 +53,32 @@ __all__ = [
     "ServiceStatus",
     "SessionOptions",
     "StrategyName",
+    "TcpProbe",
+    "Verdict",
     "__version__",
     "with_metadata",
 ]
 
 _HOME = {
     "BalancerClient": "orion_registry.client.balancer",
-    "Outcome": "orion_registry.core.selection.performance",
-    "StrategyName": "orion_registry.core.selection.strategy",
-    "LivenessMode": "orion_registry.core.model",
-    "Load": "orion_registry.core.model",
     "RegistryClient": "orion_registry.client.client",
-    "RegistryError": "orion_registry.errors",
-    "Selector": "orion_registry.core.selector",
-    "ServiceSpec": "orion_registry.core.model",
-    "ServiceStatus": "orion_registry.core.model",
     "SessionOptions": "orion_registry.client.options",
     "with_metadata": "orion_registry.client.specs",
+    "CheckSpec": "orion_registry.core.checks.spec",
+    "CustomProbe": "orion_registry.core.checks.spec",
+    "GrpcProbe": "orion_registry.core.checks.spec",
+    "HttpProbe": "orion_registry.core.checks.spec",
+    "IcmpProbe": "orion_registry.core.checks.spec",
+    "TcpProbe": "orion_registry.core.checks.spec",
+    "Verdict": "orion_registry.core.checks.verdict",
+    "LivenessMode": "orion_registry.core.model",
+    "Load": "orion_registry.core.model",
+    "ServiceSpec": "orion_registry.core.model",
+    "ServiceStatus": "orion_registry.core.model",
+    "Outcome": "orion_registry.core.selection.performance",
+    "StrategyName": "orion_registry.core.selection.strategy",
+    "Selector": "orion_registry.core.selector",
+    "RegistryError": "orion_registry.errors",
 }
 
 

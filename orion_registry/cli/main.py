@@ -11,6 +11,7 @@ import click
 from orion_registry import __version__
 from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
+from orion_registry.cli.health import check, checks, health
 from orion_registry.cli.info import info
 from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quarantine, remove, weight
 from orion_registry.cli.serve import serve
@@ -30,6 +31,8 @@ cli.add_command(serve)
 cli.add_command(info)
 cli.add_command(events)
 for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove):
+    cli.add_command(_command)
+for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
 

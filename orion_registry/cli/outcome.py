@@ -13,6 +13,7 @@ from orion_registry.store.base import StoreDamaged, StoreFailed
 
 if TYPE_CHECKING:
     from orion_registry.client.admin import AdminClient
+    from orion_registry.client.client import RegistryClient
 
 T = TypeVar("T")
 EXIT_FAILED = 1
@@ -44,6 +45,16 @@ def connect(address: str, *, timeout_s: float | None = None) -> "AdminClient":
         raise CannotBegin(error.message) from None
 
 
+def connect_caller(address: str, *, timeout_s: float) -> "RegistryClient":
+    """As `connect`, for commands that look at services; timeout_s: of each call."""
+    from orion_registry.client.client import RegistryClient
+
+    try:
+        return RegistryClient(address, timeout_s=timeout_s)
+    except RegistryError as error:
+        raise CannotBegin(error.message) from None
+
+
 def opened(opener: Callable[[], T]) -> T:
     """Opens a file.
 
@@ -56,14 +67,14 @@ def opened(opener: Callable[[], T]) -> T:
         raise CannotBegin(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
 
 
-def run(work: Coroutine[Any, Any, None], *, whole: bool = False) -> int:
-    """Runs it; returns the exit code, and says in one line what went wrong.
+def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False) -> int:
+    """Runs it; returns the exit code, its own if it has one, and says in one line what went wrong.
 
     A reader that goes before everything is written, such as `head`, has had what it wanted: that is no failure, unless
     what goes to stdout is worth nothing if it is not whole.
     """
     try:
-        asyncio.run(work)
+        code = asyncio.run(work)
         print(end="", flush=True)  # here a closed pipe is still caught; when Python exits it no longer is
     except CannotBegin as error:
         return _fail(str(error), EXIT_CANNOT_BEGIN)
@@ -76,7 +87,7 @@ def run(work: Coroutine[Any, Any, None], *, whole: bool = False) -> int:
         return _fail("stdout was closed before everything was written", EXIT_FAILED) if whole else 0
     except OSError as error:
         return _fail(f"{error.filename or 'FILE'}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
-    return 0
+    return code or 0
 
 
 def _fail(message: str, code: int) -> int:

@@ -12,6 +12,7 @@ from orion_registry.cli.outcome import ADDRESS, connect, run
 from orion_registry.cli.overlay_showing import as_plain, has_work, line_of, tell
 from orion_registry.cli.overlay_target import read_target
 from orion_registry.cli.showing import Paint, plural
+from orion_registry.cli.span import Span
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.errors import NotFound, Reason
@@ -26,25 +27,10 @@ _NOTE = click.option("--note", metavar="TEXT", default="", help="Why, for others
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 
 
-class _Span(click.ParamType):  # type: ignore[type-arg] # generic in newer versions alone
-    """A span such as 30s."""
-
-    name = "SPAN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Seconds."""
-        from orion_registry.server.setting_kinds import read_duration
-
-        try:
-            return read_duration(value)
-        except ValueError:
-            self.fail(f"{value!r} is no span such as 500ms, 30s, 10m, 2h", param, ctx)
-
-
 @click.command(help=texts.DRAIN, short_help="Have services finish, and take nothing new.")
 @_WHOM
 @ADDRESS
-@click.option("--deadline", type=_Span(), help="When they are DRAINED whatever is left, such as 30s, 10m, 2h.")
+@click.option("--deadline", type=Span(), help="When they are DRAINED whatever is left, such as 30s, 10m, 2h.")
 @_NOTE
 @click.option("--wait", is_flag=True, help="Return once all of them are DRAINED or not registered any more.")
 @_JSON

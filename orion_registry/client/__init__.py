@@ -3,6 +3,6 @@
     from orion_registry import RegistryClient, Selector, ServiceSpec
 
 Files: client (calls), session (an agent's supervised heartbeat stream), watch (a view that heals itself), balancer
-(selections); under them the pure parts (backoff, pacing, holding, fold, selection), and profile, channel, calls,
-stream, route, failures around gRPC.
+(selections), monitor (health and checks); under them the pure parts (backoff, pacing, holding, fold, selection), and
+profile, channel, calls, stream, route, failures around gRPC.
 """

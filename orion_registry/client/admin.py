@@ -17,6 +17,7 @@ import grpc.aio
 from orion_registry.client.admin_events import EventPage
 from orion_registry.client.calls import error_of, unary
 from orion_registry.client.channel import Connection, resolve_addresses
+from orion_registry.client.monitor import MonitorCalls
 from orion_registry.client.profile import resolve_profile
 from orion_registry.core import limits
 from orion_registry.core.commands import SetOverlay
@@ -55,7 +56,7 @@ class Import:
     revision: int
 
 
-class AdminClient:
+class AdminClient(MonitorCalls):
     """A connection for operators. Belongs to one event loop; use it inside `async with`.
 
     Calls raise `orion_registry.errors.RegistryError` or a subclass; `client.failures.Unreachable` when no registry

@@ -11,6 +11,7 @@ from typing import Literal
 from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
 from orion_registry.client.environment import REAL, Environment
+from orion_registry.client.monitor import MonitorCalls
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.profile import resolve_profile
 from orion_registry.client.session import HeartbeatSession
@@ -60,7 +61,7 @@ class Discovery:
     not_ready_count: int
 
 
-class RegistryClient:
+class RegistryClient(MonitorCalls):
     """A connection to the registry. Belongs to one event loop; use it inside `async with`.
 
     Every call takes `timeout_s`, its deadline in seconds (default: that of the client, 5 s), and raises
