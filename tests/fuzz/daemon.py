@@ -10,18 +10,31 @@ import ctypes
 import gc
 import json
 import os
+import random
 import sys
 from pathlib import Path
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command line does, before grpc is imported
 
 from orion_registry.cli import logs
+from orion_registry.core.checks.spec import CheckSpec
+from orion_registry.core.checks.verdict import Outcome, Verdict
 from orion_registry.runtime import events
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 
 HISTORY = 500
 """Edges and events kept: few, so that the rings are as full at the baseline as at the end."""
+
+
+_drawn = random.Random(6)
+
+
+async def probe(check: CheckSpec, _address: str) -> Outcome:
+    """A run that finds anything: the real prober would knock at whatever port of this machine a message names."""
+    await asyncio.sleep(0.01 * _drawn.random())
+    verdict = _drawn.choice(tuple(Verdict))
+    return Outcome(verdict=verdict, kind=check.probes[0].kind, detail=check.name, latency_s=_drawn.random())
 
 
 def memory_bytes() -> int:
@@ -61,8 +74,9 @@ async def serve() -> None:
         registration_rate=1_000_000,
         log_format="json",
         ephemeral=True,
+        custom_checks=("disk=ops.checks:disk",),
     )
-    async with Daemon(settings) as daemon:
+    async with Daemon(settings, probe=probe) as daemon:
         print(json.dumps({"address": daemon.address}), flush=True)
         while await reader.readline():
             print(json.dumps(stats(daemon)), flush=True)

@@ -46,10 +46,27 @@ def spec_of(service: Any) -> Spec:
         "metadata": MessageToDict(service.metadata),
         "weight": service.weight if service.HasField("weight") else 1.0,
         "max_concurrency": service.max_concurrency,
+        "health_check_url": service.health_check_url,
+        "checks": [_check_of(check) for check in service.checks],
         "liveness": service.liveness or 1,
         "liveness_ttl": _nanos(service.liveness_ttl) if service.HasField("liveness_ttl") else 30 * 10**9,
         **{span: _nanos(getattr(service, span)) if service.HasField(span) else None for span in _SPANS},
     }
+
+
+def _check_of(check: Any) -> Spec:
+    kind = check.WhichOneof("kind")
+    told: Spec = {
+        "name": kind,
+        "interval": "30s",
+        "fall": 3,
+        "rise": 2,
+        **MessageToDict(check, preserving_proto_field_name=True),
+    }
+    for probe in (told, *told.get("fallbacks", ())):
+        if "http" in probe:
+            probe["http"] = {"method": "GET", "status_min": 200, "status_max": 299, **probe["http"]}
+    return told
 
 
 def _nanos(span: Any) -> int:

@@ -8,12 +8,13 @@ from tests.fuzz.schema import Rpc
 
 _FILES = ("orion_registry_pb/v1/service.proto", "google/protobuf/struct.proto", "grpc/health/v1/health.proto")
 _SYMBOLS = ("orion.registry.v1.RegistryService", "orion.registry.v1.AdminService", "orion.registry.v1.ServiceInfo",
-            "grpc.health.v1.Health.Check", "grpc.reflection.v1.ServerReflection",
+            "orion.registry.v1.MonitorService", "grpc.health.v1.Health.Check", "grpc.reflection.v1.ServerReflection",
             "google.protobuf.Duration")  # fmt: skip
 _SERVED = ("", "orion.registry.v1.RegistryService", "grpc.health.v1.Health")
 _MASK = ("service_type", "host", "port", "protocol", "capabilities", "metadata", "tags", "version", "zone", "weight",
-         "max_concurrency", "liveness_ttl", "retention", "silence_timeout", "stuck_after")  # fmt: skip
-_STREAM, _TTL, _STATIC = 1, 2, 4
+         "max_concurrency", "liveness_ttl", "retention", "silence_timeout", "stuck_after", "checks",
+         "health_check_url")  # fmt: skip
+_STREAM, _TTL, _CHECK, _STATIC = 1, 2, 3, 4
 _DAY_S = 86_400
 
 
@@ -55,7 +56,7 @@ class Valid:
         self._count += 1
         service.agent_id = agent_id or f"{self._name}-a{self._count}"
         service.service_name = rng.choice(("planner", "coder", f"s{self._count}"))
-        service.liveness = mode or rng.choice((_STREAM, _TTL, _STATIC, _STATIC))
+        service.liveness = mode or rng.choice((_STREAM, _TTL, _CHECK, _STATIC, _STATIC))
         if rng.random() < 0.3:
             service.service_id = f"{self._name}:{self._count}"
         if rng.random() < 0.4:
@@ -85,6 +86,10 @@ class Valid:
             service.silence_timeout.seconds = rng.choice((1, 30, _DAY_S))
         if rng.random() < 0.3:
             service.stuck_after.seconds = rng.choice((0, 1, _DAY_S))
+        if rng.random() < 0.2:
+            service.health_check_url = rng.choice(("http://127.0.0.1:9/up", "https://[::1]/"))
+        if rng.random() < 0.3 or service.liveness == _CHECK:
+            fill_checks(rng, service)
 
     def fill_ref(self, ref: Any, held: Held) -> None:
         """The right to act for a service."""
@@ -178,6 +183,20 @@ class Valid:
     def _WatchEvents(self, request: Any) -> None:
         self._fill_event_filter(request)
 
+    def _CheckServiceHealth(self, request: Any) -> bool:
+        if self._held:
+            request.service_id = self._rng.choice(self._held).service_id
+            request.check = self._rng.choice(("", "", "c0"))
+        return bool(self._held)
+
+    def _GetServiceHealth(self, request: Any) -> bool:
+        if self._held:
+            request.service_id = self._rng.choice(self._held).service_id
+        return bool(self._held)
+
+    def _GetHealthStats(self, _request: Any) -> None:
+        return
+
     def _SetOverlay(self, request: Any) -> bool:
         rng = self._rng
         if not self._held:
@@ -216,7 +235,7 @@ class Valid:
     def _fill_event_filter(self, request: Any) -> None:
         rng = self._rng
         if rng.random() < 0.4:
-            request.types.extend(rng.randrange(1, 14) for _ in range(rng.randrange(4)))
+            request.types.extend(rng.randrange(1, 15) for _ in range(rng.randrange(4)))
         if self._held and rng.random() < 0.2:
             request.service_id = rng.choice(self._held).service_id
         if self._held and rng.random() < 0.2:
@@ -339,3 +358,40 @@ class Valid:
                 request.file_containing_symbol = self._rng.choice(_SYMBOLS)
             case 3:
                 request.all_extension_numbers_of_type = "google.protobuf.FieldOptions"
+
+
+def fill_checks(rng: random.Random, service: Any) -> None:
+    """One to three active checks of all kinds."""
+    for number in range(rng.randrange(1, 4)):
+        check = service.checks.add()
+        if number or rng.random() < 0.7:
+            check.name = f"c{number}"
+        _fill_probe(rng, check)
+        if rng.random() < 0.3:
+            _fill_probe(rng, check.fallbacks.add())
+        if rng.random() < 0.5:
+            check.interval.seconds, check.timeout.seconds = rng.choice((10, _DAY_S)), 1
+            check.retries = rng.randrange(3)
+        if rng.random() < 0.5:
+            check.fall, check.rise = rng.choice((1, 3, 100)), rng.choice((1, 3, 100))
+
+
+def _fill_probe(rng: random.Random, probe: Any) -> None:
+    """A probe of any kind."""
+    kind = rng.choice(("http", "tcp", "icmp", "grpc", "custom"))
+    if kind == "custom":
+        probe.custom.name = "disk"
+        return
+    inner = getattr(probe, kind)
+    inner.SetInParent()
+    if rng.random() < 0.5:
+        inner.host = rng.choice(("127.0.0.1", "::1", "localhost", "10.1.2.3"))
+    if kind != "icmp":
+        inner.port = rng.randrange(1, 65_536)
+    if kind == "http":
+        inner.path, inner.https = rng.choice(("", "/", "/up?a=b")), rng.random() < 0.5
+        if rng.random() < 0.5:
+            inner.method, inner.status_min, inner.status_max = "HEAD", 200, 599
+            inner.headers["accept"] = "text/plain"
+    if kind == "grpc":
+        inner.service, inner.tls = rng.choice(("", "calc.v1.Calc")), rng.random() < 0.5
