@@ -158,8 +158,9 @@ class Coordinator:
 
     def tick(self) -> None:
         """Lets time pass."""
-        self._reaper.add(self.registry.advance(self._clock.now()))
-        self.monitor.start_due()
+        now = self._clock.now()
+        self._reaper.add(self.registry.advance(now))
+        self.monitor.start_due(now)
         self._hub.tick()
         self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
         self.alarms.keep(STORE_DOWN, self.store_trouble)

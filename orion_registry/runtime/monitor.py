@@ -9,6 +9,7 @@ from orion_registry.core.checks.monitoring import Monitoring
 from orion_registry.core.checks.schedule import Run
 from orion_registry.core.checks.spec import CheckSpec
 from orion_registry.core.checks.verdict import Outcome, Verdict
+from orion_registry.core.model import Now
 from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.clock import Clock
 
@@ -35,12 +36,12 @@ class Monitor:
         self._stopped = False
         monitoring.ended = self._ended
 
-    def start_due(self) -> None:
+    def start_due(self, now: Now) -> None:
         """Starts what is due. To be called with every tick."""
         if self._stopped:
             return
         loop = asyncio.get_running_loop()
-        for run in self._monitoring.due(self._clock.now()):
+        for run in self._monitoring.due(now):
             task = loop.create_task(self._run(run), name="check")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -55,11 +56,12 @@ class Monitor:
             Unavailable: NOT_SERVING, the registry stops.
         """
         loop = asyncio.get_running_loop()
-        asked = self._monitoring.check_now(service_id, check, self._clock.now())
+        now = self._clock.now()
+        asked = self._monitoring.check_now(service_id, check, now)
         ends = {one: loop.create_future() for one in asked}
         for one, end in ends.items():
             self._waiting.setdefault(one, set()).add(end)
-        self.start_due()
+        self.start_due(now)
         try:
             await asyncio.wait(ends.values())
         finally:
@@ -95,8 +97,9 @@ class Monitor:
         except Exception as error:  # a prober never raises; if one does, no service may suffer for it
             log.exception("a prober broke", extra={"service_id": run.service_id, "check": run.spec.name})
             outcome = _broken(run, type(error).__name__)
-        self._monitoring.finish(run, outcome, self._clock.now())
-        self.start_due()
+        now = self._clock.now()
+        self._monitoring.finish(run, outcome, now)
+        self.start_due(now)
 
     def _ended(self, check: ActiveCheck, result: Result | None) -> None:
         """See `Monitoring.ended`."""

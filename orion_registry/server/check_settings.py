@@ -1,15 +1,11 @@
 """What an operator may set of active checks: the part of `Settings` that says how many run, and what they may reach."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orion_registry.errors import InvalidArgument
-from orion_registry.probes.prober import ProbeConfig, Prober
 from orion_registry.server.selection_settings import SelectionSettings
 from orion_registry.server.setting_kinds import callables, networks, path, read_callable, whole
 from orion_registry.server.setting_rows import setting
-from orion_registry.server.start_error import SettingError
 
 _GROUP = "Active checks"
 
@@ -72,21 +68,3 @@ class CheckSettings(SelectionSettings):
 def callables_of(settings: CheckSettings) -> Mapping[str, str]:
     """Names of the custom checks, and the module:callable of each."""
     return dict(map(read_callable, settings.custom_checks))
-
-
-def prober_of(settings: CheckSettings) -> Prober:
-    """What makes the runs of checks.
-
-    Raises:
-        SettingError: check_ca_file cannot be read, or holds no certificates.
-    """
-    config = ProbeConfig(
-        allow=tuple(map(ipaddress.ip_network, settings.check_allow)),
-        ca_file=settings.check_ca_file,
-        custom=callables_of(settings),
-    )
-    try:
-        return Prober(config)
-    except InvalidArgument:
-        rule = "a readable PEM file with certificates"
-        raise SettingError("check_ca_file", rule, settings.check_ca_file) from None

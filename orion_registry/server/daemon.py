@@ -18,13 +18,14 @@ from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
-from orion_registry.server.check_settings import callables_of, prober_of
+from orion_registry.server.check_settings import callables_of
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
 from orion_registry.server.monitor_service import MonitorService
 from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
+from orion_registry.server.probing import prober_of
 from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.selection_settings import balancer_config

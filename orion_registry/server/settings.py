@@ -12,8 +12,8 @@ from orion_registry.server.setting_kinds import addresses, choice, duration, pat
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
 
-DESCRIPTORS_KEPT = 256
-"""Open files that connections may not take: listeners, logs, the store, its journal, probes, and room to spare.
+DESCRIPTORS_KEPT = 512
+"""Open files that connections may not take: listeners, logs, the store, its journal, 256 runs of checks, some spare.
 With none left a daemon lives on and answers nobody (references/reliability-security.md 3.1)."""
 
 
@@ -151,7 +151,7 @@ class Settings(CheckSettings):
         whole(1, 1_000_000),
         most_connections,
         group="Limits",
-        default_text="limit of open files - 256, at least 16",
+        default_text="limit of open files - 512, at least 16",
         meaning="Connections open at once, shared out evenly among the listen addresses; above it new ones are closed.",
         trade_off=(
             "Must stay below the limit of open files: with no descriptor left a daemon answers nobody. One costs "
