@@ -1,11 +1,13 @@
 """Reflection as grpcurl and others ask it."""
 
 import asyncio
+import json
 import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -154,14 +156,18 @@ def find_grpcurl() -> str:
     return found
 
 
+async def run_grpcurl(grpcurl: str, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        grpcurl, "-plaintext", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err
+    return out.decode()
+
+
 async def test_grpcurl_lists_and_describes(grpcurl: str) -> None:
     async def run(address: str, *arguments: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            grpcurl, "-plaintext", address, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        out, err = await process.communicate()
-        assert process.returncode == 0, err
-        return out.decode()
+        return await run_grpcurl(grpcurl, address, *arguments)
 
     async with running_daemon() as daemon:
         assert (await run(daemon.address, "list")).split() == sorted(SERVICES)
@@ -176,3 +182,39 @@ async def test_grpcurl_lists_and_describes(grpcurl: str) -> None:
         ):
             assert expected in await run(daemon.address, "describe", f"orion.registry.v1.{symbol}")
         assert '"status": "SERVING"' in await run(daemon.address, "grpc.health.v1.Health/Check")
+
+
+async def test_grpcurl_configures_a_check_and_sees_verdict_timeline_and_figures(grpcurl: str) -> None:
+    """As in the README: the target is the daemon's own port, which takes connections."""
+    async with running_daemon() as daemon:
+
+        async def call(method: str, request: dict[str, Any]) -> dict[str, Any]:
+            name = f"orion.registry.v1.{method}"
+            told = await run_grpcurl(grpcurl, "-d", json.dumps(request), daemon.address, name)
+            answer: dict[str, Any] = json.loads(told)
+            return answer
+
+        host, _, port = daemon.address.rpartition(":")
+        service = {
+            "agent_id": "calc-1",
+            "service_name": "calc",
+            "host": host,
+            "port": int(port),
+            "liveness": "LIVENESS_MODE_CHECK",
+            "checks": [{"grpc": {}, "interval": "10s"}],
+        }
+        registered = await call("RegistryService/RegisterService", {"secret": "s" * 32, "service": service})
+        assert registered["service"]["status"] == "SERVICE_STATUS_STARTING"
+        which = {"service_id": registered["service"]["service_id"]}
+        checked = await call("MonitorService/CheckServiceHealth", which)
+        assert [(one["check"], one["verdict"]) for one in checked["results"]] == [("grpc", "CHECK_VERDICT_PASSED")]
+        assert (checked["status"], checked["ready"]) == ("SERVICE_STATUS_HEALTHY", True)
+        health = await call("MonitorService/GetServiceHealth", which)
+        assert health["reasons"][0]["code"] == "STATUS_REASON_CODE_CHECK_OK"
+        assert health["checks"][0]["state"] == "CHECK_STATE_PASSING"
+        assert [change["status"] for change in health["timeline"]] == [
+            "SERVICE_STATUS_STARTING",
+            "SERVICE_STATUS_HEALTHY",
+        ]
+        stats = await call("MonitorService/GetHealthStats", {})
+        assert (stats["total"]["passed"], stats["kinds"][0]["kind"]) == ("1", "PROBE_KIND_GRPC")
