@@ -67,7 +67,6 @@ def _channel(probe: GrpcProbe, address: Address, trust: Trust) -> grpc.aio.Chann
     options = [*_OPTIONS, ("grpc.default_authority", authority)]
     if not probe.tls:
         return grpc.aio.insecure_channel(target, options=options)
-    options.append(("grpc.ssl_target_name_override", name))
     return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(trust.roots), options=options)
 
 

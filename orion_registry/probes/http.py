@@ -1,6 +1,5 @@
 """HTTP probe: passes if the status is in the range and the beginning of the body arrives."""
 
-import socket
 import ssl
 
 import aiohttp
@@ -101,9 +100,7 @@ def _authority(probe: HttpProbe) -> str:
 def _new_session() -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         # Targets are addresses: aiohttp looks up nothing. A connection is never used twice. The caps are the core's.
-        connector=aiohttp.TCPConnector(
-            force_close=True, use_dns_cache=False, limit=0, happy_eyeballs_delay=None, socket_factory=_socket
-        ),
+        connector=aiohttp.TCPConnector(force_close=True, use_dns_cache=False, limit=0, happy_eyeballs_delay=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the caller's ends it
         auto_decompress=False,
@@ -114,13 +111,6 @@ def _new_session() -> aiohttp.ClientSession:
     )
     session._retry_connection = False  # else it asks twice if a target closes at once; the retries are the check's
     return session
-
-
-def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = info
-    connection = socket.socket(family, kind, protocol)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BODY)  # else the system takes megabytes off a large body
-    return connection
 
 
 def _end_of_tls(error: BaseException) -> CheckFailed | None:

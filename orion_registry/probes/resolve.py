@@ -12,6 +12,8 @@ from orion_registry.probes.special import IPAddress, plain
 MOST = 4  # addresses of a name that are tried in turn; all are judged
 _HOST = 253  # characters of a DNS name; encoding a longer one can take quadratic time (CVE-2022-45061)
 
+_SIGNS = " /\\@?#[]"  # of URLs and of people who try things; a colon stands in IPv6 addresses only, at least twice
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -69,7 +71,12 @@ class Resolver:
 
 def _speakable(host: str) -> bool:
     """Whether a host may be handed to the system at all. C reads a name up to its first zero byte."""
-    return 0 < len(host) <= _HOST and host.isprintable() and not any(sign in host for sign in " /\\@?#[]")
+    return (
+        0 < len(host) <= _HOST
+        and host.isprintable()
+        and not any(sign in host for sign in _SIGNS)
+        and host.count(":") != 1
+    )
 
 
 def numbered(ip: IPAddress | None) -> IPAddress | None:

@@ -1,6 +1,7 @@
 """Custom checks, good ones and bad ones. Each gets what a check names as `host` and `port`; port says what to do."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from orion_registry.probes import CheckFailed
 
 NAMES = ("passing", "false", "failing", "raising", "odd", "blocking", "exiting", "killed", "hogging", "leaking",
-         "saying", "printing", "telling", "counting", "forking", "slow", "by_port")  # fmt: skip
+         "saying", "printing", "telling", "counting", "forking", "slow", "by_port", "bounds", "lasting")  # fmt: skip
 
 _calls = 0
 
@@ -84,6 +85,17 @@ def forking(target: dict[str, object]) -> None:
     child = subprocess.Popen(["sleep", "60"])
     with open(f"{os.environ['TMPDIR']}/child", "w") as file:
         file.write(str(child.pid))
+    time.sleep(60)
+
+
+def bounds(target: dict[str, object]) -> None:
+    kinds = (resource.RLIMIT_CORE, resource.RLIMIT_AS, resource.RLIMIT_NOFILE)
+    raise CheckFailed(" ".join(str(resource.getrlimit(kind)) for kind in kinds))
+
+
+def lasting(target: dict[str, object]) -> None:
+    with open(f"{os.environ['TMPDIR']}/worker", "w") as file:
+        file.write(str(os.getpid()))
     time.sleep(60)
 
 

@@ -3,14 +3,18 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orion_registry.core.checks.spec import CheckSpec, CustomProbe
 from orion_registry.core.checks.verdict import Outcome, Verdict
+from orion_registry.probes import CheckFailed
 from orion_registry.probes import custom as custom_module
 from orion_registry.probes.custom import CRASHES, REST_MOST_S, Breaker
 from orion_registry.probes.prober import ProbeConfig, Prober
@@ -46,6 +50,12 @@ async def test_how_a_call_ends(look: Look, name: str, verdict: Verdict, detail: 
     assert (outcome.verdict, outcome.detail) == (verdict, detail)
 
 
+async def test_a_worker_is_bounded(look: Look) -> None:
+    """Soft and hard: no dumps of memory, 1 GiB of it, 256 descriptors."""
+    outcome = await look(_custom("bounds"), timeout_s=20.0, interval_s=60.0)
+    assert outcome.detail == f"(0, 0) {(1 << 30, 1 << 30)} (256, 256)"
+
+
 async def test_what_a_callable_is_told_and_what_it_can_see(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses that the policy let through, and none of the registry's environment."""
     monkeypatch.setenv("ORION_REGISTRY_SECRET", "x")
@@ -67,8 +77,10 @@ async def test_a_call_that_blocks_is_ended_with_all_that_it_started(
     look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    await look(_custom("forking"), timeout_s=3.0)
-    child = int((tmp_path / "child").read_text())
+    run = asyncio.ensure_future(look(_custom("forking"), timeout_s=2.0))
+    child = await _written(tmp_path / "child")
+    assert _state(child) not in ("", "Z")
+    assert (await run).verdict is U
     await _gone(child)
 
 
@@ -128,6 +140,32 @@ async def test_a_worker_that_died_between_two_runs_is_replaced(look: Look) -> No
     assert second.detail.split()[0] != first.detail.split()[0]
 
 
+def test_the_example_of_the_documentation_works() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    names: dict[str, Any] = {}
+    exec(page.split("```python")[1].split("```")[0], names)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = {"addresses": ["127.0.0.1"], "port": server.getsockname()[1], "timeout_s": 2.0}
+
+        def serve(answer: bytes) -> None:
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(64) == b"PING\r\n"
+                connection.sendall(answer)
+
+        for answer, passes in ((b"+PONG\r\n", True), (b"-NOAUTH\r\n", False)):
+            server_side = threading.Thread(target=serve, args=(answer,))
+            server_side.start()
+            if passes:
+                names["speaks_redis"](target)
+            else:
+                with pytest.raises(CheckFailed, match="it does not answer PING"):
+                    names["speaks_redis"](target)
+            server_side.join()
+    with pytest.raises(CheckFailed, match="no connection: ConnectionRefusedError"):
+        names["speaks_redis"](target)
+
+
 def test_rests_grow_up_to_a_minute() -> None:
     breaker = Breaker()
     rests = []
@@ -170,25 +208,29 @@ async def test_workers_end_with_a_registry_that_is_killed(tmp_path: Path) -> Non
         "from orion_registry.probes.prober import *\n"
         "async def main():\n"
         "    prober = Prober(ProbeConfig(custom=CUSTOM), lookup=lookup)\n"
-        "    def check(name):\n"
-        "        probe = CustomProbe(name=name, host='127.0.0.1', port=1)\n"
-        "        return CheckSpec(name='c', probes=(probe,), timeout_s=20.0, interval_s=60.0)\n"
-        "    outcome = await prober.run(check('counting'), '')\n"
-        "    print(outcome.detail.split()[0], flush=True)\n"
-        "    await prober.run(check('blocking'), '')\n"
+        "    probe = CustomProbe(name='lasting', host='127.0.0.1', port=1)\n"
+        "    await prober.run(CheckSpec(name='c', probes=(probe,), timeout_s=20.0, interval_s=60.0), '')\n"
         "asyncio.run(main())\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(script),
-        stdout=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
     )
-    assert process.stdout is not None
-    pid = int(await process.stdout.readline())
+    pid = await _written(tmp_path / "worker")
     process.send_signal(signal.SIGKILL)
     await process.wait()
     await _gone(pid)
+
+
+async def _written(file: Path) -> int:
+    """The number that a process writes, once it is there."""
+    until = time.perf_counter() + 10
+    while time.perf_counter() < until:
+        if text := _text(file):
+            return int(text)
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{file} was not written")
 
 
 async def _gone(pid: int) -> None:
@@ -202,7 +244,11 @@ async def _gone(pid: int) -> None:
 
 
 def _state(pid: int) -> str:
+    return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].strip()[:1]
+
+
+def _text(file: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):  # a process may end while its file is read
         return ""

@@ -37,6 +37,22 @@ async def test_the_metadata_services_are_refused_to_everybody() -> None:
     await prober.close()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32", "169.254.42.42/32", "100.100.100.200/32",
+     "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::/32", "fd20:ce::254/128", "fd00:42::42/128"],
+)  # fmt: skip
+def test_only_its_own_address_opens_a_metadata_service(text: str) -> None:
+    """No network that is wider does, whichever special range that one is."""
+    ip = ipaddress.ip_network(text)
+    address = ip.network_address
+    for length in range(ip.prefixlen):
+        wider = ipaddress.ip_network(f"{address}/{length}", strict=False)
+        refusal = EgressPolicy(allow=(wider,)).judge(address, address)
+        assert refusal == f"{address} is a cloud metadata address", wider
+    assert EgressPolicy(allow=(ip,)).judge(address, None) is None
+
+
 @pytest.mark.parametrize("row", corpus.ALLOWED, ids=lambda row: f"{row.host} for {row.peer or 'a local agent'}")
 async def test_what_is_allowed_is_reached(row: corpus.Allowed) -> None:
     assert await corpus.permitted(row) == row.to

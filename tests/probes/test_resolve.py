@@ -202,6 +202,18 @@ def test_spellings_of_addresses_are_addresses() -> None:
     assert literal("a" * 70 + ".example") is None
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1\0.good.example", "127.0.0.1\0", "127.0.0.1 x", "127.0.0.1\n", "u@a.example", "a.example:80", "a" * 254],
+)
+async def test_what_is_no_name_is_never_asked_for(host: str) -> None:
+    """C would take the first for 127.0.0.1."""
+    answers = Answers(("127.0.0.1",))
+    with pytest.raises(CheckFailed):
+        await Resolver(EgressPolicy(), answers).resolve(host, "")
+    assert answers.asked == 0
+
+
 async def test_a_zone_that_is_not_there_opens_nothing() -> None:
     resolver = Resolver(EgressPolicy(), Answers(()))
     with pytest.raises(CheckDenied):
