@@ -143,7 +143,8 @@ async def test_a_worker_that_died_between_two_runs_is_replaced(look: Look) -> No
 def test_the_example_of_the_documentation_works() -> None:
     page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
     names: dict[str, Any] = {}
-    exec(page.split("```python")[1].split("```")[0], names)
+    (example,) = [part for part in page.split("```python")[1:] if "def speaks_redis" in part]
+    exec(example.split("```")[0], names)
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = {"addresses": ["127.0.0.1"], "port": server.getsockname()[1], "timeout_s": 2.0}
 
