@@ -22,6 +22,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orion_registry.client.agent import Agent
+    from orion_registry.client.agent_calls import AgentUnreachable, CallFailed, CallTimedOut
     from orion_registry.client.balancer import BalancerClient
     from orion_registry.client.client import RegistryClient
     from orion_registry.client.options import SessionOptions
@@ -37,7 +39,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "Agent",
+    "AgentUnreachable",
     "BalancerClient",
+    "CallFailed",
+    "CallTimedOut",
     "CheckSpec",
     "CustomProbe",
     "GrpcProbe",
@@ -60,6 +66,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "Agent": "orion_registry.client.agent",
+    "AgentUnreachable": "orion_registry.client.agent_calls",
+    "CallFailed": "orion_registry.client.agent_calls",
+    "CallTimedOut": "orion_registry.client.agent_calls",
     "BalancerClient": "orion_registry.client.balancer",
     "RegistryClient": "orion_registry.client.client",
     "SessionOptions": "orion_registry.client.options",

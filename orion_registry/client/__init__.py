@@ -3,6 +3,7 @@
     from orion_registry import RegistryClient, Selector, ServiceSpec
 
 Files: client (calls), session (an agent's supervised heartbeat stream), watch (a view that heals itself), balancer
-(selections), monitor (health and checks); under them the pure parts (backoff, pacing, holding, fold, selection), and
-profile, channel, calls, stream, route, failures around gRPC.
+(selections), monitor (health and checks), agent (an agent in ten lines), agent_calls (calls of agents); under them the
+pure parts (backoff, pacing, holding, fold, selection, capability), and profile, channel, calls, stream, route,
+agent_server, failures around gRPC.
 """

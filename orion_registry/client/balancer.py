@@ -7,11 +7,12 @@ async with BalancerClient("127.0.0.1:6746") as balancer:
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
-from orion_registry.client.channel import Connection, resolve_addresses
+from orion_registry.client.agent_calls import AgentCalls
+from orion_registry.client.channel import Connection, channel_options, resolve_addresses
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.failures import Unreachable
 from orion_registry.client.profile import resolve_profile
@@ -34,6 +35,8 @@ from orion_registry_pb.v1 import balancer_pb2 as pb
 logger = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 30.0
+_ANY = Selector()
 
 
 class BalancerClient:
@@ -74,6 +77,7 @@ class BalancerClient:
         self._timeout_s = timeout_s
         self._env = environment
         self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
+        self._calls = AgentCalls(self, channel_options(resolve_profile(profile)), environment)
         self._held: dict[str, Selection] = {}
         self._route: Route | None = None
 
@@ -86,7 +90,8 @@ class BalancerClient:
         return False
 
     async def close(self) -> None:
-        """Releases what is still held, and closes the connection. Idempotent."""
+        """Releases what is still held, and closes the connections. Idempotent."""
+        await self._calls.close()
         for selection in list(self._held.values()):
             self._let_go(selection, Outcome.UNKNOWN, None)
         if self._route is not None:
@@ -202,6 +207,46 @@ class BalancerClient:
         """
         command = pb.RouteCommand(report=encode_report(service_id, outcome, response_time_s))
         await self._open.ask(command, self._timeout_s, once=True)
+
+    # Calls.
+
+    async def call(
+        self,
+        capability: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        selector: Selector = _ANY,
+        timeout_s: float = CALL_TIMEOUT_S,
+        affinity_key: str = "",
+        idempotent: bool = False,
+    ) -> Any:
+        """Calls a capability of an agent made with `Agent`: selects one, calls it, reports the outcome.
+
+        An agent that refuses the call before it began is not the last word: another one is selected.
+
+        Args:
+            capability: what is to be done.
+            arguments: JSON values, by the names of the function's arguments.
+            selector: what else is wanted of the agent.
+            timeout_s: for all of it, the wait for a free slot included.
+            affinity_key: as `acquire`.
+            idempotent: it does no harm to do it twice: then a call whose connection broke is made again elsewhere.
+
+        Returns:
+            The result: JSON as Python has it.
+
+        Raises:
+            CallFailed: the capability raised. CallTimedOut: no answer in time. AgentUnreachable: the connection broke.
+            InvalidArgument: the arguments are wrong. Others: as `acquire`, or an agent's refusal if all refused.
+        """
+        return await self._calls.call(
+            capability,
+            arguments,
+            selector,
+            timeout_s=timeout_s,
+            affinity_key=affinity_key,
+            idempotent=idempotent,
+        )
 
     # Inside.
 
