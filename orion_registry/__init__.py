@@ -15,6 +15,7 @@ client alone and never for the server.
 #   probes/    how active checks look at services, and where they may go
 #   server/    gRPC: method table, wrapper, handlers, settings, the daemon
 #   client/    the SDK for agents and callers
+#   sync/      the same SDK for threads
 #   testing/   fakes to test against, a daemon in your process
 #   cli/       the command line
 

@@ -139,9 +139,9 @@ class BalancerClient:
         try:
             yield selection
         except BaseException as error:
-            self._finish(selection, outcome_of(error))
+            self.finish(selection, outcome_of(error))
             raise
-        self._finish(selection, Outcome.SUCCEEDED)
+        self.finish(selection, Outcome.SUCCEEDED)
 
     async def acquire(
         self,
@@ -199,6 +199,14 @@ class BalancerClient:
         command = pb.RouteCommand(release=encode_release(selection.selection_id, outcome, response_time_s))
         await self._open.ask(command, self._timeout_s)
 
+    def finish(self, selection: Selection, outcome: Outcome) -> None:
+        """Ends a selection, as the end of its block does: at once, nobody waits for the registry's answer.
+
+        Says `selection.outcome` if that is set, else `outcome`. Of one that is not held any more it says nothing.
+        """
+        took_s = min(self._env.now() - selection.began, limits.RESPONSE_TIME_S)  # a longer one would be refused
+        self._let_go(selection, outcome if selection.outcome is None else selection.outcome, took_s)
+
     async def report(self, service_id: str, outcome: Outcome, response_time_s: float) -> None:
         """Says what became of a call that was made without a selection.
 
@@ -255,10 +263,6 @@ class BalancerClient:
         if self._route is None:
             raise Unreachable("the client is not open: use it inside `async with`", address=self.address)
         return self._route
-
-    def _finish(self, selection: Selection, outcome: Outcome) -> None:
-        took_s = min(self._env.now() - selection.began, limits.RESPONSE_TIME_S)  # a longer one would be refused
-        self._let_go(selection, outcome if selection.outcome is None else selection.outcome, took_s)
 
     def _let_go(self, selection: Selection, outcome: Outcome, response_time_s: float | None) -> None:
         """Releases without waiting for the answer."""

@@ -65,7 +65,7 @@ class Work:
 
 
 def make(daemon: Daemon, work: Work | None = None, **fields: Any) -> Agent:
-    agent = Agent("calc", address=daemon.address, **{"tags": ["demo"], **fields})
+    agent = Agent("calc", address=daemon.address, **{"tags": ["demo"], "drain_timeout_s": 5.0, **fields})
 
     @agent.capability("math.add", tags=["exact"])
     async def add(a: float, b: float = 1) -> float:
