@@ -1,0 +1,41 @@
+"""An agent of the tests: python -m tests.e2e.sleeping_agent AGENT_ID [--takeover] [--slots N] [--drain-timeout S]
+
+Its registry is ORION_ADDRESS. It sleeps for those who call it: `sleep` in its event loop, `hang` in a thread.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+
+from orion_registry import Agent, SessionOptions
+
+parser = argparse.ArgumentParser()
+parser.add_argument("agent_id")
+parser.add_argument("--takeover", action="store_true")
+parser.add_argument("--slots", type=int, default=0)
+parser.add_argument("--drain-timeout", type=float, default=30.0)
+given = parser.parse_args()
+
+agent = Agent(
+    "sleepers",
+    agent_id=given.agent_id,
+    max_concurrency=given.slots,
+    drain_timeout_s=given.drain_timeout,
+    options=SessionOptions(takeover=given.takeover, claim_timeout_s=0.5),
+)
+
+
+@agent.capability("sleep")
+async def sleep(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@agent.capability("hang")
+def hang(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+agent.run()
