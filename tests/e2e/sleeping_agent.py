@@ -1,6 +1,7 @@
 """An agent of the tests: python -m tests.e2e.sleeping_agent AGENT_ID [--takeover] [--slots N] [--drain-timeout S]
 
-Its registry is ORION_ADDRESS. It sleeps for those who call it: `sleep` in its event loop, `hang` in a thread.
+Its registry is ORION_ADDRESS. It sleeps for those who call it: `sleep` in its event loop, `hang` in a thread, `block`
+in the loop and without letting it go on.
 """
 
 import argparse
@@ -29,6 +30,12 @@ agent = Agent(
 @agent.capability("sleep")
 async def sleep(seconds: float) -> int:
     await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@agent.capability("block")
+async def block(seconds: float) -> int:
+    time.sleep(seconds)  # noqa: ASYNC251 - the mistake that the agent is told of
     return os.getpid()
 
 

@@ -187,6 +187,21 @@ async def test_an_agent_is_back_by_itself_after_its_registry(stage: Stage) -> No
     assert await stage.balancer.call("sleep", {"seconds": 0}) == agent.pid
 
 
+async def test_a_blocked_loop_is_told_to_its_developer(stage: Stage) -> None:
+    """How long, how long out of selection, what to do; a thread that works blocks nothing."""
+    agent = await stage.agent("agent", "a-1")
+    service = await stage.ready()
+    await stage.balancer.call("hang", {"seconds": 1.5})
+    assert "blocked" not in agent.log.read_text()
+    await stage.balancer.call("block", {"seconds": 4.0})
+    async with asyncio.timeout(5):
+        while "the event loop was blocked for" not in (said := agent.log.read_text()):  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.05)
+    assert "the agent was out of selection for about" in said
+    assert "asyncio.to_thread" in said
+    assert (await stage.ready()).service_id == service.service_id
+
+
 async def test_the_examples(stage: Stage) -> None:
     """As they stand."""
     env = {"ORION_ADDRESS": stage.address}
