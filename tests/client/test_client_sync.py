@@ -298,6 +298,7 @@ def test_an_interrupted_call_is_cancelled() -> None:
 
 
 def test_a_program_that_closes_nothing_ends_all_the_same(address: str) -> None:
+    """What still runs is cancelled, so that its clean-up is done."""
     source = "\n".join(
         [
             "import sys; from orion_registry.sync import RegistryClient, BalancerClient",
@@ -307,6 +308,12 @@ def test_a_program_that_closes_nothing_ends_all_the_same(address: str) -> None:
             "client.session('left', [spec]).start()",
             "client.watch().__enter__().synced.wait(5)",
             "BalancerClient(sys.argv[1]).__enter__().acquire(Selector(service_name='left'))",
+            "import asyncio; from orion_registry.sync.loop import shared",
+            "async def last():",
+            "    try: await asyncio.sleep(60)",
+            "    finally: print('tidy')",
+            "async def begin(): return asyncio.create_task(last())",
+            "kept = shared().run(begin()); shared().read(lambda: None)",
             "print('end')",
         ]
     )
@@ -319,5 +326,5 @@ def test_a_program_that_closes_nothing_ends_all_the_same(address: str) -> None:
         env=clean_environment(),
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\ntidy\n", "")
     assert time.monotonic() - began < 10
