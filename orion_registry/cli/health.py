@@ -13,7 +13,7 @@ from orion_registry.cli.health_showing import (
     stats_lines,
     stats_plain,
 )
-from orion_registry.cli.outcome import ADDRESS, connect_caller, run
+from orion_registry.cli.outcome import ADDRESS, connect_registry, run
 from orion_registry.cli.overlay_target import read_target
 from orion_registry.cli.showing import Paint
 from orion_registry.cli.span import Span
@@ -123,7 +123,7 @@ def checks(address: str | None, as_json: bool) -> int:
 
 
 async def _health(service: ServiceKey, address: str, as_json: bool) -> None:
-    async with connect_caller(address, timeout_s=TIMEOUT_S) as client:
+    async with connect_registry(address, timeout_s=TIMEOUT_S) as client:
         found = await client.health(await _id_of(client, service))
     if as_json:
         print(json.dumps(health_plain(found)))
@@ -133,7 +133,7 @@ async def _health(service: ServiceKey, address: str, as_json: bool) -> None:
 
 
 async def _check(service: ServiceKey, address: str, name: str, timeout_s: float, as_json: bool) -> int:
-    async with connect_caller(address, timeout_s=TIMEOUT_S) as client:
+    async with connect_registry(address, timeout_s=TIMEOUT_S) as client:
         service_id = await _id_of(client, service)
         try:
             found = await client.check_now(service_id, name, timeout_s=timeout_s)
@@ -151,7 +151,7 @@ async def _check(service: ServiceKey, address: str, name: str, timeout_s: float,
 
 
 async def _checks(address: str, as_json: bool) -> None:
-    async with connect_caller(address, timeout_s=TIMEOUT_S) as client:
+    async with connect_registry(address, timeout_s=TIMEOUT_S) as client:
         found = await client.health_stats()
     if as_json:
         print(json.dumps(stats_plain(found)))

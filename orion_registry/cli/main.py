@@ -15,6 +15,7 @@ from orion_registry.cli.health import check, checks, health
 from orion_registry.cli.info import info
 from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quarantine, remove, weight
 from orion_registry.cli.serve import serve
+from orion_registry.cli.services import get, services
 from orion_registry.cli.snapshot import snapshot
 
 
@@ -35,6 +36,8 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
+for _command in (services, get):
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -39,18 +39,28 @@ def connect(address: str, *, timeout_s: float | None = None) -> "AdminClient":
     # gRPC, after GRPC_VERBOSITY was set; and help stays fast
     from orion_registry.client.admin import DEFAULT_TIMEOUT_S, AdminClient
 
+    return made(lambda: AdminClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s))
+
+
+def connect_registry(address: str, *, timeout_s: float | None = None) -> "RegistryClient":
+    """A client for services of the daemon at an address (empty: the default); timeout_s: of each call.
+
+    Raises:
+        CannotBegin: it is no address, or ORION_PROFILE no profile.
+    """
+    from orion_registry.client.client import DEFAULT_TIMEOUT_S, RegistryClient
+
+    return made(lambda: RegistryClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s))
+
+
+def made(maker: Callable[[], T]) -> T:
+    """Makes something of what was given on the command line.
+
+    Raises:
+        CannotBegin: it is refused before anything was sent.
+    """
     try:
-        return AdminClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
-    except RegistryError as error:
-        raise CannotBegin(error.message) from None
-
-
-def connect_caller(address: str, *, timeout_s: float) -> "RegistryClient":
-    """As `connect`, for commands that look at services; timeout_s: of each call."""
-    from orion_registry.client.client import RegistryClient
-
-    try:
-        return RegistryClient(address, timeout_s=timeout_s)
+        return maker()
     except RegistryError as error:
         raise CannotBegin(error.message) from None
 
@@ -68,7 +78,7 @@ def opened(opener: Callable[[], T]) -> T:
 
 
 def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False) -> int:
-    """Runs it; returns the exit code, its own if it has one, and says in one line what went wrong.
+    """Runs it; returns the exit code (0 unless it says another), and says in one line what went wrong.
 
     A reader that goes before everything is written, such as `head`, has had what it wanted: that is no failure, unless
     what goes to stdout is worth nothing if it is not whole.

@@ -48,19 +48,47 @@ def read_target(text: str) -> ServiceKey | Selector:
     raise click.UsageError(f"WHOM: {text!r} is no SERVICE_ID, AGENT/NAME, NAMESPACE/AGENT/NAME or TERM=VALUE")
 
 
-def _selector(text: str) -> Selector:
+WHICH_HELP = """\
+WHICH is
+
+\b
+  TERM=VALUE[,TERM=VALUE]     all that match: agent, name, capability, tag, zone, type, namespace
+  AGENT/NAME                  of an agent, by the service's name; NAMESPACE/AGENT/NAME in another namespace
+"""
+
+
+def read_which(text: str) -> Selector:
+    """The services that a person means by a word; empty: those of the namespace default.
+
+    Raises:
+        click.UsageError: it is none of the forms.
+    """
+    if not text:
+        return Selector()
+    if "=" in text:
+        return _selector(text, "WHICH")
+    parts = text.split("/")
+    if len(parts) == _NATURAL:
+        return Selector(agent_id=parts[0], service_name=parts[1])
+    if len(parts) == _WITH_NAMESPACE:
+        return Selector(namespace=parts[0], agent_id=parts[1], service_name=parts[2])
+    said = f"WHICH: {text!r} is no TERM=VALUE, AGENT/NAME or NAMESPACE/AGENT/NAME; one service: orion-registry get"
+    raise click.UsageError(said)
+
+
+def _selector(text: str, what: str = "WHOM") -> Selector:
     terms: dict[str, Any] = {}
     for pair in text.split(","):
         term, _, value = pair.partition("=")
         field = TERMS.get(term)
         if field is None:
-            raise click.UsageError(f"WHOM: {term!r} is no term; one of {', '.join(TERMS)}")
+            raise click.UsageError(f"{what}: {term!r} is no term; one of {', '.join(TERMS)}")
         if not value:
-            raise click.UsageError(f"WHOM: {term} needs a value: {term}=VALUE")
+            raise click.UsageError(f"{what}: {term} needs a value: {term}=VALUE")
         if field in _MANY:
             terms[field] = (*terms.get(field, ()), value)
         elif field in terms:
-            raise click.UsageError(f"WHOM: {term} is given twice")
+            raise click.UsageError(f"{what}: {term} is given twice")
         else:
             terms[field] = value
     return Selector(**terms)

@@ -33,7 +33,12 @@ class Paint:
 
     def status(self, status: ServiceStatus) -> str:
         """A status by its name."""
-        return self(status.name, _OF_STATUS.get(status, "dim"))
+        return self(status.name, colour_of(status))
+
+
+def colour_of(status: ServiceStatus) -> str:
+    """The colour of a status."""
+    return _OF_STATUS.get(status, "dim")
 
 
 def show_span(seconds: float) -> str:
