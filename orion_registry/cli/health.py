@@ -16,7 +16,7 @@ from orion_registry.cli.health_showing import (
 from orion_registry.cli.outcome import ADDRESS, connect_registry, run
 from orion_registry.cli.overlay_target import read_target
 from orion_registry.cli.showing import Paint
-from orion_registry.cli.span import Span
+from orion_registry.cli.span import SPAN
 from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.overlay import ServiceKey
 from orion_registry.core.selector import Selector
@@ -105,7 +105,7 @@ def health(service: str, address: str | None, as_json: bool) -> int:
 @_SERVICE
 @ADDRESS
 @click.option("--check", "name", metavar="NAME", default="", help="Only this one.  [default: all]")
-@click.option("--timeout", type=Span(), default="60s", show_default=True, help="How long it may take.")
+@click.option("--timeout", type=SPAN, default="60s", show_default=True, help="How long it may take.")
 @_JSON
 def check(service: str, address: str | None, name: str, timeout: float, as_json: bool) -> int:
     """See `_CHECK`."""

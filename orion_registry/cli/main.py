@@ -17,6 +17,7 @@ from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quar
 from orion_registry.cli.serve import serve
 from orion_registry.cli.services import get, services
 from orion_registry.cli.snapshot import snapshot
+from orion_registry.cli.watch import wait, watch
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -36,7 +37,7 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
-for _command in (services, get):
+for _command in (services, get, watch, wait):
     cli.add_command(_command)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orion_registry.cli.stopping import stoppable
 from orion_registry.errors import RegistryError
 from orion_registry.store.base import StoreDamaged, StoreFailed
 
@@ -77,14 +78,14 @@ def opened(opener: Callable[[], T]) -> T:
         raise CannotBegin(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
 
 
-def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False) -> int:
+def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False, on_sigterm: bool = False) -> int:
     """Runs it; returns the exit code (0 unless it says another), and says in one line what went wrong.
 
     A reader that goes before everything is written, such as `head`, has had what it wanted: that is no failure, unless
     what goes to stdout is worth nothing if it is not whole.
     """
     try:
-        code = asyncio.run(work)
+        code = asyncio.run(stoppable(work, on_sigterm=on_sigterm))
         print(end="", flush=True)  # here a closed pipe is still caught; when Python exits it no longer is
     except CannotBegin as error:
         return _fail(str(error), EXIT_CANNOT_BEGIN)
@@ -97,7 +98,7 @@ def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False) -> int:
         return _fail("stdout was closed before everything was written", EXIT_FAILED) if whole else 0
     except OSError as error:
         return _fail(f"{error.filename or 'FILE'}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
-    return code or 0
+    return code
 
 
 def _fail(message: str, code: int) -> int:

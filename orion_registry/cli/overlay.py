@@ -12,7 +12,7 @@ from orion_registry.cli.outcome import ADDRESS, connect, run
 from orion_registry.cli.overlay_showing import as_plain, has_work, line_of, tell
 from orion_registry.cli.overlay_target import read_target
 from orion_registry.cli.showing import Paint, plural
-from orion_registry.cli.span import Span
+from orion_registry.cli.span import SPAN
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.errors import NotFound, Reason
@@ -30,7 +30,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome 
 @click.command(help=texts.DRAIN, short_help="Have services finish, and take nothing new.")
 @_WHOM
 @ADDRESS
-@click.option("--deadline", type=Span(), help="When they are DRAINED whatever is left, such as 30s, 10m, 2h.")
+@click.option("--deadline", type=SPAN, help="When they are DRAINED whatever is left, such as 30s, 10m, 2h.")
 @_NOTE
 @click.option("--wait", is_flag=True, help="Return once all of them are DRAINED or not registered any more.")
 @_JSON

@@ -20,3 +20,6 @@ class Span(click.ParamType):  # type: ignore[type-arg] # generic in newer versio
             return read_duration(value)
         except ValueError:
             self.fail(f"{value!r} is no span such as 500ms, 30s, 10m, 2h", param, ctx)
+
+
+SPAN = Span()

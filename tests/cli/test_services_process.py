@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
@@ -30,13 +31,13 @@ def register(address: str, *specs: ServiceSpec) -> list[str]:
     return asyncio.run(work())
 
 
-def spec_of(agent: str, name: str = "calc", **more: object) -> ServiceSpec:
+def spec_of(agent: str, name: str = "calc", **more: Any) -> ServiceSpec:
     """A service that stays."""
-    about: dict[str, object] = {"liveness": LivenessMode.STATIC, "host": "10.0.0.7", "port": 9000, **more}
-    return ServiceSpec(agent_id=agent, service_name=name, **about)  # type: ignore[arg-type]
+    about: dict[str, Any] = {"liveness": LivenessMode.STATIC, "host": "10.0.0.7", "port": 9000, **more}
+    return ServiceSpec(agent_id=agent, service_name=name, **about)
 
 
-WAITING = {"liveness": LivenessMode.STREAM}
+WAITING: dict[str, Any] = {"liveness": LivenessMode.STREAM}
 """Of a service whose agent never comes: STARTING(AWAITING_BEAT)."""
 
 
@@ -55,7 +56,7 @@ def test_services(daemon: DaemonProcess) -> None:
     assert [line.split() for line in told] == [
         ["SERVICE", "STATUS", "ADDRESS", "IN", "FLIGHT", "CAPABILITIES", "SERVICE_ID"],
         ["calc-1/calc", "HEALTHY(STATIC)", "10.0.0.7:9000", "-/4", "math.add,", "math.mul", one],
-        "1 service matches and is not ready; --all shows why".split(),
+        ["1", "service", "matches", "and", "is", "not", "ready;", "--all", "shows", "why"],
     ]
     assert told[0].index("SERVICE_ID") == told[1].index(one), "columns stand one below the other"
     assert done("services", "tag=cpu", *at) == ["no service matches"]

@@ -1,0 +1,51 @@
+"""Ctrl-C: the first asks for an orderly end, such as a goodbye; a later one ends at once."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+EXIT_INTERRUPTED = 130
+TWICE_S = 0.5
+"""Signals so near to each other are one: `timeout`, make and terminals signal a process and its whole group."""
+
+
+async def stoppable(work: Coroutine[Any, Any, int | None], *, on_sigterm: bool = False) -> int:
+    """Runs it; returns its exit code, 130 after Ctrl-C.
+
+    Args:
+        work: is cancelled to end it.
+        on_sigterm: end in order on SIGTERM as well, with 0: for what holds something until it is told to stop.
+    """
+    stop = _Stop(asyncio.get_running_loop(), asyncio.current_task())
+    numbers = (signal.SIGINT, signal.SIGTERM) if on_sigterm else (signal.SIGINT,)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        return await work or 0
+    except asyncio.CancelledError:
+        if stop.number is None:
+            raise
+        return 0 if stop.number == signal.SIGTERM else EXIT_INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop:
+    """A signal handler, and which signal came first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any] | None") -> None:
+        self.number: int | None = None
+        self._loop, self._task = loop, task
+        self._asked = 0.0
+
+    def __call__(self, number: int, _frame: object) -> None:
+        """Python calls it between two instructions of the main thread."""
+        now = time.monotonic()
+        if self.number is None and self._task is not None:
+            self.number, self._asked = number, now
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        elif now - self._asked > TWICE_S:
+            os._exit(EXIT_INTERRUPTED)

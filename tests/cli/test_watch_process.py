@@ -1,0 +1,169 @@
+"""`orion-registry watch` and `wait` as people and scripts run them."""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.process import DaemonProcess, clean_environment, daemon_process
+from tests.cli.test_info_events import COMMAND, done, failed, run
+from tests.cli.test_services_process import WAITING, register, spec_of
+
+
+@pytest.fixture
+def daemon() -> Iterator[DaemonProcess]:
+    with daemon_process() as process:
+        yield process
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+    )
+
+
+def next_of(process: "subprocess.Popen[str]") -> Any:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def test_watch_shows_what_is_and_what_comes(daemon: DaemonProcess) -> None:
+    address = daemon.wait_ready()
+    (one,) = register(address, spec_of("calc-1"))
+    with start("watch", "--json", "name=calc", "--address", address) as watching:
+        try:
+            first = next_of(watching)
+            assert (first["event"], first["service"]["service_id"]) == ("added", one)
+            assert next_of(watching) == {"event": "synced"}
+            register(address, spec_of("calc-2"), spec_of("other", "room"), spec_of("calc-3", **WAITING))
+            assert next_of(watching)["service"]["agent_id"] == "calc-2", (
+                "neither another name nor one that is not ready"
+            )
+            done("quarantine", one, "--address", address)
+            gone = next_of(watching)
+            assert (gone["event"], gone["removal"], gone["service"]["agent_id"]) == ("removed", "OUT_OF_VIEW", "calc-1")
+            watching.send_signal(signal.SIGINT)
+            watching.send_signal(signal.SIGINT)  # as a process group gets it
+            assert watching.communicate(timeout=10) == ("", "")
+            assert watching.returncode == 130
+        finally:
+            watching.kill()
+
+
+def test_watch_for_people_and_its_end_by_a_closed_pipe(daemon: DaemonProcess) -> None:
+    address = daemon.wait_ready()
+    (one,) = register(address, spec_of("calc-1", **WAITING))
+    with start("watch", "--all", "--address", address) as watching:
+        try:
+            assert watching.stdout is not None
+            line = watching.stdout.readline().rstrip("\n")
+            assert line == f"added     calc-1/calc  STARTING(AWAITING_BEAT)  10.0.0.7:9000  {one}"
+            assert watching.stdout.readline() == "-- 1 service\n"
+            watching.stdout.close()
+            register(address, spec_of("calc-2"))
+            assert watching.wait(10) == 0
+        finally:
+            watching.kill()
+
+
+def test_watch_goes_on_when_the_registry_is_back() -> None:
+    with daemon_process() as first:
+        address = first.wait_ready()
+        watching = start("watch", "--json", "--address", address)
+        assert next_of(watching) == {"event": "synced"}
+        first.stop()
+    try:
+        with daemon_process(listen=(address,)):
+            register(address, spec_of("calc-1"))
+            seen = [next_of(watching), next_of(watching)]
+        assert {one["event"] for one in seen} == {"added", "synced"}
+        watching.send_signal(signal.SIGINT)
+        _, told = watching.communicate(timeout=10)
+        assert f"{address} is away; what is shown may be old" in told
+        assert "it is back" in told
+    finally:
+        watching.kill()
+        watching.communicate()
+
+
+def test_wait_ends_when_enough_are_ready(daemon: DaemonProcess) -> None:
+    address = daemon.wait_ready()
+    register(address, spec_of("calc-1", capabilities=("math.add",)))
+    with start("wait", "--capability", "math.add", "--count", "2", "--address", address) as waiting:
+        try:
+            time.sleep(0.8)
+            assert waiting.poll() is None, "one is not two"
+            (two,) = register(address, spec_of("calc-2", capabilities=("math.add",)))
+            told, why = waiting.communicate(timeout=10)
+        finally:
+            waiting.kill()
+    assert (waiting.returncode, why) == (0, "")
+    assert told.splitlines()[1] == f"calc-2/calc  10.0.0.7:9000  {two}"
+
+
+def test_wait_waits_for_the_registry_itself() -> None:
+    with daemon_process() as first:
+        address = first.wait_ready()
+    waiting = start("wait", "agent=calc-1", "--timeout", "20s", "--address", address)
+    try:
+        time.sleep(0.5)
+        with daemon_process(listen=(address,)):
+            threading.Timer(0.5, register, (address, spec_of("calc-1"))).start()
+            told, _ = waiting.communicate(timeout=15)
+        assert (waiting.returncode, told[:13]) == (0, "calc-1/calc  ")
+    finally:
+        waiting.kill()
+        waiting.communicate()
+
+
+def test_wait_says_what_is_missing(daemon: DaemonProcess) -> None:
+    address = daemon.wait_ready()
+    at = ("--address", address)
+
+    def why(*arguments: str) -> str:
+        ended = run("wait", *arguments, *at)
+        assert ended.returncode == 1
+        (line,) = ended.stderr.splitlines()
+        return line
+
+    assert why("--timeout", "300ms").startswith(
+        "orion-registry: 0 of 1 ready after 300 ms: nothing that matches is reg"
+    )
+    register(address, spec_of("calc-1"), spec_of("calc-2", **WAITING))
+    assert done("wait", "--timeout", "0s", *at)[0].startswith("calc-1/calc  10.0.0.7:9000  ")
+    line = why("--timeout", "0s", "--count", "3")
+    assert line.startswith(
+        "orion-registry: 1 of 3 ready: not ready: calc-2/calc STARTING(AWAITING_BEAT); `orion-registry "
+    )
+    assert why("agent=calc-1", "--timeout", "0s", "--count", "2").endswith(": no others that match are registered")
+    ended = run("wait", "--json", "--count", "2", "--timeout", "100ms", *at)
+    assert ended.returncode == 1
+    told = json.loads(ended.stdout)
+    assert (told["ready"], told["wanted"], [one["agent_id"] for one in told["services"]]) == (False, 2, ["calc-1"])
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "expected"),
+    [
+        (2, ("wait", "--count", "0"), "Invalid value for '--count'"),
+        (2, ("wait", "--timeout", "soon"), "'soon' is no span"),
+        (2, ("watch", "calc-1"), "WHICH: 'calc-1' is no"),
+        (1, ("watch", "--address", "127.0.0.1:1"), "start it (orion-registry serve)"),
+        (1, ("wait", "--timeout", "200ms", "--address", "127.0.0.1:1"), "0 of 1 ready after 200 ms: cannot reach"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(code: int, arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in failed(code, *arguments)
+
+
+@pytest.mark.parametrize("command", ["watch", "wait"])
+def test_help_teaches(command: str) -> None:
+    text = run(command, "--help").stdout
+    assert "Examples:" in text
+    assert "Exit codes:" in text
+    assert max(map(len, text.splitlines())) <= 110
