@@ -15,6 +15,7 @@ from orion_registry.store.base import StoreDamaged, StoreFailed
 if TYPE_CHECKING:
     from orion_registry.client.admin import AdminClient
     from orion_registry.client.client import RegistryClient
+    from orion_registry.client.insight import InsightClient
 
 T = TypeVar("T")
 EXIT_FAILED = 1
@@ -52,6 +53,17 @@ def connect_registry(address: str, *, timeout_s: float | None = None) -> "Regist
     from orion_registry.client.client import DEFAULT_TIMEOUT_S, RegistryClient
 
     return made(lambda: RegistryClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s))
+
+
+def connect_insight(address: str) -> "InsightClient":
+    """A client that looks at the selections of the daemon at an address; empty: the default.
+
+    Raises:
+        CannotBegin: it is no address, or ORION_PROFILE no profile.
+    """
+    from orion_registry.client.insight import InsightClient
+
+    return made(lambda: InsightClient(address))
 
 
 def made(maker: Callable[[], T]) -> T:
