@@ -14,6 +14,7 @@ from orion_registry.cli.group import Group
 from orion_registry.cli.health import check, checks, health
 from orion_registry.cli.info import info
 from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quarantine, remove, weight
+from orion_registry.cli.register import register
 from orion_registry.cli.select import select
 from orion_registry.cli.selections import leases, stats
 from orion_registry.cli.serve import serve
@@ -39,7 +40,7 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
-for _command in (services, get, watch, wait, select, leases, stats):
+for _command in (services, get, register, watch, wait, select, leases, stats):
     cli.add_command(_command)
 
 
