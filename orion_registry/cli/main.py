@@ -9,6 +9,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import click
 
 from orion_registry import __version__
+from orion_registry.cli.doctor import doctor
 from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
 from orion_registry.cli.health import check, checks, health
@@ -40,7 +41,7 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
-for _command in (services, get, register, watch, wait, select, leases, stats):
+for _command in (services, get, register, watch, wait, select, leases, stats, doctor):
     cli.add_command(_command)
 
 
