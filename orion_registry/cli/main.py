@@ -9,6 +9,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import click
 
 from orion_registry import __version__
+from orion_registry.cli.completion import VARIABLE, completion
 from orion_registry.cli.doctor import doctor
 from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
@@ -41,14 +42,14 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
-for _command in (services, get, register, watch, wait, select, leases, stats, doctor):
+for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion):
     cli.add_command(_command)
 
 
 def main() -> None:
     """Entry point of `orion-registry` and `python -m orion_registry`."""
     try:
-        code = cli.main(prog_name="orion-registry", standalone_mode=False)
+        code = cli.main(prog_name="orion-registry", complete_var=VARIABLE, standalone_mode=False)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         hint = f" (see {where.command_path} --help)" if where is not None else ""
