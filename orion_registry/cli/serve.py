@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from orion_registry.cli import logs
+from orion_registry.cli.reload import Reload, has_terminal
 from orion_registry.server.setting_rows import Row
 from orion_registry.server.settings import TABLE
 from orion_registry.server.settings_sources import Loaded, load, print_config
@@ -74,7 +75,10 @@ def serve_command() -> click.Command:
         "serve",
         callback=run,
         params=[*map(_option, TABLE), *extra],
-        help="Start the registry daemon. It logs to stderr and runs until SIGTERM or SIGINT.",
+        help=(
+            "Start the registry daemon. It logs to stderr and runs until SIGTERM or SIGINT. SIGHUP reads the "
+            "configuration file again: what may change in a running daemon changes, the rest is named in the log."
+        ),
         epilog=_EXAMPLES,
         short_help="Start the registry daemon.",
     )
@@ -93,7 +97,7 @@ def run(config: str | None, print_config: bool, **flags: Any) -> int:
     settings = loaded.settings
     logs.configure(settings.log_level, settings.log_format)
     try:
-        return asyncio.run(_serve(loaded))
+        return asyncio.run(_serve(Reload(loaded, given, config or None)))
     except SettingError as error:
         return _fail(error.came_from(loaded.origins[error.name]))
     except StartError as error:
@@ -112,15 +116,27 @@ def raise_open_files_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(loaded: Loaded) -> int:
+async def _serve(reload: Reload) -> int:
     from orion_registry.server.daemon import Daemon, settle_memory  # after GRPC_VERBOSITY was set; and help stays fast
 
+    daemon = Daemon(reload.loaded.settings)
     loop = asyncio.get_running_loop()
     logs.watch_loop(loop)
     asked: asyncio.Future[str] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, loop, asked, number)
-    async with Daemon(loaded.settings):
+    on_terminal = has_terminal()
+
+    def hang_up() -> None:
+        """A terminal that closes sends SIGHUP as well: with it gone, that is the end, as of any other command."""
+        if on_terminal and not has_terminal():
+            _on_signal(loop, asked, signal.SIGHUP)
+        else:
+            reload()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    async with daemon:
+        reload.apply = daemon.reconfigure
         settle_memory()
         name = await asked
         logs.log.info("signal received", extra={"signal": name})

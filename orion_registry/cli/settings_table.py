@@ -21,7 +21,8 @@ def render() -> str:
         for row in rows:
             names = f"`{row.name}`<br>`{row.flag}`<br>`{row.variable}`"
             rule = row.kind.rule.replace("|", "\\|")
-            parts.append(f"| {names} | {row.meaning} {row.trade_off} | {rule} | `{row.default_text}` |\n")
+            reloads = " *Reloads.*" if row.reloads else ""
+            parts.append(f"| {names} | {row.meaning} {row.trade_off}{reloads} | {rule} | `{row.default_text}` |\n")
         parts.append("\n")
     return "".join(parts)
 

@@ -49,6 +49,10 @@ class Balancing:
         self._ejections: list[tuple[str, bool]] = []
         self._expired = 0
 
+    def reconfigure(self, config: BalancerConfig) -> None:
+        """See `Registry.reconfigure`."""
+        self._balancer.reconfigure(config)
+
     # Callers.
 
     def pool(self, selector: Selector) -> Pool:

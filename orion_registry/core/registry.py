@@ -114,6 +114,15 @@ class Registry:
         draining.restore(self._fleet, stored.overlays, now)
         applying.bring_back(self._fleet, stored.records, now)
 
+    def reconfigure(self, config: RegistryConfig, balancer: BalancerConfig) -> None:
+        """Goes by other spans and shares for what happens from now on; what was given, such as deadlines, stays.
+
+        What is looked at when it is needed counts: retention_s, probation_s and stuck_after_s; of the balancer
+        lease_ttl_s, leases, zone_ready_share and eject_*. What the rest of the fields have made stays as it was.
+        """
+        self.config = self._fleet.config = config
+        self.balancing.reconfigure(balancer)
+
     def stop_judging(self) -> None:
         """From now on the end of a stream says nothing: the daemon itself is about to end them."""
         self._fleet.judging = False

@@ -154,6 +154,11 @@ class Daemon:
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""
+        self.settings = settings
+        self.coordinator.registry.reconfigure(registry_config(settings), balancer_config(settings))
+
     async def stop(self) -> None:
         """Takes nothing new, sends every stream away and ends it, then stops. Calling it again does nothing.
 

@@ -17,6 +17,7 @@ class SelectionSettings:
         duration(1.0, 3_600.0),
         by_profile(60.0, dev=3_600.0),
         group=_GROUP,
+        reloads=True,
         name="lease_ttl",
         meaning="How long a slot stays reserved if the caller neither releases nor renews it and names no span itself.",
         trade_off="Longer forgives slow callers; shorter frees the slots of crashed ones sooner.",
@@ -25,6 +26,7 @@ class SelectionSettings:
         whole(1, 100_000_000),
         200_000,
         group=_GROUP,
+        reloads=True,
         meaning="Slots reserved at once, of all callers together; above it RESOURCE_EXHAUSTED.",
         trade_off=(
             "Bounds what callers can hold who select and never release, from agents without a limit. One costs about "
@@ -45,6 +47,7 @@ class SelectionSettings:
         share(),
         0.7,
         group=_GROUP,
+        reloads=True,
         meaning=(
             "Share of the candidates of a caller's zone that must be ready for them to go first; below it all zones "
             "count alike."
@@ -58,6 +61,7 @@ class SelectionSettings:
         whole(1, 1_000_000),
         5,
         group=_GROUP,
+        reloads=True,
         meaning="Failures in a row, as callers tell, that take a service out of selection for a while.",
         trade_off="Fewer find a broken service sooner, and take working ones out for the faults of a few calls.",
     )
@@ -65,6 +69,7 @@ class SelectionSettings:
         share(),
         0.3,
         group=_GROUP,
+        reloads=True,
         meaning=(
             "Share of a service_name's replicas that callers' outcomes may take out at once; one always may, of two or "
             "more."
@@ -75,6 +80,7 @@ class SelectionSettings:
         duration(0.1, 300.0),
         30.0,
         group=_GROUP,
+        reloads=True,
         name="eject_base",
         meaning="How long the first ejection of a service lasts, the second twice as long, and so on, up to 300s.",
         trade_off="Longer spares callers a broken service, and a mended one stays unused.",

@@ -19,8 +19,9 @@ def setting(
     trade_off: str,
     name: str = "",
     default_text: str = "",
+    reloads: bool = False,
 ) -> Any:
-    """A field of `Settings`. default: the value, a callable that makes it, or `by_profile`."""
+    """A field of `Settings`. default: the value, a callable that makes it, or `by_profile`. reloads: see `Row`."""
     about = {
         "kind": kind,
         "group": group,
@@ -28,6 +29,7 @@ def setting(
         "trade_off": trade_off,
         "name": name,
         "default_text": default_text,
+        "reloads": reloads,
         "by_profile": default if isinstance(default, _ByProfile) else None,
     }
     if isinstance(default, _ByProfile):
@@ -48,7 +50,10 @@ def by_profile(lan: Any, *, wan: Any = None, dev: Any = None) -> Mapping[str, An
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of the table: a setting as people see it. by_profile: its default in each profile; None = always one."""
+    """One row of the table: a setting as people see it.
+
+    by_profile: its default in each profile; None = always one. reloads: SIGHUP changes it in a running daemon.
+    """
 
     name: str
     field_name: str
@@ -58,6 +63,7 @@ class Row:
     trade_off: str
     default_text: str
     by_profile: Mapping[str, Any] | None
+    reloads: bool
 
     @property
     def flag(self) -> str:
@@ -84,6 +90,7 @@ def row_of(source: "Field[Any]") -> Row:
         trade_off=about["trade_off"],
         default_text=about["default_text"] or _default_text(kind, source.default, defaults),
         by_profile=defaults,
+        reloads=about["reloads"],
     )
 
 

@@ -77,6 +77,7 @@ class Settings(CheckSettings):
         duration(0.0, 30 * 86_400.0),
         by_profile(60.0, dev=0.0),
         group="Registry",
+        reloads=True,
         name="retention",
         meaning="How long a dead service stays listed before it is removed; 0s = until it is unregistered.",
         trade_off=(
@@ -216,6 +217,7 @@ class Settings(CheckSettings):
         duration(0.0, 86_400.0),
         by_profile(10.0, dev=0.0),
         group="Failure detection",
+        reloads=True,
         name="probation",
         meaning="How long a service that fell more than 3 times in 60 s is not ready once it is back; 0s = never.",
         trade_off="Longer keeps callers off a crash loop for longer, and a service that recovered out of use.",
@@ -224,6 +226,7 @@ class Settings(CheckSettings):
         duration(0.0, 86_400.0),
         0.0,
         group="Failure detection",
+        reloads=True,
         name="stuck_after",
         meaning="How long a busy service may report no progress until it is STUCK (second choice); 0s = never.",
         trade_off="Set it to more than the longest honest step of your agents' work. A service may set its own.",
@@ -232,6 +235,7 @@ class Settings(CheckSettings):
         duration(0.0, 600.0),
         2.0,
         group="Process",
+        reloads=True,
         name="shutdown_grace",
         meaning="How long streams may take to end after go_away at shutdown; then they are cut.",
         trade_off="Longer gives slow clients more time to hear it; the exit waits only for those that need it.",
@@ -240,6 +244,7 @@ class Settings(CheckSettings):
         choice("debug", "info", "warning", "error"),
         "info",
         group="Process",
+        reloads=True,
         meaning="Least severity that is logged, to stderr.",
         trade_off="debug says why each stream ended, and costs time under load.",
     )
@@ -247,6 +252,7 @@ class Settings(CheckSettings):
         choice("auto", "text", "json"),
         "auto",
         group="Process",
+        reloads=True,
         meaning="text for people, json with one object a line, auto = text on a terminal and json otherwise.",
         trade_off="json is what log collectors read.",
     )

@@ -63,6 +63,12 @@ class Balancer:
         self._slow_start = SlowStart(config.slow_start_s)
         self._waits = Waits(config, self.leases, listener)
 
+    def reconfigure(self, config: BalancerConfig) -> None:
+        """Goes by another config where it is looked at when it is needed; see `Registry.reconfigure`."""
+        self.config = config
+        self._outliers.reconfigure(config)
+        self._waits.reconfigure(config)
+
     @property
     def waiting(self) -> int:
         """Callers that wait for a slot."""

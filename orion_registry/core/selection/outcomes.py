@@ -71,6 +71,10 @@ class Outliers:
         self._ejected: dict[str, int] = {}
         self._groups: dict[str, dict[Slots, None]] = {}
 
+    def reconfigure(self, config: BalancerConfig) -> None:
+        """Goes by another config from now on."""
+        self._config = config
+
     def add(self, slots: Slots) -> None:
         """A service is registered."""
         self._groups.setdefault(slots.service_name, {})[slots] = None

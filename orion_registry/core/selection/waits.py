@@ -29,6 +29,10 @@ class Waits:
         self._arrived = 0
         self.number = 0
 
+    def reconfigure(self, config: BalancerConfig) -> None:
+        """Goes by another config from now on."""
+        self._config = config
+
     def join(self, pool: Pool, request: SelectionRequest, now: float) -> Waiter:
         """Takes a place in a pool's line.
 
