@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,6 +146,32 @@ def test_wait_says_what_is_missing(daemon: DaemonProcess) -> None:
     assert ended.returncode == 1
     told = json.loads(ended.stdout)
     assert (told["ready"], told["wanted"], [one["agent_id"] for one in told["services"]]) == (False, 2, ["calc-1"])
+
+
+ENDING = """
+import asyncio, os, signal, sys
+from orion_registry.cli.stopping import stoppable
+
+async def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep({after})
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.1)
+        print("said goodbye", flush=True)
+
+sys.exit(asyncio.run(stoppable(work())))
+"""
+
+
+@pytest.mark.parametrize(("after", "told"), [(0.05, "said goodbye\n"), (0.7, "")])
+def test_a_later_signal_ends_at_once_and_one_that_comes_twice_is_one(after: float, told: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING.format(after=after)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, told, "")
 
 
 @pytest.mark.parametrize(

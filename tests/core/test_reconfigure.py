@@ -52,7 +52,7 @@ def test_who_waits_is_given_a_lease_of_the_new_ttl() -> None:
 def test_outcomes_are_judged_by_the_new_count() -> None:
     bench = Bench()
     entry, *_ = bench.statics(3)
-    bench.fail(entry, 4)
+    bench.fail(entry, 3)
     assert bench.registry.balancing.stats.ejected == 0
     change(bench, {"eject_consecutive": 2})
     bench.fail(entry, 1)
