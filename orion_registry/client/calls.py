@@ -7,7 +7,7 @@ import grpc.aio
 
 from orion_registry.client.channel import Connection
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
-from orion_registry.errors import RegistryError
+from orion_registry.errors import Reason, RegistryError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -16,7 +16,9 @@ Response = TypeVar("Response")
 def error_of(
     failure: grpc.aio.AioRpcError | asyncio.CancelledError, connection: Connection, address: str, cut_off: str = ""
 ) -> RegistryError:
-    """The typed error of a call that failed. If nobody answered at its address, the next call goes to the next one.
+    """The typed error of a call that failed.
+
+    If nobody answered at its address, or who did does not serve, the next call goes to the next address.
 
     Args:
         failure: what reading, writing or waiting raised. A cancellation from outside is no failure: it is raised again.
@@ -30,9 +32,14 @@ def error_of(
         error: RegistryError = Unreachable(cut_off or f"the call to {address} was cut off", address=address)
     else:
         error = registry_error(failure, address)
-    if isinstance(error, Unreachable):
+    if is_no_service(error):
         connection.failed(address)
     return error
+
+
+def is_no_service(error: RegistryError) -> bool:
+    """Whether another address may do better: nobody answered, or a registry that starts or stops."""
+    return isinstance(error, Unreachable) or error.reason is Reason.NOT_SERVING
 
 
 async def unary(

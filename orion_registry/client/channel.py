@@ -1,7 +1,8 @@
 """The way to the registry: addresses, channel options, and which address serves now."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import grpc
@@ -9,13 +10,17 @@ import grpc.aio
 
 from orion_registry.client.failures import Unreachable
 from orion_registry.client.profile import Patience
-from orion_registry.errors import bad_field
+from orion_registry.errors import InvalidArgument, bad_field
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
 
 if TYPE_CHECKING:  # it exists for type checkers only
     from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceAsyncStub
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_ADDRESS: Final = "127.0.0.1:6746"
+ADDRESSES: Final = 32
+"""That one client may go to: each costs a connection, and a registry names more with every go_away."""
 
 ChannelOptions = tuple[tuple[str, int], ...]
 
@@ -27,6 +32,9 @@ _OPTIONS: Final[ChannelOptions] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A name is looked up again at most so often after its address failed; gRPC's default is 30 s, for which an agent
+    # would knock at the place that its registry has moved away from.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # Each client its own connection: one shared by all clients of a process would fall, and stall, for all.
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -53,21 +61,35 @@ def resolve_addresses(address: str | Sequence[str]) -> tuple[str, ...]:
     given: Sequence[str] = address.split(",") if isinstance(address, str) else address
     if not any(given):
         given = os.environ.get("ORION_ADDRESS", DEFAULT_ADDRESS).split(",")
-    addresses = tuple(one.strip() for one in given if one.strip())
+    addresses = tuple(dict.fromkeys(one.strip() for one in given if one.strip()))
     for one in addresses:
-        host, _, port = one.rpartition(":")
-        if not one.startswith(("unix:", "unix-abstract:")) and not (host and port.isdigit() and int(port) <= 65_535):
-            raise bad_field("address", "HOST:PORT or unix:PATH", one)
+        check_address("address", one)
+    if len(addresses) > ADDRESSES:
+        raise bad_field("address", f"at most {ADDRESSES} addresses", len(addresses))
     return addresses
+
+
+def check_address(field: str, address: str) -> str:
+    """Returns an address that a client can go to.
+
+    Raises:
+        InvalidArgument: it is neither HOST:PORT nor unix:PATH.
+    """
+    host, _, port = address.rpartition(":")
+    if not address.startswith(("unix:", "unix-abstract:")) and not (host and port.isdigit() and int(port) <= 65_535):
+        raise bad_field(field, "HOST:PORT or unix:PATH", address)
+    return address
 
 
 class Connection:
     """Holds at most one channel per address and says which one to use.
 
-    Calls go to one address until it proves unreachable, then to the next. Not for use across event loops.
+    Calls go to one address until it proves unreachable, or says that it does not serve; then to the next. Not for use
+    across event loops.
     """
 
     def __init__(self, addresses: tuple[str, ...], patience: Patience) -> None:
+        self._given = addresses
         self._addresses = addresses
         self._options = channel_options(patience)
         self._index = 0
@@ -78,6 +100,11 @@ class Connection:
     def address(self) -> str:
         """The address that calls go to now."""
         return self._addresses[self._index]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that it goes to, in turn: what the registry named last, then what the user gave."""
+        return self._addresses
 
     @property
     def is_closed(self) -> bool:
@@ -108,9 +135,22 @@ class Connection:
         return opened
 
     def failed(self, address: str) -> None:
-        """Tells that an address could not be reached: the next call goes to the next one."""
+        """Tells that an address could not be reached, or does not serve: the next call goes to the next one."""
         if address == self.address:
             self._index = (self._index + 1) % len(self._addresses)
+
+    def sent_away(self, address: str, alternates: Iterable[str]) -> None:
+        """The registry at an address said go_away, and where to go instead: there first, then as before.
+
+        What it named earlier is forgotten; what is no address is left out, with a warning.
+        """
+        named = [one for one in dict.fromkeys(alternates) if one != address and _is_address(one)]
+        named = named[: ADDRESSES - len(self._given)]
+        if not named:
+            self.failed(address)
+            return
+        self._addresses = (*named, *(one for one in self._given if one not in named))
+        self._index = 0
 
     async def close(self) -> None:
         """Closes every channel; calls still open end cancelled. Idempotent."""
@@ -125,3 +165,13 @@ class Connection:
     async def __aexit__(self, *_: object) -> Literal[False]:
         await self.close()
         return False
+
+
+def _is_address(named: str) -> bool:
+    """Whether what the registry named as an alternate is an address."""
+    try:
+        check_address("alternates", named)
+    except InvalidArgument as error:
+        logger.warning("go_away: %s", error.message)
+        return False
+    return True

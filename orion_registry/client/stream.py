@@ -65,9 +65,11 @@ class StreamOwner(Protocol):
 class StreamEnd:
     """How a stream ended.
 
-    error: None for a clean end. go_away: what the registry announced. served_s: seconds since its first answer, 0
-    without one.
+    address: where it was. error: None for a clean end. go_away: what the registry announced. served_s: seconds since
+    its first answer, 0 without one.
     """
+
+    address: str
 
     error: RegistryError | None
     go_away: GoAway | None
@@ -151,7 +153,7 @@ class BeatStream:
 
     def _end(self, error: RegistryError | None) -> StreamEnd:
         served_s = 0.0 if self._first_answer is None else self._env.now() - self._first_answer
-        return StreamEnd(error=error, go_away=self._go_away, served_s=served_s)
+        return StreamEnd(address=self._address, error=error, go_away=self._go_away, served_s=served_s)
 
     # Reading.
 

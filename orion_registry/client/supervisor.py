@@ -108,6 +108,7 @@ class Supervisor:
         how = end.error or "closed by the registry"
         logger.log(level, "heartbeat stream of agent %s ended after %.1f s: %s", self._agent_id, end.served_s, how)
         if end.go_away is not None:
+            self._connection.sent_away(end.address, end.go_away.alternates)
             return end.go_away.reconnect_after_s
         return (end.error.retry_after_s or 0.0) if end.error is not None else 0.0
 

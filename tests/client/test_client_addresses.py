@@ -1,0 +1,119 @@
+"""Several addresses: one that fails, or does not serve, costs an attempt; where a registry sends to is tried first."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from orion_registry.client.channel import ADDRESSES, Connection, resolve_addresses
+from orion_registry.client.client import RegistryClient
+from orion_registry.client.failures import Unreachable
+from orion_registry.client.profile import PROFILES
+from orion_registry.client.state import ConnectionState
+from orion_registry.core.model import LivenessMode, ServiceSpec
+from orion_registry.core.selector import Selector
+from orion_registry.errors import InvalidArgument, Reason, Unavailable
+from orion_registry.server.daemon import Daemon
+from orion_registry.testing.daemon import running_daemon
+from orion_registry_pb.v1 import heartbeat_pb2 as hb
+from tests.client.test_client_stream_faults import QUICK, SPEC, accept, fake, serve
+
+pytestmark = pytest.mark.timeout(30)
+NOBODY = "127.0.0.1:1"
+
+
+def connection(*addresses: str) -> Connection:
+    return Connection(addresses, PROFILES["lan"])
+
+
+def test_addresses_come_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORION_ADDRESS", " a:1, b:2 ,a:1,")
+    assert resolve_addresses("") == ("a:1", "b:2")
+    assert resolve_addresses(["c:3", "unix:/x"]) == ("c:3", "unix:/x")
+    with pytest.raises(InvalidArgument, match="HOST:PORT"):
+        resolve_addresses("a:1,b")
+    with pytest.raises(InvalidArgument, match="at most 32"):
+        resolve_addresses([f"a:{port}" for port in range(1, ADDRESSES + 2)])
+
+
+def test_who_is_sent_away_goes_where_it_was_told_then_where_it_went_before() -> None:
+    way = connection("a:1", "b:2")
+    way.sent_away("a:1", ["c:3", "a:1", "b:2", "c:3"])
+    assert way.addresses == ("c:3", "b:2", "a:1")
+    assert way.address == "c:3"
+    way.failed("c:3")
+    way.failed("c:3")  # another call that had gone there
+    assert way.address == "b:2"
+    way.sent_away("b:2", ["d:4"])
+    assert way.addresses == ("d:4", "a:1", "b:2"), "what was named before is forgotten"
+    way.sent_away("d:4", [])
+    assert way.address == "a:1"
+
+
+def test_an_alternate_that_is_no_address_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    way = connection("a:1")
+    with caplog.at_level(logging.WARNING):
+        way.sent_away("a:1", ["nowhere", "b:2"])
+    assert way.addresses == ("b:2", "a:1")
+    assert "nowhere" in caplog.text
+
+
+def test_a_registry_cannot_name_more_than_a_client_will_hold() -> None:
+    way = connection("a:1")
+    way.sent_away("a:1", [f"b:{port}" for port in range(1, 1_000)])
+    assert len(way.addresses) == ADDRESSES
+    assert way.addresses[-1] == "a:1", "its own way back is never lost"
+
+
+async def test_a_session_and_a_watch_find_the_address_that_serves(daemon: Daemon) -> None:
+    async with (
+        RegistryClient([NOBODY, daemon.address]) as client,
+        client.watch(Selector(include_not_ready=True)) as watch,
+        client.session("a-1", [SPEC]) as session,
+    ):
+        assert session.connection_state is ConnectionState.CONNECTED
+        async with asyncio.timeout(5):
+            await watch.synced.wait()
+        assert client.address == daemon.address
+
+
+async def test_a_call_that_nobody_answers_fails_and_the_next_goes_on(daemon: Daemon) -> None:
+    async with RegistryClient(f"{NOBODY},{daemon.address}") as client:
+        with pytest.raises(Unreachable):
+            await client.discover()
+        assert (await client.discover()).services == ()
+
+
+async def test_a_registry_that_does_not_serve_is_left(daemon: Daemon) -> None:
+    """One that starts or stops refuses calls itself: nobody is unreachable, and still the next one is better."""
+    async with running_daemon() as other, RegistryClient([daemon.address, other.address]) as client:
+        spec = ServiceSpec(agent_id="a", service_name="s", liveness=LivenessMode.STATIC)
+        await client.register(spec)
+        daemon.coordinator.serving = False
+        with pytest.raises(Unavailable) as refused:
+            await client.register(spec)
+        assert refused.value.reason is Reason.NOT_SERVING
+        assert not isinstance(refused.value, Unreachable)
+        assert client.address == other.address
+        assert (await client.register(spec)).created
+        daemon.coordinator.serving = True
+
+
+async def test_go_away_alternates_are_tried_first(daemon: Daemon) -> None:
+    async def send_away(context: Any, number: int) -> None:
+        if number > 1:
+            await serve(context, number)
+            return
+        await accept(context, number)
+        go_away = hb.GoAway(reason=hb.GO_AWAY_REASON_SHUTDOWN, alternates=[daemon.address])
+        await context.write(hb.HeartbeatResponse(go_away=go_away).SerializeToString())
+        await asyncio.sleep(0.05)
+
+    async with fake(send_away) as (registry, client), client.session("a-1", [SPEC], QUICK) as session:
+        await session.wait_for(ConnectionState.RECONNECTING)
+        async with asyncio.timeout(5):
+            await session.wait_for(ConnectionState.CONNECTED)
+        assert client.address == daemon.address
+        assert len(registry.streams) == 1
+        assert (await client.get("x")).ready, "registered where it was sent"
