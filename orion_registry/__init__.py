@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orion_registry.client.agent_calls import AgentUnreachable, CallFailed, CallTimedOut
     from orion_registry.client.balancer import BalancerClient
     from orion_registry.client.client import RegistryClient
+    from orion_registry.client.local_view import LocalView
     from orion_registry.client.options import SessionOptions
     from orion_registry.client.specs import with_metadata
     from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, IcmpProbe, TcpProbe
@@ -52,6 +53,7 @@ __all__ = [
     "IcmpProbe",
     "LivenessMode",
     "Load",
+    "LocalView",
     "Outcome",
     "RegistryClient",
     "RegistryError",
@@ -72,6 +74,11 @@ _HOME = {
     "CallFailed": "orion_registry.client.agent_calls",
     "CallTimedOut": "orion_registry.client.agent_calls",
     "BalancerClient": "orion_registry.client.balancer",
+    "Outcome": "orion_registry.core.selection.performance",
+    "StrategyName": "orion_registry.core.selection.strategy",
+    "LivenessMode": "orion_registry.core.model",
+    "Load": "orion_registry.core.model",
+    "LocalView": "orion_registry.client.local_view",
     "RegistryClient": "orion_registry.client.client",
     "SessionOptions": "orion_registry.client.options",
     "with_metadata": "orion_registry.client.specs",

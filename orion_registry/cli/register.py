@@ -11,7 +11,7 @@ import click
 
 from orion_registry.cli.outcome import ADDRESS, CannotBegin, connect_registry, opened, run
 from orion_registry.cli.service_file import read_service, spec_of
-from orion_registry.cli.spans import SPAN
+from orion_registry.cli.span import SPAN
 from orion_registry.core.model import LivenessMode, ServiceSpec
 
 if TYPE_CHECKING:

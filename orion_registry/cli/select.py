@@ -14,7 +14,7 @@ from orion_registry.cli.outcome import ADDRESS, connect_insight, connect_registr
 from orion_registry.cli.overlay_target import read_which
 from orion_registry.cli.service_showing import as_plain, name_of
 from orion_registry.cli.showing import Paint, plural, show_span
-from orion_registry.cli.spans import SPAN
+from orion_registry.cli.span import SPAN
 from orion_registry.cli.table import Cell, table
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.explain import Considered, Verdict

@@ -6,7 +6,8 @@ async with RegistryClient("127.0.0.1:6746") as client:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
@@ -25,6 +26,10 @@ from orion_registry.wire.requests import encode_load, encode_ref, encode_selecto
 from orion_registry.wire.service import Service, decode_service
 from orion_registry_pb.v1 import registry_pb2 as pb
 from orion_registry_pb.v1 import service_pb2
+
+if TYPE_CHECKING:  # loaded when first used
+    from orion_registry.client.local_view import LocalView
+    from orion_registry.core.selection.strategy import StrategyName
 
 DEFAULT_TIMEOUT_S = 5.0
 _ANY = Selector()
@@ -256,10 +261,46 @@ class RegistryClient(MonitorCalls):
             not_ready_count=answer.not_ready_count,
         )
 
-    def watch(self, selector: Selector = _ANY) -> Watch:
-        """A watch of the services that match; it heals itself. Not started yet."""
+    def watch(self, selector: Selector = _ANY, *, cache: str | Path = "") -> Watch:
+        """A watch of the services that match; it heals itself. Not started yet.
+
+        cache: a file that keeps the last good view, one for each selector: shown if the registry is away at the start.
+        """
         check_not_letters("selector", selector)
-        return Watch(self._connection, selector, self._env)
+        return Watch(self._connection, selector, self._env, cache=Path(cache) if cache else None)
+
+    def local_view(
+        self,
+        selector: Selector = _ANY,
+        *,
+        strategy: "StrategyName | None" = None,
+        zone: str = "",
+        cache: str | Path = "",
+        start_timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> "LocalView":
+        """A view that selects without a round trip, and while the registry is away; unleased. Not started yet.
+
+        Args:
+            selector: what is wanted.
+            strategy: how to choose; None = WEIGHTED_LEAST_LOAD.
+            zone: where the caller runs: services there are preferred while they have room and enough of them are ready.
+            cache: a file that keeps the last good view, one for each selector: for a start without the registry.
+            start_timeout_s: how long entering it waits for something to go by.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+        """
+        from orion_registry.client.local_view import LocalView  # an agent does without a balancer
+
+        return LocalView(
+            self._connection,
+            selector,
+            self._env,
+            strategy=strategy,
+            zone=zone,
+            cache=Path(cache) if cache else None,
+            start_timeout_s=start_timeout_s,
+        )
 
     def _limit(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else timeout_s

@@ -23,11 +23,12 @@ def _new_id() -> str:
 class Environment:
     """What the client asks of the world.
 
-    now: seconds on the monotonic clock. sleep: waits for seconds. draw: a number in [0, 1). new_secret: at least 32
-    random bytes as text. new_id: a fresh request or instance id.
+    now: seconds on the monotonic clock. wall: seconds since 1970, a label. sleep: waits for seconds. draw: a number in
+    [0, 1). new_secret: at least 32 random bytes as text. new_id: a fresh request or instance id.
     """
 
     now: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     draw: Callable[[], float] = _draw
     new_secret: Callable[[], str] = _new_secret

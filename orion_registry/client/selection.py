@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import ClassVar
 
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
@@ -12,6 +13,7 @@ class Selection:
     """A service with a slot on it, reserved until it is released; kept alive meanwhile.
 
     Attributes:
+        leased: True: its slot is reserved with the registry (`LocalSelection`: not).
         selection_id: names the lease.
         service: as it was when it was selected.
         outcome: what became of the call; set it inside the block if the registry is to hear something else than how
@@ -23,6 +25,8 @@ class Selection:
     """
 
     __slots__ = ("_timer", "began", "holds", "lost", "outcome", "selection_id", "service", "ttl_s", "why_lost")
+
+    leased: ClassVar[bool] = True
 
     def __init__(self, selection_id: str, service: Service, ttl_s: float, began: float) -> None:
         self.selection_id = selection_id

@@ -36,7 +36,7 @@ class Slots:
         limit: slots that there are, `NO_LIMIT` if max_concurrency is 0.
         capacity: weight x warmth x slots (16 if there is no limit): what weighted strategies divide by.
         in_flight: slots taken.
-        beyond: slots taken that no open lease accounts for, as of the last report.
+        beyond: slots taken that no open lease accounts for: as of the last report, or in a view without leases.
         standing: the tier that counts, ejection and weight included.
         zone: where it runs; empty = it does not say.
         tier: the tier of its candidate.
@@ -156,6 +156,20 @@ class Slots:
     def give_back(self, lease: Lease) -> None:
         """Frees the slot of a lease that it holds."""
         del self.leases[lease]
+        self.in_flight -= 1
+        for watcher in self.watchers:
+            watcher[self] = None
+
+    def take_unleased(self) -> None:
+        """Takes a slot that no lease accounts for."""
+        self.beyond += 1
+        self.in_flight += 1
+        for watcher in self.watchers:
+            watcher[self] = None
+
+    def give_back_unleased(self) -> None:
+        """Frees one of those."""
+        self.beyond -= 1
         self.in_flight -= 1
         for watcher in self.watchers:
             watcher[self] = None
