@@ -5,7 +5,8 @@
 Some agents with the SDK's session, each on a connection of its own, serve calls. One caller selects from a local view
 and calls, 200 times a second, from the first to the last restart. Each time the daemon is killed with SIGKILL; while
 it is away another caller starts anew with nothing but the cache on the disk, selects and calls. Every fourth time the
-daemon comes back without its data, so that it knows nobody.
+daemon comes back without its data, so that it knows nobody. The agents come back as late as their jitter lets them, the
+callers early: in the other order a caller would not notice that the registry has forgotten something.
 
 Each time: all agents are ready again by themselves, under the same service_ids, none is listed twice, and no selection
 of either caller failed, nor any call. The table's spans are seconds: `served`, from the kill to the first answer;
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from examples.demo.processes import Nursery
 from orion_registry.client.client import RegistryClient
+from orion_registry.client.environment import Environment
 from orion_registry.client.local_view import LocalView
 from orion_registry.core.model import ServiceSpec
 from orion_registry.core.selector import Selector
@@ -42,6 +44,7 @@ AWAY_S = 0.5
 BACK_S = 10.0
 SETTLE_S = 1.0
 """Between two restarts: longer than the cache lags behind."""
+EARLY, LATE = Environment(draw=lambda: 0.05), Environment(draw=lambda: 0.95)
 LOSES_ITS_DATA = 4
 """Every n-th restart."""
 
@@ -61,7 +64,7 @@ async def agents(address: str, count: int) -> None:
 
             server = await asyncio.start_server(answer, "127.0.0.1", 0)
             spec = ServiceSpec(agent_id=agent_id, service_name="work", port=server.sockets[0].getsockname()[1])
-            client = await stack.enter_async_context(RegistryClient(address))
+            client = await stack.enter_async_context(RegistryClient(address, environment=LATE))
             await client.session(agent_id, [spec]).start()
         print(json.dumps({"ready": count}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -236,7 +239,8 @@ async def run(count: int, restarts: int) -> list[Round]:
                 "agents", "-m", "tests.e2e.restarts", "--serve", host.address, "--agents", str(count)
             )
             cache = directory / "view"
-            async with RegistryClient(host.address) as client, client.local_view(WORK, cache=cache) as view:
+            caller_side = RegistryClient(host.address, environment=EARLY)
+            async with caller_side as client, client.local_view(WORK, cache=cache) as view:
                 before = list((await client.discover(ALL)).services)
                 assert len(before) == count
                 caller = Caller(view)
