@@ -14,6 +14,7 @@ from typing import Any, Literal
 from orion_registry.client.agent_calls import AgentCalls
 from orion_registry.client.channel import Connection, channel_options, resolve_addresses
 from orion_registry.client.environment import REAL, Environment
+from orion_registry.client.failover import acquire_reachable, check_attempts
 from orion_registry.client.failures import Unreachable
 from orion_registry.client.profile import resolve_profile
 from orion_registry.client.route import Pending, Route
@@ -121,6 +122,7 @@ class BalancerClient:
         affinity_key: str = "",
         ttl_s: float | None = None,
         allow_degraded: bool = False,
+        attempts: int = 1,
     ) -> AsyncIterator[Selection]:
         """A selection for the length of a block; its end is the outcome of the call.
 
@@ -135,6 +137,7 @@ class BalancerClient:
             affinity_key=affinity_key,
             ttl_s=ttl_s,
             allow_degraded=allow_degraded,
+            attempts=attempts,
         )
         try:
             yield selection
@@ -153,6 +156,7 @@ class BalancerClient:
         affinity_key: str = "",
         ttl_s: float | None = None,
         allow_degraded: bool = False,
+        attempts: int = 1,
     ) -> Selection:
         """A selection to be ended by `release`. It is renewed until then.
 
@@ -164,21 +168,33 @@ class BalancerClient:
             affinity_key: calls with the same one go to the same service while it can take them.
             ttl_s: how long the slot stays reserved after this client has vanished; None = as the registry is set.
             allow_degraded: take ejected and unknown ones when nothing better is free.
+            attempts: services that are tried at most. Above 1, each is connected to (TCP, within a second) before it is
+                given out; one that cannot be counts as FAILED, and another is selected.
 
         Raises:
             NotFound: NO_MATCH. Unavailable: NO_READY_SERVICE. ResourceExhausted: NO_FREE_SLOT, QUEUE_FULL.
+            ConnectionError: of those tried, with `attempts` above 1, none could be connected to.
         """
         check_not_letters("selector", selector)
-        request = encode_select(
-            selector,
-            strategy=strategy,
-            exclude=exclude,
-            affinity_key=affinity_key,
-            wait_s=wait_s,
-            ttl_s=ttl_s,
-            allow_degraded=allow_degraded,
-        )
-        result = await self._open.ask(pb.RouteCommand(select=request), self._timeout_s + wait_s)
+
+        async def acquire(excluded: Collection[str]) -> Selection:
+            request = encode_select(
+                selector,
+                strategy=strategy,
+                exclude=excluded,
+                affinity_key=affinity_key,
+                wait_s=wait_s,
+                ttl_s=ttl_s,
+                allow_degraded=allow_degraded,
+            )
+            return await self._acquire(request, self._timeout_s + wait_s)
+
+        if check_attempts(attempts) == 1:
+            return await acquire(exclude)
+        return await acquire_reachable(acquire, self._finish, attempts, exclude)
+
+    async def _acquire(self, request: pb.SelectServiceRequest, timeout_s: float) -> Selection:
+        result = await self._open.ask(pb.RouteCommand(select=request), timeout_s)
         got = result.select.selections[0]
         selection = Selection(
             got.selection_id, decode_service(got.service), decode_known_span(got.ttl), self._env.now()

@@ -407,3 +407,35 @@ async def test_a_block_of_more_than_a_day_frees_its_slot(
     async with balancer.select(CALC) as selection:
         selection.began -= 90_000
     await until(lambda: open_leases(daemon) == 0)
+
+
+# Going on to the next candidate.
+
+
+async def test_with_attempts_a_service_that_refuses_connections_is_passed_over(
+    daemon: Daemon, client: RegistryClient, balancer: BalancerClient
+) -> None:
+    """Dead ones are heavier, so they are selected first: each costs one failed outcome and no call."""
+    dead = [await add(client, f"dead-{n}", host="127.0.0.1", port=1, weight=9.0) for n in range(2)]
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    live = await add(client, "live", host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    async with balancer.select(CALC, attempts=3) as selection:
+        assert selection.service.service_id == live
+        assert open_leases(daemon) == 1
+    assert [performance(daemon, service_id).failed for service_id in dead] == [1, 1]
+    with pytest.raises(ConnectionError, match=r"none of 2 .*127\.0\.0\.1:1"):
+        await balancer.acquire(CALC, attempts=2, exclude=[live])
+    with pytest.raises(ConnectionError, match="none of 2 ") as fewer:
+        await balancer.acquire(CALC, attempts=9, exclude=[live])
+    assert isinstance(fewer.value.__cause__, NotFound)
+    with pytest.raises(NotFound):
+        await balancer.acquire(CALC, attempts=9, exclude=[live, *dead])
+    with pytest.raises(InvalidArgument, match=r"attempts: .*1 to 100"):
+        await balancer.acquire(CALC, attempts=0)
+    await until(lambda: open_leases(daemon) == 0)
+    server.close()
+
+
+async def test_without_attempts_nobody_is_connected_to(client: RegistryClient, balancer: BalancerClient) -> None:
+    await add(client, "dead", host="127.0.0.1", port=1)
+    assert (await balancer.acquire(CALC)).service.agent_id == "dead"
