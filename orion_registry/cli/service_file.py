@@ -60,7 +60,7 @@ def spec_of(plain: Mapping[str, Any]) -> ServiceSpec:
         CannotBegin: a field has the wrong type, or breaks its rule.
     """
     from orion_registry.client.specs import with_metadata
-    from orion_registry.core.validation import check_spec
+    from orion_registry.core.admissible import check_spec
 
     for field in ("agent_id", "service_name"):
         if not plain.get(field):

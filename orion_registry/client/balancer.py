@@ -191,7 +191,7 @@ class BalancerClient:
 
         if check_attempts(attempts) == 1:
             return await acquire(exclude)
-        return await acquire_reachable(acquire, self._finish, attempts, exclude)
+        return await acquire_reachable(acquire, self.finish, attempts, exclude)
 
     async def _acquire(self, request: pb.SelectServiceRequest, timeout_s: float) -> Selection:
         result = await self._open.ask(pb.RouteCommand(select=request), timeout_s)
