@@ -47,6 +47,8 @@ def read_service(path: str) -> dict[str, Any]:
         raise CannotBegin(f"{where} is not valid JSON: {error}") from None
     if not isinstance(plain, dict):
         raise CannotBegin(f"{where}: must be one JSON object")
+    if plain.pop("checks", []):  # what `get --json` shows of one that has none is an empty list
+        raise CannotBegin(f"{where}: checks cannot be registered from a file: use health_check_url, or the Python SDK")
     for field in plain:
         if field not in OUTPUT_ONLY | FIELDS:
             raise CannotBegin(f"{where}: {field!r} is no field of a service; known are {', '.join(sorted(FIELDS))}")

@@ -113,6 +113,7 @@ class BalancerClient:
         affinity_key: str = "",
         ttl_s: float | None = None,
         allow_degraded: bool = False,
+        attempts: int = 1,
     ) -> Iterator[Selection]:
         """A selection for the length of a block; its end is the outcome of the call.
 
@@ -126,6 +127,7 @@ class BalancerClient:
             affinity_key=affinity_key,
             ttl_s=ttl_s,
             allow_degraded=allow_degraded,
+            attempts=attempts,
         )
         try:
             yield selection
@@ -145,6 +147,7 @@ class BalancerClient:
         affinity_key: str = "",
         ttl_s: float | None = None,
         allow_degraded: bool = False,
+        attempts: int = 1,
     ) -> Selection:
         """A selection to be ended by `release`. It is renewed until then.
 
@@ -159,6 +162,7 @@ class BalancerClient:
                 affinity_key=affinity_key,
                 ttl_s=ttl_s,
                 allow_degraded=allow_degraded,
+                attempts=attempts,
             )
         )
         return Selection(self._loop, selection)

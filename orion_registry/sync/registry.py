@@ -1,6 +1,7 @@
 """`RegistryClient`, for threads."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from orion_registry.client import client as aio
@@ -77,6 +78,13 @@ class RegistryClient:
     discover = Blocking(aio.RegistryClient.discover)
     discover_page = Blocking(aio.RegistryClient.discover_page)
 
-    def watch(self, selector: Selector = _ANY) -> Watch:
-        """A watch of the services that match; it heals itself. Not started yet."""
-        return Watch(self._loop, self._inner.watch(selector))
+    health = Blocking(aio.RegistryClient.health)
+    check_now = Blocking(aio.RegistryClient.check_now)
+    health_stats = Blocking(aio.RegistryClient.health_stats)
+
+    def watch(self, selector: Selector = _ANY, *, cache: str | Path = "") -> Watch:
+        """A watch of the services that match; it heals itself. Not started yet.
+
+        cache: a file that keeps the last good view; see `orion_registry.RegistryClient.watch`.
+        """
+        return Watch(self._loop, self._inner.watch(selector, cache=cache))

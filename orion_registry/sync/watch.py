@@ -7,6 +7,7 @@ from typing import Literal
 from orion_registry.client import watch as aio
 from orion_registry.client.fold import WatchEvent
 from orion_registry.client.state import ConnectionState
+from orion_registry.errors import RegistryError
 from orion_registry.sync.blocking import Blocking, Flag
 from orion_registry.sync.loop import LoopThread
 from orion_registry.wire.service import Service
@@ -16,6 +17,7 @@ class Watch:
     """As the asyncio watch; made by `RegistryClient.watch`, used with `with`. Iterating waits for the next event.
 
     Attributes:
+        filled: set once there is something to go by: the first snapshot, or the cache.
         synced: set once the first snapshot is whole; `synced.wait(timeout_s)` waits for it.
     """
 
@@ -23,6 +25,7 @@ class Watch:
         self._loop = loop
         self._inner = inner
         self.synced = Flag(loop, inner.synced)
+        self.filled = Flag(loop, inner.filled)
 
     @property
     def services(self) -> Mapping[str, Service]:
@@ -38,6 +41,21 @@ class Watch:
     def position(self) -> tuple[int, str]:
         """Revision and history_id that the view shows."""
         return self._inner.position
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the view is that of the cache: the registry was away when the watch began, and still is."""
+        return self._loop.read(lambda: self._inner.is_cached)
+
+    @property
+    def stale_for_s(self) -> float:
+        """How old the view is, in seconds; see `orion_registry.client.watch.Watch`."""
+        return self._loop.read(lambda: self._inner.stale_for_s)
+
+    @property
+    def last_error(self) -> RegistryError | None:
+        """Why the last stream ended; None if none has."""
+        return self._inner.last_error
 
     wait_for = Blocking(aio.Watch.wait_for)
     close = Blocking(aio.Watch.close)
