@@ -82,6 +82,8 @@ CHECK_THRESHOLD: Final = 100
 CHECK_INTERVAL_MIN_S: Final = 1.0
 CHECK_INTERVAL_MAX_S: Final = 86_400.0
 CHECK_TIMEOUT_MIN_S: Final = 0.01
+CUSTOM_TIMEOUT_MIN_S: Final = 0.2
+"""Of checks with a custom probe: each time-out costs the process that all who name it share."""
 CHECK_TIMEOUT_MAX_S: Final = 60.0
 """Of one attempt: a run holds one of the few places that all share."""
 HEADER_NAME: Final = 64

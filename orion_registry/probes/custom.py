@@ -93,8 +93,11 @@ class _Line:
             target["timeout_s"] = max(0.0, deadline - loop.time())
             try:
                 end, why = await worker.call(target)
-            except BaseException:  # its end, our time-out, or the end of the run: the call may still be going on
+            except CheckUnavailable:
                 self._crashed(worker, loop.time())
+                raise
+            except BaseException:  # our time-out, or the end of the run: the call may still be going on
+                self._drop(worker)  # no crash: how long it may take is the agent's choice, and others need it, too
                 raise
             if end not in ("passed", "failed"):
                 self._crashed(worker, loop.time())

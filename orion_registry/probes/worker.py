@@ -14,9 +14,11 @@ _LINE = 64 * 1024
 _END_S = 1.0
 # What a child may know of the registry's environment: not its settings, tokens and proxies.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-# -I: nothing of the environment or the working directory loads code. What the registry itself can import, it may.
+# -I: nothing of the environment or the working directory loads code. What the registry itself can import, it may,
+# after the standard library: a select.py beside the daemon's modules must not stand for the one that all need.
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import json, sys; own = [path for path in sys.path if 'site-packages' not in path]; "
+    "sys.path[:] = own + [path for path in json.loads(sys.argv[1]) if path not in own]; "
     "from orion_registry.probes.custom_worker import main; main()"
 )
 

@@ -583,6 +583,20 @@ def test_who_waits_for_a_target_blocks_nobody_else() -> None:
     assert run.service_id not in {first.service_id, bench.under_way[0].service_id}
 
 
+def test_an_agent_whose_targets_all_hang_blocks_nobody_else() -> None:
+    bench = Bench(lambda run: None if run.spec.probes[0].host == "hangs" else PASSED, check_runs=8)
+    for number in range(10):
+        checks = (make_check(f"c{n}", port=10 * number + n + 1) for n in range(8))
+        bench.add("a", *checks, host="hangs", service_id=f"s{number}")
+    bench.add("b", make_check(interval_s=5.0), host="answers")
+    bench.pass_time(21.0)
+    assert [run.service_id for run in bench.under_way].count("s0") <= 2
+    assert len(bench.under_way) == 2, "a quarter of all"
+    served = [run for _, run in bench.started if run.spec.probes[0].host == "answers"]
+    assert len(served) >= 4
+    assert bench.monitoring.stats().waiting == 78
+
+
 def test_who_was_held_up_goes_to_the_end_of_the_queue() -> None:
     """Else the targets that always have somebody waiting would keep all places for themselves."""
     bench = Bench(lambda _: None, check_runs=1, check_runs_per_target=1)
@@ -622,7 +636,7 @@ def test_a_check_may_go_at_any_time(phase: str) -> None:
     wanted = [entry.service_id for entry in (first, second, third) if entry is not second or phase == "running"]
     assert sorted(started) == sorted(wanted)
     assert (bench.monitoring.stats().running, bench.monitoring.stats().waiting) == (0, 0)
-    assert bench.monitoring._schedule._lanes == {}
+    assert bench.monitoring._schedule._lanes == ({}, {})
 
 
 def test_idle_checks_cost_nothing() -> None:

@@ -21,7 +21,7 @@ from tests.building import OTHER_SECRET, SECRET, STATIC, ref_of
 from tests.core.checking import CHECK, FAILED, PASSED, Bench, codes_of
 
 NAMES = ("a", "b", "c", "d")
-RUNS, PER_TARGET = 3, 2
+RUNS, PER_TARGET, PER_AGENT = 3, 2, 2
 GRAIN_S = 1e-6
 
 names, pick = st.sampled_from(NAMES), st.integers(0, 1_000)
@@ -105,6 +105,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.bench = Bench(lambda _: None, check_runs=RUNS, check_runs_per_target=PER_TARGET)
+        self.bench.monitoring._schedule._per_agent = PER_AGENT
         self.twin: dict[str, TwinService] = {}
         self.entries: dict[str, Entry] = {}
         self.secrets: dict[str, str] = {}
@@ -131,11 +132,21 @@ class Machine(RuleBasedStateMachine):
     def on_time(self) -> None:
         """Whoever is overdue has no room: all places are taken, or those of its target."""
         ports = Counter(run.spec.probes[0].port for run, _, _ in self.running)  # type: ignore[union-attr]
+        agents = self.agents()
         busy = [check for _, _, check in self.running]
-        for service in self.twin.values():
-            for check in service.checks.values():
-                if check not in busy and (check.asked or self.now > check.latest_start() + GRAIN_S):
-                    assert len(self.running) == RUNS or ports[check.port] == PER_TARGET
+        late = [
+            (name, check)
+            for name, service in self.twin.items()
+            for check in service.checks.values()
+            if check not in busy and (check.asked or self.now > check.latest_start() + GRAIN_S)
+        ]
+        held = Counter(check.port for name, check in late if agents[name] == PER_AGENT)  # they have a target's place
+        for name, check in late:
+            full = agents[name] == PER_AGENT or ports[check.port] + held[check.port] >= PER_TARGET
+            assert len(self.running) == RUNS or full
+
+    def agents(self) -> Counter[str]:
+        return Counter(run.check.agent[1] for run, _, _ in self.running)
 
     @rule(name=names, mode=modes, specs=checks_given, secret=secrets)
     def register(self, name: str, mode: LivenessMode, specs: tuple[CheckSpec, ...], secret: str) -> None:
@@ -204,6 +215,7 @@ class Machine(RuleBasedStateMachine):
         assert len(self.running) <= RUNS
         ports = Counter(run.spec.probes[0].port for run, _, _ in self.running)  # type: ignore[union-attr]
         assert all(count <= PER_TARGET for count in ports.values())
+        assert all(count <= PER_AGENT for count in self.agents().values())
 
     @invariant()
     def statuses_are_what_verdicts_say(self) -> None:
@@ -230,7 +242,7 @@ class Machine(RuleBasedStateMachine):
             self.bench.world.remove(entry.service_id)
         stats: Any = self.bench.monitoring.stats()
         assert (stats.checks, stats.running, stats.waiting, stats.stale) == (0, 0, 0, 0)
-        assert self.bench.monitoring._schedule._lanes == {}
+        assert self.bench.monitoring._schedule._lanes == ({}, {})
 
 
 TestMonitoringMachine: Any = Machine.TestCase

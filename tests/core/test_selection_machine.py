@@ -127,8 +127,7 @@ class Machine(RuleBasedStateMachine):
         if self.twin.members.pop(name, None) is not None:
             self.balancer.drop(name)
             self.twin.ejected.discard(name)
-            if not any(service == name for service, _, _ in self.twin.leases.values()):
-                self.twin.beyond.pop(name, None)
+            self.twin.beyond.pop(name, None)  # reported by a life of the agent that is over
             self.hear()
 
     @rule(name=names, in_flight=st.integers(0, 4))

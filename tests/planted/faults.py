@@ -920,8 +920,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "one run too many at a target",
         f"{CORE}/checks/schedule.py",
-        "if lane.taken < self._per_target:",
-        "if lane.taken <= self._per_target:",
+        "if lane.taken >= lane.most:",
+        "if lane.taken > lane.most:",
         f"{T}monitoring.py::test_check_now_bypasses_no_cap",
     ),
     Fault(
@@ -934,15 +934,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "who was held up goes to the front",
         f"{CORE}/checks/schedule.py",
-        "            self._enter(lane, lane.waiting.popitem(last=False)[0])\n",
-        "            self._enter(lane, lane.waiting.popitem(last=False)[0])\n"
-        "            self._ready.move_to_end(next(reversed(self._ready)), last=False)\n",
+        "                self._enter(lane.waiting.popitem(last=False)[0])\n",
+        "                self._enter(lane.waiting.popitem(last=False)[0])\n"
+        "                self._ready.move_to_end(next(reversed(self._ready)), last=False)\n",
         f"{T}monitoring.py::test_who_was_held_up_goes_to_the_end_of_the_queue",
     ),
     Fault(
         "a place is lost with each check that goes while it waits",
         f"{CORE}/checks/schedule.py",
-        "                del self._ready[check]\n                self._leave(check.target)\n",
+        "                del self._ready[check]\n                self._leave(check)\n",
         "                del self._ready[check]\n",
         f"{T}monitoring.py::test_a_check_may_go_at_any_time",
     ),

@@ -140,6 +140,14 @@ async def test_a_worker_that_died_between_two_runs_is_replaced(look: Look) -> No
     assert second.detail.split()[0] != first.detail.split()[0]
 
 
+async def test_time_outs_do_not_rest_a_check_that_others_need(look: Look) -> None:
+    """How long a call may take is each agent's choice."""
+    for _ in range(CRASHES + 1):
+        assert (await look(_custom("blocking"), timeout_s=0.3, interval_s=60.0)).verdict is U
+    outcome = await look(_custom("blocking"), timeout_s=0.3, interval_s=60.0)
+    assert "rests" not in outcome.detail
+
+
 def test_the_example_of_the_documentation_works() -> None:
     page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
     names: dict[str, Any] = {}

@@ -15,7 +15,10 @@ RESULTS = 20
 """Runs kept for one check; the oldest go."""
 
 Target = tuple[str, int]
-"""Host and port that the first probe of a check goes to: what the cap on runs at once is counted by."""
+"""Host and port that the first probe of a check goes to: what a cap on runs at once is counted by."""
+
+Agent = tuple[str, str]
+"""Namespace and agent_id of whose check it is: what another is counted by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Phase(Enum):
     TIMED = auto()
     """Its next run is not due yet."""
     HELD_UP = auto()
-    """It is due, and waits for other runs at its target."""
+    """It is due, and waits for other runs at its target, or of its agent."""
     READY = auto()
     """It is due, and waits for its turn among all."""
     RUNNING = auto()
@@ -58,7 +61,7 @@ class ActiveCheck:
 
     Attributes:
         ordinal: tells it from all others.
-        service_id: whose it is.
+        service_id: whose it is, and agent whose that is.
         spec: what to do, with nothing left to fill in; see `targets.effective_checks`.
         target: where it goes.
         standing: where it stands, and since_wall since when (a label).
@@ -66,11 +69,13 @@ class ActiveCheck:
         results: its last `RESULTS` runs, the oldest first.
         ended: judged seconds of its last run's end; -inf = there was none.
         phase: where it is between two runs; belongs to `Schedule`, as do deadline (judged seconds when it is due; None
-            unless `Phase.TIMED`), armed, and next_due (of a running one: when it is due again).
+            unless `Phase.TIMED`), armed, next_due (of a running one: when it is due again), and places (how many it
+            has of those that it needs).
         freshness: the timer until it is stale.
     """
 
     __slots__ = (
+        "agent",
         "armed",
         "deadline",
         "ended",
@@ -78,6 +83,7 @@ class ActiveCheck:
         "next_due",
         "ordinal",
         "phase",
+        "places",
         "results",
         "service_id",
         "since_wall",
@@ -87,9 +93,12 @@ class ActiveCheck:
         "target",
     )
 
-    def __init__(self, ordinal: int, service_id: str, spec: CheckSpec, target: Target, wall: float) -> None:
+    def __init__(
+        self, ordinal: int, service_id: str, agent: Agent, spec: CheckSpec, target: Target, wall: float
+    ) -> None:
         self.ordinal = ordinal
         self.service_id = service_id
+        self.agent = agent
         self.spec = spec
         self.target = target
         self.standing = Standing()
@@ -101,6 +110,7 @@ class ActiveCheck:
         self.deadline: float | None = None
         self.armed: float | None = None
         self.next_due = 0.0
+        self.places = 0
         self.freshness = Freshness(self)
 
     @property

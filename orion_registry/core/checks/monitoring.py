@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from orion_registry.core.census import agent_of
 from orion_registry.core.checks.active import ActiveCheck, CheckHealth, Freshness, Phase, Result, health_of
 from orion_registry.core.checks.meaning import CONDITIONS, conditions_of_checks, event_of_checks
 from orion_registry.core.checks.schedule import Run, Schedule
@@ -197,7 +198,8 @@ class Monitoring:
             check = known.get(effective) if known else None
             if check is None:
                 self._made += 1
-                check = ActiveCheck(self._made, spec.service_id, effective, target_of(effective), now.wall)
+                target = target_of(effective)
+                check = ActiveCheck(self._made, spec.service_id, agent_of(spec), effective, target, now.wall)
                 self._schedule.add(check, now.mono)
                 self._freshness.set(check.freshness, now.mono + effective.interval_s * STALE_AFTER)
                 self._count(check, 1)

@@ -76,7 +76,9 @@ def _check_figures(field: str, check: CheckSpec) -> None:
     """When it runs, and how often in a row."""
     interval_s, attempt_s = check.interval_s, check.attempt_s
     check_number(f"{field}.interval", interval_s, limits.CHECK_INTERVAL_MIN_S, limits.CHECK_INTERVAL_MAX_S)
-    check_number(f"{field}.timeout", attempt_s, limits.CHECK_TIMEOUT_MIN_S, limits.CHECK_TIMEOUT_MAX_S)
+    custom = any(isinstance(probe, CustomProbe) for probe in check.probes)
+    least_s = limits.CUSTOM_TIMEOUT_MIN_S if custom else limits.CHECK_TIMEOUT_MIN_S
+    check_number(f"{field}.timeout", attempt_s, least_s, limits.CHECK_TIMEOUT_MAX_S)
     check_number(f"{field}.retries", check.retries, 0, limits.CHECK_RETRIES)
     check_number(f"{field}.fall", check.fall, 1, limits.CHECK_THRESHOLD)
     check_number(f"{field}.rise", check.rise, 1, limits.CHECK_THRESHOLD)
