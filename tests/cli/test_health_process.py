@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,6 +59,15 @@ def register(address: str, *checks: CheckSpec, port: int = 1, service_id: str = 
     return asyncio.run(work())
 
 
+def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Runs `check`, again if the first run of the check by itself, within 5 s, has just ended."""
+    ended = run("check", *arguments)
+    if "ended less than" in ended.stderr:
+        time.sleep(1.1)
+        ended = run("check", *arguments)
+    return ended
+
+
 PORT = CheckSpec(name="port", probes=(TcpProbe(),), interval_s=3600.0, fall=1)
 AFAR = CheckSpec(name="afar", probes=(IcmpProbe(host="192.0.2.1"),), interval_s=3600.0)
 
@@ -65,8 +76,10 @@ def test_a_service_is_checked_and_shown(daemon: DaemonProcess) -> None:
     at = ("--address", daemon.wait_ready())
     with listener() as port:
         service_id = register(at[1], PORT, port=port)
-        check, service = done("check", "calc-1/calc", *at)
-        assert check.startswith("port        PASSED       TCP   ")
+        ended = check("calc-1/calc", *at)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        found, service = ended.stdout.splitlines()
+        assert found.startswith("port        PASSED       TCP   ")
         assert service == "service     HEALTHY, ready (STATIC)"
     told = done("health", service_id, *at)
     assert told[0] == f"service     {service_id}"
@@ -75,26 +88,27 @@ def test_a_service_is_checked_and_shown(daemon: DaemonProcess) -> None:
     assert told[3].startswith("heard of    ")
     assert told[4].startswith("check       port: PASSING, since 20")
     assert "PASSED       TCP" in told[5]
-    assert told[6].startswith("timeline    20")
+    assert told[-1].startswith("timeline    20")
     (line,) = done("health", service_id, "--json", *at)
     health = json.loads(line)
     assert (health["status"], health["checks"][0]["runs"][0]["verdict"]) == ("HEALTHY", "PASSED")
     assert done("checks", *at)[0] == "checks      1: 1 PASSING, 0 FAILING, 0 AWAITING"
     (line,) = done("checks", "--json", *at)
-    assert (json.loads(line)["total"]["passed"], json.loads(line)["kinds"]["TCP"]["runs"]) == (1, 1)
+    runs = len(health["checks"][0]["runs"])
+    assert (json.loads(line)["total"]["passed"], json.loads(line)["kinds"]["TCP"]["runs"]) == (runs, runs)
 
 
 def test_the_exit_code_says_what_was_found(daemon: DaemonProcess) -> None:
     """1 if one failed, whatever the others say; 3 if one could not be looked at."""
     at = ("--address", daemon.wait_ready())
     register(at[1], PORT, AFAR, port=1)
-    ended = run("check", "calc-1/calc", "--json", *at)
+    ended = check("calc-1/calc", "--json", *at)
     assert (ended.returncode, ended.stderr) == (1, "")
     told = json.loads(ended.stdout)
     assert [(one["check"], one["verdict"]) for one in told["results"]] == [("port", "FAILED"), ("afar", "DENIED")]
     assert (told["status"], told["ready"], told["reasons"][0]["code"]) == ("UNHEALTHY", False, "CHECK_FAILED")
     register(at[1], AFAR, agent_id="calc-2")
-    ended = run("check", "calc-2/calc", "--check", "afar", *at)
+    ended = check("calc-2/calc", "--check", "afar", *at)
     assert (ended.returncode, ended.stderr) == (3, "")
     assert "DENIED" in ended.stdout
     assert "192.0.2.1" in ended.stdout
@@ -105,18 +119,18 @@ def test_what_fails_says_why_in_a_line_and_what_to_do(daemon: DaemonProcess) -> 
     register(at[1])
     for command in ("health", "check"):
         assert "no service 'x' is registered" in failed(1, command, "x", *at)
-        assert "no service calc-9/calc in namespace default" in failed(1, command, "calc-9/calc", *at)
-        assert "is no SERVICE_ID" in failed(2, command, "tag=gpu", *at)
-        assert "is no SERVICE_ID" in failed(2, command, "a/b/c/d", *at)
+        assert "no service calc-9/calc is registered; `orion-registry services" in failed(
+            1, command, "calc-9/calc", *at
+        )
+        assert "is no TERM=VALUE, AGENT/NAME" in failed(2, command, "a/b/c/d", *at)
     assert "has no checks: set service.checks; its agent sets" in failed(1, "check", "calc-1/calc", *at)
     register(at[1], PORT, agent_id="calc-2")
     assert "must be one of port, got 'disk'" in failed(1, "check", "calc-2/calc", "--check", "disk", *at)
     assert "above 0s" in failed(2, "check", "calc-2/calc", "--timeout", "0s", *at)
     assert "is no span" in failed(2, "check", "calc-2/calc", "--timeout", "soon", *at)
-    run("check", "calc-2/calc", *at)
     register(at[1], PORT, agent_id="calc-3", service_id="one")
     register(at[1], PORT, agent_id="calc-3", service_id="two")
-    assert "say which by its id: one, two" in failed(1, "health", "calc-3/calc", *at)
+    assert "name one by its service_id: one, two" in failed(1, "health", "calc-3/calc", *at)
     for words in (("health", "x"), ("check", "x"), ("checks",)):
         assert "127.0.0.1:1" in failed(1, *words, "--address", "127.0.0.1:1")
         assert "address" in failed(2, *words, "--address", "nowhere")
@@ -144,7 +158,7 @@ def result(verdict: Verdict, detail: str = "", attempts: int = 1) -> Result:
 
 
 def test_lines_of_a_service_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    check = CheckHealth(
+    failing = CheckHealth(
         name="web",
         state=CheckState.FAILING,
         since_wall=0.0,
@@ -164,7 +178,7 @@ def test_lines_of_a_service_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ready=False,
         last_heartbeat=None,
-        checks=(check,),
+        checks=(failing,),
         timeline=tuple(
             StatusEdge(service_id="i", wall=float(n), status=ServiceStatus.UNHEALTHY, codes=(Code.CHECK_FAILED,))
             for n in range(12)

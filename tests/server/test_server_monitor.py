@@ -61,10 +61,18 @@ def spec(agent_id: str = "calc-1", **fields: Any) -> ServiceSpec:
     return ServiceSpec(agent_id=agent_id, service_name="calc", host="127.0.0.1", port=7000, **fields)
 
 
+class Patient(SeededEntropy):
+    """First runs as late as can be, after 5 s: no run of its own comes between what a test asks for."""
+
+    def draw(self) -> float:
+        return 0.999
+
+
 @asynccontextmanager
 async def looked_after(**options: Any) -> AsyncIterator[tuple[RegistryClient, ScriptedProbe]]:
     """A daemon whose checks find what the probe says."""
     probe = ScriptedProbe()
+    options = {"entropy": Patient(), **options}
     async with running_daemon(probe=probe, **options) as daemon, RegistryClient(daemon.address) as client:
         yield client, probe
 
@@ -240,7 +248,7 @@ async def test_checks_that_go_while_somebody_waits() -> None:
 
 async def test_at_shutdown_runs_are_cancelled_and_who_waits_is_told() -> None:
     probe = ScriptedProbe()
-    async with running_daemon(probe=probe) as daemon, RegistryClient(daemon.address) as client:
+    async with running_daemon(probe=probe, entropy=Patient()) as daemon, RegistryClient(daemon.address) as client:
         service_id = (await client.register(spec())).ref.service_id
         probe.hang()
         waiting = asyncio.create_task(client.check_now(service_id))
@@ -261,7 +269,10 @@ async def test_a_prober_that_breaks_harms_no_service_and_keeps_no_place() -> Non
     async def breaks(_check: CheckSpec, _address: str) -> Outcome:
         raise ends.pop()
 
-    async with running_daemon(probe=breaks, check_runs=1) as daemon, RegistryClient(daemon.address) as client:
+    async with (
+        running_daemon(probe=breaks, check_runs=1, entropy=Patient()) as daemon,
+        RegistryClient(daemon.address) as client,
+    ):
         service_id = (await client.register(spec())).ref.service_id
         checked = await client.check_now(service_id)
         assert [result.outcome.verdict for result in checked.results] == [Verdict.UNAVAILABLE] * 2
@@ -273,9 +284,7 @@ async def test_a_prober_that_breaks_harms_no_service_and_keeps_no_place() -> Non
 
 
 async def test_a_registry_without_a_prober_says_so() -> None:
-    coordinator = Coordinator(
-        config=RegistryConfig(), store=MemoryStore(), clock=SystemClock(), entropy=SeededEntropy()
-    )
+    coordinator = Coordinator(config=RegistryConfig(), store=MemoryStore(), clock=SystemClock(), entropy=Patient())
     await coordinator.start()
     try:
         entry = await add(coordinator, liveness=STATIC, checks=(WEB,), host="127.0.0.1", port=7000)
