@@ -60,9 +60,9 @@ def register(address: str, *checks: CheckSpec, port: int = 1, service_id: str = 
 
 
 def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Runs `check`, again if the first run of the check by itself, within 5 s, has just ended."""
+    """Runs `check`, again while a run of one of the checks by itself, the first within 5 s, has just ended."""
     ended = run("check", *arguments)
-    if "ended less than" in ended.stderr:
+    while "ended less than" in ended.stderr:
         time.sleep(1.1)
         ended = run("check", *arguments)
     return ended

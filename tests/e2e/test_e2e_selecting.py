@@ -28,6 +28,8 @@ pytestmark = pytest.mark.timeout(90)
 WORK = Selector(service_name=NAME)
 SLOTS = 2
 LONGER_THAN_A_RESTART_MS = 5_000
+LONGER_THAN_A_CALL_S = 12.0
+"""How long a caller waits for a slot: who comes when all slots hold the longest calls gets one."""
 
 
 async def until(holds: Callable[[], bool], limit_s: float = 10.0) -> None:
@@ -99,7 +101,7 @@ class Callers:
         balancer = self._balancers[place % len(self._balancers)]
         while not self.stopping:
             try:
-                async with balancer.select(WORK, wait_s=5.0) as selection:
+                async with balancer.select(WORK, wait_s=LONGER_THAN_A_CALL_S) as selection:
                     await self._call(selection.service.port)
                 self.served[selection.service.service_id] += 1
             except grpc.aio.AioRpcError:
@@ -148,7 +150,7 @@ async def test_no_selection_returns_an_agent_whose_end_was_seen() -> None:
         async def ask() -> None:
             while len(answered_after) < 300:
                 after = seen.is_set()
-                async with balancer.select(WORK, wait_s=5.0) as selection:
+                async with balancer.select(WORK, wait_s=LONGER_THAN_A_CALL_S) as selection:
                     (answered_after if after else answered_before).append(selection.service.service_id)
 
         await balancer.release(told[0])
@@ -212,5 +214,5 @@ async def test_slots_are_not_overrun_after_a_restart_under_load() -> None:
         callers.stopping = True
         await callers.__aexit__()
         assert callers.broken == 0
-        assert all(isinstance(error, Unavailable) for error in callers.refused), callers.refused
+        assert [e for e in callers.refused if not isinstance(e, Unavailable)] == []
         await until(lambda: daemon.coordinator.registry.balancing.stats.leases_open == 0)
