@@ -10,7 +10,8 @@ import pytest
 from orion_registry.cli.completion import VARIABLE
 from orion_registry.cli.main import cli
 from tests.cli.process import clean_environment, daemon_process
-from tests.cli.test_info_events import COMMAND, failed, run
+from tests.cli.running import failed, run
+from tests.cli.test_info_events import COMMAND
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ from orion_registry.wire.balancer_reports import ServicePerformance
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 from orion_registry.wire.service import Service
 from tests.cli.process import DaemonProcess, daemon_process
-from tests.cli.test_info_events import done, failed, run
+from tests.cli.running import done, failed, run
 from tests.cli.test_services_process import WAITING, register, spec_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "not-selectable.md"

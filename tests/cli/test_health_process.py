@@ -24,7 +24,7 @@ from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.wire.monitor import CheckedNow, ServiceHealth
 from tests.cli.process import DaemonProcess, daemon_process
-from tests.cli.test_info_events import done, failed, run
+from tests.cli.running import done, failed, run
 
 
 @pytest.fixture

@@ -28,35 +28,9 @@ from orion_registry.core.overlay import OverlayMode
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 from tests.cli.process import DaemonProcess, clean_environment, daemon_process
+from tests.cli.running import done, failed
 
 COMMAND = (sys.executable, "-m", "orion_registry")
-
-
-def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env=clean_environment(**environment),
-        check=False,
-    )
-
-
-def done(*arguments: str, **environment: str) -> list[str]:
-    """Lines of a run that went well."""
-    ended = run(*arguments, **environment)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return ended.stdout.splitlines()
-
-
-def failed(code: int, *arguments: str, **environment: str) -> str:
-    """The one line of a run that did not."""
-    ended = run(*arguments, **environment)
-    assert (ended.returncode, ended.stdout) == (code, "")
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith("orion-registry: ")
-    return line
 
 
 def fill(address: str) -> str:

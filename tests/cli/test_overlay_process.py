@@ -19,7 +19,8 @@ from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.wire.overlay import OverlayState
 from tests.cli.process import DaemonProcess, clean_environment, daemon_process
-from tests.cli.test_info_events import COMMAND, done, failed, run
+from tests.cli.running import done, failed, run
+from tests.cli.test_info_events import COMMAND
 
 COMMANDS = ("drain", "maintenance", "quarantine", "weight", "clear", "overlays", "remove")
 

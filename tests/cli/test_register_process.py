@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.process import DaemonProcess, daemon_process
-from tests.cli.test_info_events import done, failed, run
+from tests.cli.running import done, failed, run
 from tests.cli.test_watch_process import next_of, start
 
 

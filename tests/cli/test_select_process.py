@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.process import DaemonProcess, daemon_process
-from tests.cli.test_info_events import done, failed, run
+from tests.cli.running import done, failed, run
 from tests.cli.test_services_process import WAITING, register, spec_of
 from tests.cli.test_watch_process import next_of, start
 

@@ -16,7 +16,7 @@ from orion_registry.cli.reload import Reload, differences
 from orion_registry.server.settings import TABLE, Settings
 from orion_registry.server.settings_sources import load
 from tests.cli.process import COMMAND, DaemonProcess, clean_environment, daemon_process
-from tests.cli.test_info_events import done
+from tests.cli.running import done
 from tests.cli.test_services_process import register, spec_of
 
 

@@ -12,7 +12,7 @@ from orion_registry import LivenessMode, RegistryClient, ServiceSpec, with_metad
 from orion_registry.cli.overlay_target import read_which
 from orion_registry.core.selector import Selector
 from tests.cli.process import DaemonProcess, daemon_process
-from tests.cli.test_info_events import done, failed, run
+from tests.cli.running import done, failed, run
 
 
 @pytest.fixture

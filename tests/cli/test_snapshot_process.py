@@ -22,6 +22,7 @@ from orion_registry.store.snapshot import SnapshotReader, write_snapshot
 from orion_registry.store.sqlite import SqliteStore
 from tests.building import make_record, make_spec
 from tests.cli.process import clean_environment, daemon_process
+from tests.cli.running import run_bytes
 
 COMMAND = (sys.executable, "-m", "orion_registry", "snapshot")
 HASHES = {"secret_hash": "a" * 64, "payload_hash": "b" * 64}
@@ -37,14 +38,7 @@ FILE = b"".join(write_snapshot(STORED, 1_795_431_600.0))
 
 
 def run(*arguments: str, stdin: bytes | None = None, **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        input=b"" if stdin is None else stdin,
-        capture_output=True,
-        timeout=30,
-        env=clean_environment(**environment),
-        check=False,
-    )
+    return run_bytes("snapshot", *arguments, stdin=stdin or b"", environment=environment)
 
 
 def done(*arguments: str, stdin: bytes | None = None, **environment: str) -> bytes:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.cli.process import DaemonProcess, clean_environment, daemon_process
-from tests.cli.test_info_events import COMMAND, done, failed, run
+from tests.cli.running import done, failed, run
+from tests.cli.test_info_events import COMMAND
 from tests.cli.test_services_process import WAITING, register, spec_of
 
 

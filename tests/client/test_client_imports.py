@@ -4,20 +4,21 @@ import json
 import subprocess
 import sys
 
-BUDGET_S = 0.25
-"""Of `import orion_registry` with the client in an agent (docs/performance.md); the best of five counts."""
+BUDGET = 4.0
+"""The CPU time that an agent's imports may take, as a multiple of `import grpc.aio` alone in the same run; of each the
+best of five counts. docs/performance.md has the time."""
 CODE = """
 import json, sys, time
-began = time.perf_counter()
+began = time.process_time()
 import orion_registry
 bare = sorted(name for name in sys.modules if name.startswith(("orion_registry", "grpc", "google")))
 {use}
-print(json.dumps([time.perf_counter() - began, bare, sorted(sys.modules)]))
+print(json.dumps([time.process_time() - began, bare, sorted(sys.modules)]))
 """
 
 
 def imported(use: str) -> tuple[float, list[str], list[str]]:
-    """Seconds, the modules of `import orion_registry` alone, and all in the end."""
+    """Seconds of CPU, the modules of `import orion_registry` alone, and all in the end."""
     done = subprocess.run([sys.executable, "-c", CODE.format(use=use)], capture_output=True, text=True, check=True)
     took_s, bare, loaded = json.loads(done.stdout)
     return took_s, bare, loaded
@@ -28,8 +29,9 @@ def test_the_package_alone_loads_nothing() -> None:
 
 
 def test_an_agent_pays_for_no_server_and_no_balancer() -> None:
+    grpc_s = min(imported("import grpc.aio")[0] for _ in range(5))
     took_s, _, loaded = min(imported("orion_registry.RegistryClient") for _ in range(5))
-    assert took_s < BUDGET_S
+    assert took_s < BUDGET * grpc_s
     rooms = {name.split(".")[1] for name in loaded if name.startswith("orion_registry.")}
     assert rooms == {"client", "core", "errors", "wire"}
     assert "orion_registry.core.selection.balancer" not in loaded

@@ -1,5 +1,6 @@
 """HTTP probes against real servers, kind and unkind."""
 
+import sys
 import time
 
 import pytest
@@ -186,3 +187,11 @@ async def test_tls_with_somebody_who_speaks_none(look: Look) -> None:
     async with targets.http(targets.answer(), cert="good.pem") as target:
         outcome = await look(_probe(target.port))
         assert outcome.verdict is Verdict.FAILED
+
+
+async def test_without_aiohttp_a_check_says_what_to_install(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "orion_registry.probes.http", raising=False)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    outcome = await look(_probe(1))
+    assert outcome.verdict is Verdict.UNAVAILABLE
+    assert outcome.detail == "HTTP checks need aiohttp: pip install 'orion-registry[server]'"
