@@ -60,7 +60,7 @@ async def unary(
         raise Unreachable("the client is closed", address=address) from None
     try:
         return await call
-    except grpc.aio.AioRpcError as failure:
+    except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
         raise error_of(failure, connection, address) from None
     finally:
         call.cancel()  # an abandoned call is never collected (grpc#43462); of a finished one this does nothing

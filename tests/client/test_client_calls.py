@@ -1,6 +1,7 @@
 """Typed calls: what goes in comes back, and every failure is a typed error that says what to do."""
 
 import asyncio
+import socket
 import time
 
 import grpc.aio
@@ -10,6 +11,7 @@ from orion_registry.client.channel import DEFAULT_ADDRESS, resolve_addresses
 from orion_registry.client.client import RegistryClient
 from orion_registry.client.failures import NoAnswerInTime, Unreachable
 from orion_registry.client.specs import with_metadata
+from orion_registry.client.state import ConnectionState
 from orion_registry.core.model import LivenessMode, Load, ServiceSpec, ServiceStatus
 from orion_registry.core.selector import Selector
 from orion_registry.errors import (
@@ -157,6 +159,21 @@ async def test_a_closed_client_says_so(client: RegistryClient) -> None:
     await client.close()
     with pytest.raises(Unreachable, match="closed"):
         await client.discover()
+
+
+async def test_a_client_that_is_closed_meanwhile_ends_calls_and_sessions_with_an_error() -> None:
+    hung = socket.create_server(("127.0.0.1", 0))  # takes connections, and says nothing
+    with hung:
+        client = RegistryClient(f"127.0.0.1:{hung.getsockname()[1]}", timeout_s=20.0)
+        session = client.session("a", [ServiceSpec(agent_id="a", service_name="a")])
+        waits = [asyncio.create_task(work) for work in (client.discover(), session.start())]
+        await asyncio.sleep(0.1)
+        await client.close()
+        async with asyncio.timeout(2.0):
+            for wait in waits:
+                with pytest.raises(Unreachable):
+                    await wait
+        assert session.connection_state is ConnectionState.CLOSED
 
 
 async def test_an_abandoned_call_is_cancelled(client: RegistryClient) -> None:
