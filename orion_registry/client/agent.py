@@ -179,16 +179,11 @@ class Agent:
         """
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         try:
-            finished = asyncio.run(self._run())
+            asyncio.run(self._run())
         except RegistryError as error:
             raise SystemExit(f"agent {self.agent_id}: {error.message}") from None
         except OSError as error:
             raise SystemExit(f"agent {self.agent_id}: {error}") from None
-        if not finished:
-            logging.shutdown()
-            print(f"agent {self.agent_id}: calls were cut off", file=sys.stderr, flush=True)  # noqa: T201 - as SystemExit
-            sys.stdout.flush()
-            os._exit(1)  # a thread that never ends would keep the process for ever
 
     async def start(self) -> None:
         """Begins to serve, and returns when the registry has accepted it.
@@ -245,8 +240,8 @@ class Agent:
     def _spec_now(self) -> ServiceSpec:
         return replace(self._spec, capabilities=tuple(self._capabilities), tags=self._tags)
 
-    async def _run(self) -> bool:
-        """Returns whether all calls finished. Raises what ended the session."""
+    async def _run(self) -> None:
+        """Raises what ended the session; if calls were cut off, it ends the process."""
         self._asked = asyncio.Event()
         signals = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
         for number in signals:
@@ -258,7 +253,7 @@ class Agent:
             starting.cancel()
             with suppress(asyncio.CancelledError):
                 await starting
-            return True
+            return
         await starting
         logger.info("agent %s serves %s on %s", self.agent_id, ", ".join(self._capabilities), self.address)
         ended = asyncio.create_task(self.session.ended())
@@ -266,8 +261,19 @@ class Agent:
         logger.info("agent %s stops, with %d calls under way", self.agent_id, self.in_flight)
         finished = await self.stop()
         asked.cancel()
-        await ended  # stop() has ended the session; what ended it before is raised
-        return finished
+        await asyncio.wait({ended})  # stop() has ended the session; what ended it before is raised
+        if not finished:
+            self._exit(ended.exception())
+        ended.result()
+
+    def _exit(self, error: BaseException | None) -> None:
+        """From within the event loop: the loop's own end would wait for threads, and one of them may never end."""
+        if isinstance(error, RegistryError):
+            print(f"agent {self.agent_id}: {error.message}", file=sys.stderr)  # noqa: T201 - as SystemExit
+        print(f"agent {self.agent_id}: calls were cut off", file=sys.stderr, flush=True)  # noqa: T201
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)
 
     def _signalled(self) -> None:
         if self._asked.is_set() and self._life is not None:

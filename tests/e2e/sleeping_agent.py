@@ -1,7 +1,7 @@
 """An agent of the tests: python -m tests.e2e.sleeping_agent AGENT_ID [--takeover] [--slots N] [--drain-timeout S]
 
-Its registry is ORION_ADDRESS. It sleeps for those who call it: `sleep` in its event loop, `hang` in a thread, `block`
-in the loop and without letting it go on.
+Its registry is ORION_ADDRESS. It sleeps for those who call it: `sleep` in its event loop, `hang` in a thread, `lend` in
+a thread of the loop's, `block` in the loop and without letting it go on.
 """
 
 import argparse
@@ -42,6 +42,12 @@ async def block(seconds: float) -> int:
 @agent.capability("hang")
 def hang(seconds: float) -> int:
     time.sleep(seconds)
+    return os.getpid()
+
+
+@agent.capability("lend")
+async def lend(seconds: float) -> int:
+    await asyncio.to_thread(time.sleep, seconds)
     return os.getpid()
 
 

@@ -44,10 +44,12 @@ class Stage:
                     return event.service
         raise AssertionError
 
-    async def calls(self, service: Service, count: int, capability: str = "sleep") -> "list[asyncio.Task[object]]":
+    async def calls(
+        self, service: Service, count: int, capability: str = "sleep", seconds: float = CALL_S
+    ) -> "list[asyncio.Task[object]]":
         """So many calls of two seconds, under way at the agent."""
         calls: list[asyncio.Task[object]] = [
-            asyncio.create_task(self.balancer.call(capability, {"seconds": CALL_S})) for _ in range(count)
+            asyncio.create_task(self.balancer.call(capability, {"seconds": seconds})) for _ in range(count)
         ]
         async with asyncio.timeout(1.5):
             while True:
@@ -158,11 +160,11 @@ async def test_of_two_processes_with_one_agent_id_the_first_stops_if_it_was_take
     assert second.exit_code is None
 
 
-@pytest.mark.parametrize("capability", ["sleep", "hang"])
+@pytest.mark.parametrize("capability", ["sleep", "hang", "lend"])
 async def test_a_second_signal_ends_it_at_once(stage: Stage, capability: str) -> None:
     """Whatever its calls do, a thread that nobody can stop included."""
     agent = await stage.agent("agent", "a-1")
-    calls = await stage.calls(await stage.ready(), 1, capability)
+    calls = await stage.calls(await stage.ready(), 1, capability, seconds=20.0)
     agent_stops(agent, signal.SIGINT)
     await asyncio.sleep(0.1)
     began = time.monotonic()
@@ -170,6 +172,17 @@ async def test_a_second_signal_ends_it_at_once(stage: Stage, capability: str) ->
     assert await exit_code(agent, within_s=1.5) == 1
     assert time.monotonic() - began < 1.5
     assert "calls were cut off" in agent.log.read_text()
+    with pytest.raises(AgentUnreachable):
+        await calls[0]
+
+
+async def test_one_that_was_taken_over_ends_though_a_thread_of_it_does_not(stage: Stage) -> None:
+    first = await stage.agent("first", "a-1", "--drain-timeout", "0.2")
+    calls = await stage.calls(await stage.ready(), 1, "hang", seconds=20.0)
+    await stage.agent("second", "a-1", "--takeover")
+    assert await exit_code(first, within_s=5.0) == 1
+    assert "this copy stops" in first.log.read_text()
+    assert "calls were cut off" in first.log.read_text()
     with pytest.raises(AgentUnreachable):
         await calls[0]
 
