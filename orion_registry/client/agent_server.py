@@ -6,6 +6,7 @@ keeps its slot until it returns, whoever still waits for it.
 
 import asyncio
 import contextvars
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from orion_registry.client.capability import MESSAGE_BYTES, METHOD, Capability, dump_json
+from orion_registry.client.failures import cancelled_from_outside
 from orion_registry.errors import (
     InvalidArgument,
     Reason,
@@ -133,7 +135,10 @@ class CallServer(grpc.GenericRpcHandler):
             result = dump_json(await self._run(capability, arguments))
         except InvalidArgument as error:
             await _refuse(context, error)
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # sys.exit() would end the agent and all its calls; what cancels itself gRPC would never answer.
+            if isinstance(error, asyncio.CancelledError) and cancelled_from_outside():
+                raise
             logger.exception("agent %s: %s failed", self._agent_id, capability.name)
             said = f"{capability.name} failed: {type(error).__name__}: {error}"
             await context.abort(grpc.StatusCode.UNKNOWN, safe_message(said))
@@ -167,7 +172,8 @@ class CallServer(grpc.GenericRpcHandler):
             work.add_done_callback(lambda _: self._thread_ended(loop))
             return await asyncio.wrap_future(work)
         try:
-            return await capability.function(**arguments)
+            result = capability.function(**arguments)
+            return await result if inspect.isawaitable(result) else result
         finally:
             self._count(-1)
 
@@ -183,7 +189,10 @@ class CallServer(grpc.GenericRpcHandler):
 
 
 def _call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    return function(**arguments)
+    try:
+        return function(**arguments)
+    except StopIteration as error:  # no asyncio future takes one: the call would never be answered
+        raise RuntimeError(f"it raised StopIteration: {error}") from error
 
 
 async def _refuse(context: Context, error: RegistryError) -> NoReturn:

@@ -30,8 +30,9 @@ class Capability:
 
     @property
     def is_async(self) -> bool:
-        """Whether it runs in the event loop."""
-        return inspect.iscoroutinefunction(self.function)
+        """Whether it runs in the event loop: what is, wraps, or has as `__call__`, an `async def`."""
+        inner = inspect.unwrap(self.function)
+        return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
 
     def arguments(self, text: str) -> dict[str, Any]:
         """The arguments in a JSON object, by name.
@@ -52,11 +53,15 @@ def capability_of(name: str, function: Callable[..., Any]) -> Capability:
     """The capability that a function makes.
 
     Raises:
-        InvalidArgument: the function streams.
+        InvalidArgument: the function streams, or wants an argument that has no name to callers.
     """
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise bad_field("function", "one that returns its result", Said(f"{name}, which yields"))
-    return Capability(name=name, function=function, signature=inspect.signature(function))
+    signature = inspect.signature(function)
+    for argument in signature.parameters.values():
+        if argument.kind is argument.POSITIONAL_ONLY and argument.default is argument.empty:
+            raise bad_field("function", "one that takes its arguments by name", Said(f"{name}{signature}"))
+    return Capability(name=name, function=function, signature=signature)
 
 
 def load_arguments(text: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Agents and their callers: calls reach capabilities, slots hold, refusals go elsewhere, and stopping loses nothing."""
 
 import asyncio
+import functools
 import json
 import threading
 import time
@@ -151,6 +152,67 @@ async def test_what_a_capability_raises_reaches_the_caller_and_counts(
         with pytest.raises(CallFailed, match="odd failed: TypeError"):
             await balancer.call("odd")
         await until(lambda: counts(daemon, agent.session.ref().service_id) == (0, 2))
+
+
+async def cancels_itself() -> None:
+    own = asyncio.ensure_future(asyncio.sleep(60))
+    own.cancel()
+    await own
+
+
+async def exits() -> None:
+    raise SystemExit(3)
+
+
+def exits_in_thread() -> None:
+    raise SystemExit(3)
+
+
+def runs_out() -> object:
+    return next(iter(()))
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (cancels_itself, "CancelledError"),
+        (exits, "SystemExit: 3"),
+        (exits_in_thread, "SystemExit: 3"),
+        (runs_out, "raised StopIteration"),
+    ],
+)
+async def test_what_is_raised_beside_errors_fails_the_call_and_nothing_else(
+    daemon: Daemon, balancer: BalancerClient, function: Callable[[], object], says: str
+) -> None:
+    agent = make(daemon)
+    agent.capability("bad")(function)
+    async with agent:
+        with pytest.raises(CallFailed, match=rf"bad failed: .*{says}"):
+            await balancer.call("bad", timeout_s=5.0)
+        assert agent.in_flight == 0
+        assert await balancer.call("math.add", {"a": 2}) == 3
+
+
+async def test_a_decorated_coroutine_function_and_an_object_that_is_called_run_in_the_loop(
+    daemon: Daemon, balancer: BalancerClient
+) -> None:
+    async def here() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    @functools.wraps(here)
+    def decorated() -> object:
+        return here()
+
+    class Callee:
+        async def __call__(self) -> bool:
+            return await here()
+
+    agent = make(daemon)
+    agent.capability("decorated")(decorated)
+    agent.capability("object")(Callee())
+    async with agent:
+        assert await balancer.call("decorated") is True
+        assert await balancer.call("object") is True
 
 
 @pytest.mark.parametrize(
@@ -440,6 +502,8 @@ def test_what_cannot_be_is_refused_where_it_is_written() -> None:
 
     with pytest.raises(InvalidArgument, match="which yields"):
         agent.capability("y")(stream)
+    with pytest.raises(InvalidArgument, match=r"arguments by name.* y\(a, /\)"):
+        agent.capability("y")(lambda a, /: a)
 
 
 async def test_an_agent_without_capabilities_does_not_start() -> None:
