@@ -63,12 +63,15 @@ class LoopThread:
             raise RuntimeError("clients do not survive a fork: make a new one in this process")
         if threading.current_thread() is self._thread:
             raise RuntimeError("called in the thread of the event loop, which would wait for itself")
+        if self._loop is not None:  # without the lock: a signal handler may come while this very thread holds it
+            return self._loop
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="orion-sync", daemon=True)
+                loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=loop.run_forever, name="orion-sync", daemon=True)
                 self._thread.start()
                 atexit.register(self._end)
+                self._loop = loop
             return self._loop
 
     def _end(self) -> None:
