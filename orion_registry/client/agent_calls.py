@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # it makes these
 LINES: Final = 256
 """Connections to agents that are kept; those not in use go first."""
 
+ANSWER_S: Final = 0.5
+"""How much longer than a call may last the registry may take to say that the wait for a slot was in vain."""
+
 
 class CallError(Exception):
     """A call that an agent was given did not succeed. `service` is the agent's."""
@@ -53,8 +56,15 @@ class CallTimedOut(CallError, TimeoutError):
 class AgentCalls:
     """Calls by one `BalancerClient`; belongs to its event loop. Keeps a connection to each agent called."""
 
-    def __init__(self, balancer: "BalancerClient", options: ChannelOptions, environment: Environment) -> None:
+    def __init__(
+        self,
+        balancer: "BalancerClient",
+        options: ChannelOptions,
+        environment: Environment,
+        late: Callable[[float], RegistryError],
+    ) -> None:
         self._balancer = balancer
+        self._late = late
         self._lines = _Lines(options)
         self._env = environment
 
@@ -80,14 +90,18 @@ class AgentCalls:
         failed: dict[str, RegistryError | CallError] = {}
         while True:
             async with AsyncExitStack() as held:
+                left_s = max(0.0, give_up_at - self._env.now())
                 choice = self._balancer.select(
                     selector,
-                    wait_s=min(max(0.0, give_up_at - self._env.now()), WAIT_MAX_S),
+                    wait_s=min(left_s, WAIT_MAX_S),
                     exclude=tuple(failed),
                     affinity_key=affinity_key,
                 )
                 try:
-                    selection = await held.enter_async_context(choice)
+                    async with asyncio.timeout(left_s + ANSWER_S):
+                        selection = await held.enter_async_context(choice)
+                except TimeoutError:
+                    raise next(reversed(failed.values()), None) or self._late(timeout_s) from None
                 except (NotFound, Unavailable, ResourceExhausted):
                     if failed:  # they were all that there are: what the last one said tells more
                         raise next(reversed(failed.values())) from None

@@ -78,7 +78,7 @@ class BalancerClient:
         self._timeout_s = timeout_s
         self._env = environment
         self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
-        self._calls = AgentCalls(self, channel_options(resolve_profile(profile)), environment)
+        self._calls = AgentCalls(self, channel_options(resolve_profile(profile)), environment, self._late)
         self._held: dict[str, Selection] = {}
         self._route: Route | None = None
 
@@ -279,6 +279,9 @@ class BalancerClient:
         if self._route is None:
             raise Unreachable("the client is not open: use it inside `async with`", address=self.address)
         return self._route
+
+    def _late(self, timeout_s: float) -> RegistryError:
+        return self._open.late(timeout_s)
 
     def _let_go(self, selection: Selection, outcome: Outcome, response_time_s: float | None) -> None:
         """Releases without waiting for the answer."""

@@ -37,6 +37,9 @@ MESSAGE_BYTES = 60 * 1024
 FLUSH_S = 1.0
 """How long the end of the client waits for releases to be taken note of."""
 
+SILENT_S = 2.0
+"""A stream this old on which nothing ever came hangs if a command on it ran out of time."""
+
 RouteCall = grpc.aio.StreamStreamCall[pb.RouteRequest, pb.RouteResponse]
 
 
@@ -82,6 +85,8 @@ class Route:
         self._wake = asyncio.Event()
         self._error: RegistryError | None = None
         self._closed: RegistryError | None = None
+        self._unheard: RouteCall | None = None  # the stream of now, until something comes on it
+        self._opened = 0.0
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="orion-route")
 
     async def ask(self, message: pb.RouteCommand, timeout_s: float, *, once: bool = False) -> pb.RouteResult:
@@ -97,15 +102,20 @@ class Route:
                 result = await pending.answered
         except TimeoutError:
             self._take_back(pending)
-            address = self._connection.address
-            late = NoAnswerInTime(f"no answer from the registry at {address} in {timeout_s:g} s", address=address)
-            raise self._error or late from None
+            self._give_up_if_silent()
+            raise self.late(timeout_s) from None
         except asyncio.CancelledError:
             self._take_back(pending)
             raise
         if result.WhichOneof("result") == "error":
             raise decode_error(result.error)
         return result
+
+    def late(self, timeout_s: float) -> RegistryError:
+        """Why nothing was answered in so many seconds."""
+        address = self._connection.address
+        said = f"no answer from the registry at {address} in {timeout_s:g} s"
+        return self._error or NoAnswerInTime(said, address=address)
 
     def send(self, message: pb.RouteCommand, *, once: bool = False) -> Pending:
         """Sends a command whose answer nobody has to wait for. Raises RegistryError if the stream is over for good."""
@@ -144,6 +154,11 @@ class Route:
         if pending.wait_until is not None and self._closed is None:
             self._put(pb.RouteCommand(id=0, cancel=pb.CancelWait(id=pending.message.id)))
 
+    def _give_up_if_silent(self) -> None:
+        """The connection, or a proxy on the way, may be well while the registry hangs: no PING tells."""
+        if self._unheard is not None and self._env.now() - self._opened >= SILENT_S:
+            self._unheard.cancel()
+
     # Streams.
 
     async def _follow(self) -> None:
@@ -170,15 +185,17 @@ class Route:
         """One stream, to its end. Returns the error that ended it, if any."""
         address = self._connection.address
         stub: BalancerServiceAsyncStub = BalancerServiceStub(self._connection.channel)
-        call = stub.Route()
+        call = self._unheard = stub.Route()
+        self._opened = self._env.now()
         writer = asyncio.get_running_loop().create_task(self._write_all(call), name="orion-route-writer")
         try:
             while isinstance(response := await call.read(), pb.RouteResponse):
-                self._error = None
+                self._error = self._unheard = None
                 self._take(response)
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
             return error_of(failure, self._connection, address, f"{address}: the stream was cut off")
         finally:
+            self._unheard = None
             writer.cancel()
             call.cancel()
             with suppress(asyncio.CancelledError):

@@ -28,6 +28,7 @@ from orion_registry.client.decoding import decode_watch_response
 from orion_registry.client.environment import Environment
 from orion_registry.client.failures import Unreachable, cancelled_from_outside
 from orion_registry.client.fold import Fold, WatchEvent, WatchKind, coalesce
+from orion_registry.client.guard import Guard
 from orion_registry.client.holding import is_lasting
 from orion_registry.client.last_good import LastGood
 from orion_registry.client.shrink_guard import ShrinkGuard
@@ -43,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 CACHE_AFTER_S: Final = 2.0
 """A registry that has not shown its snapshot by then, be it hung or gone, counts as away: the cache is shown."""
+FIRST_ANSWER_S: Final = 10.0
+"""A registry answers a watch at once, if only with a bookmark; one that has not by then hangs, though its connection,
+or a proxy before it, may be well."""
 
 
 class Watch:
@@ -193,8 +197,10 @@ class Watch:
                 logger.log(level, "watch ended (%s), next attempt in %.2f s", error or "closed by the registry", delay)
                 await self._use_cache()
                 await self._env.sleep(delay)
-        except Exception as error:  # noqa: BLE001 - raised to whoever iterates
+        except Exception as error:  # noqa: BLE001 - raised to whoever iterates; nobody may, so it is logged as well
             self._failure = error
+            if not (self._connection.is_closed or isinstance(error, Unreachable)):
+                logger.error("the watch has ended for good, and what it shows grows old: %s", error)
         finally:
             patience.cancel()
             self._lost()
@@ -211,17 +217,25 @@ class Watch:
             self._call = call = self._connection.stub.WatchServices(request)
         except grpc.aio.UsageError:
             raise Unreachable("the client is closed", address=address) from None
+        silent = Guard(asyncio.get_running_loop(), self._give_up)
+        silent.arm(FIRST_ANSWER_S, "")
         try:
             while isinstance(response := await call.read(), pb.WatchServicesResponse):
+                silent.disarm()
                 self._take(response)
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
             if self._asks_again and not cancelled_from_outside():
                 return None
             return error_of(failure, self._connection, address, f"{address}: the watch was cut off")
         finally:
+            silent.disarm()
             self._call = None
             call.cancel()
         return None
+
+    def _give_up(self, _why: str) -> None:
+        if self._call is not None:
+            self._call.cancel()
 
     def _take(self, response: pb.WatchServicesResponse) -> None:
         self._state.set(ConnectionState.CONNECTED)

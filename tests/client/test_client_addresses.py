@@ -2,18 +2,25 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
+from orion_registry.client import route
+from orion_registry.client import watch as watch_module
+from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.channel import ADDRESSES, Connection, resolve_addresses
 from orion_registry.client.client import RegistryClient
-from orion_registry.client.failures import Unreachable
+from orion_registry.client.failures import NoAnswerInTime, Unreachable
 from orion_registry.client.profile import PROFILES
 from orion_registry.client.state import ConnectionState
 from orion_registry.core.model import LivenessMode, ServiceSpec
 from orion_registry.core.selector import Selector
-from orion_registry.errors import InvalidArgument, Reason, Unavailable
+from orion_registry.errors import InvalidArgument, NotFound, PermissionDenied, Reason, Unavailable
 from orion_registry.server.daemon import Daemon
 from orion_registry.testing.daemon import running_daemon
 from orion_registry_pb.v1 import heartbeat_pb2 as hb
@@ -98,6 +105,74 @@ async def test_a_registry_that_does_not_serve_is_left(daemon: Daemon) -> None:
         assert client.address == other.address
         assert (await client.register(spec)).created
         daemon.coordinator.serving = True
+
+
+class Hung(grpc.GenericRpcHandler):
+    """What a proxy is whose registry hangs: PINGs are answered, calls taken, and nothing ever comes."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        async def wait(_requests: Any, _context: Any) -> AsyncIterator[bytes]:
+            await asyncio.sleep(60)
+            yield b""
+
+        return grpc.stream_stream_rpc_method_handler(wait)
+
+
+@pytest.fixture
+async def hung() -> AsyncIterator[str]:
+    server = grpc.aio.server(handlers=[Hung()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(0)
+
+
+async def test_a_watch_leaves_a_registry_that_hangs_behind_a_proxy(
+    daemon: Daemon, hung: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "FIRST_ANSWER_S", 0.3)
+    async with RegistryClient([hung, daemon.address]) as client, client.watch() as watch:
+        async with asyncio.timeout(5):
+            await watch.synced.wait()
+        await asyncio.sleep(0.5)
+        assert watch.connection_state is ConnectionState.CONNECTED, "one that answered may be silent"
+        assert client.address == daemon.address
+
+
+async def test_a_route_leaves_a_registry_that_hangs_behind_a_proxy(
+    daemon: Daemon, hung: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "SILENT_S", 0.2)
+    async with BalancerClient([hung, daemon.address], timeout_s=0.5) as balancer:
+        with pytest.raises(NoAnswerInTime):
+            await balancer.acquire(Selector(service_name="none"))
+        with pytest.raises(NotFound):
+            await balancer.acquire(Selector(service_name="none"))
+
+
+@pytest.mark.parametrize("timeout_s", [0.2, 1.0])
+async def test_a_call_takes_no_longer_than_it_may_though_the_registry_is_away(hung: str, timeout_s: float) -> None:
+    for address in (hung, NOBODY):
+        async with BalancerClient(address) as balancer:
+            began = time.monotonic()
+            with pytest.raises(Unreachable):
+                await balancer.call("math.add", timeout_s=timeout_s)
+            assert time.monotonic() - began < timeout_s + 1.0
+
+
+async def test_a_local_view_whose_watch_is_refused_for_good_says_so(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RegistryClient(daemon.address) as client, client.local_view(Selector(service_name="s")) as view:
+
+        def refuse(_: object) -> None:
+            raise PermissionDenied(Reason.NOT_ALLOWED, "not any more")
+
+        monkeypatch.setattr(view._watch._fold, "apply", refuse)
+        await client.register(ServiceSpec(agent_id="a", service_name="s", liveness=LivenessMode.STATIC))
+        async with asyncio.timeout(5):
+            await view.wait_for(ConnectionState.CLOSED)
+        assert "ended for good, and what it shows grows old: NOT_ALLOWED: not any more" in caplog.text
 
 
 async def test_go_away_alternates_are_tried_first(daemon: Daemon) -> None:
