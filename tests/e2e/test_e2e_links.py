@@ -80,9 +80,12 @@ async def test_connections_that_are_reset(tmp_path: Path) -> None:
 
 
 async def test_a_proxy_that_idles_connections_out(tmp_path: Path) -> None:
-    """It forgets the connection without a word: bytes go nowhere, and neither end is told. PINGs notice."""
+    """It forgets the connection without a word: bytes go nowhere, and neither end is told. The client's PINGs notice.
+
+    The daemon is too patient to, for the proxy would pass its end of the connection on.
+    """
     async with (
-        running_daemon() as daemon,
+        running_daemon(profile="dev") as daemon,
         proxied(tmp_path, daemon) as proxy,
         RegistryClient(proxy.address) as client,
         client.watch(ALL) as watch,
