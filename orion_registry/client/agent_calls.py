@@ -26,6 +26,8 @@ from orion_registry_pb.agent.v1.agent_pb2 import CallRequest, CallResponse
 if TYPE_CHECKING:  # it makes these
     from orion_registry.client.balancer import BalancerClient
 
+LONGEST_S: Final = 1e9
+"""That a call may take, 30 years: gRPC's clock overflows at 292, and then a call has timed out before it begins."""
 LINES: Final = 256
 """Connections to agents that are kept; those not in use go first."""
 
@@ -125,7 +127,7 @@ class AgentCalls:
             method: grpc.aio.UnaryUnaryMultiCallable[CallRequest, CallResponse] = channel.unary_unary(
                 METHOD, CallRequest.SerializeToString, CallResponse.FromString
             )
-            call = method(request, timeout=max(0.0, timeout_s))
+            call = method(request, timeout=min(max(0.0, timeout_s), LONGEST_S))
             try:
                 answer: CallResponse = await call
             except grpc.aio.AioRpcError as failure:

@@ -40,8 +40,10 @@ RETRY_S: Final = 0.1
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # else a second agent would silently share the port
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    # Callers look after their connections with a PING every 2 s, which the default of 300 s would answer with GOAWAY.
+    # Callers look after their connections with a PING every 2 s, also between two calls, which the defaults (300 s; 2 h
+    # without a call) would answer with GOAWAY.
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.keepalive_permit_without_calls", 1),
 )
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -55,18 +55,23 @@ def channel_options(patience: Patience) -> ChannelOptions:
 def resolve_addresses(address: str | Sequence[str]) -> tuple[str, ...]:
     """The addresses meant: as given, else ORION_ADDRESS (several separated by commas), else 127.0.0.1:6746.
 
+    A variable that is empty counts as not set.
+
     Raises:
         InvalidArgument: an address is neither HOST:PORT nor unix:PATH.
     """
-    given: Sequence[str] = address.split(",") if isinstance(address, str) else address
-    if not any(given):
-        given = os.environ.get("ORION_ADDRESS", DEFAULT_ADDRESS).split(",")
-    addresses = tuple(dict.fromkeys(one.strip() for one in given if one.strip()))
+    given = _listed(address.split(",") if isinstance(address, str) else address)
+    addresses = given or _listed(os.environ.get("ORION_ADDRESS", "").split(",")) or (DEFAULT_ADDRESS,)
     for one in addresses:
         check_address("address", one)
     if len(addresses) > ADDRESSES:
         raise bad_field("address", f"at most {ADDRESSES} addresses", len(addresses))
     return addresses
+
+
+def _listed(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Each once, without what is empty."""
+    return tuple(dict.fromkeys(one.strip() for one in addresses if one.strip()))
 
 
 def check_address(field: str, address: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from orion_registry.client import route
 from orion_registry.client import watch as watch_module
 from orion_registry.client.balancer import BalancerClient
-from orion_registry.client.channel import ADDRESSES, Connection, resolve_addresses
+from orion_registry.client.channel import ADDRESSES, DEFAULT_ADDRESS, Connection, resolve_addresses
 from orion_registry.client.client import RegistryClient
 from orion_registry.client.failures import NoAnswerInTime, Unreachable
 from orion_registry.client.profile import PROFILES
@@ -42,6 +42,12 @@ def test_addresses_come_from_the_argument_or_the_environment(monkeypatch: pytest
         resolve_addresses("a:1,b")
     with pytest.raises(InvalidArgument, match="at most 32"):
         resolve_addresses([f"a:{port}" for port in range(1, ADDRESSES + 2)])
+
+
+@pytest.mark.parametrize("empty", ["", " ", ","])
+def test_a_variable_that_is_empty_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    monkeypatch.setenv("ORION_ADDRESS", empty)
+    assert resolve_addresses("") == resolve_addresses([]) == (DEFAULT_ADDRESS,)
 
 
 def test_who_is_sent_away_goes_where_it_was_told_then_where_it_went_before() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import functools
 import json
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -17,8 +19,10 @@ from orion_registry.client.agent import Agent
 from orion_registry.client.agent_calls import AgentUnreachable, CallFailed, CallTimedOut
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.capability import METHOD
+from orion_registry.client.channel import channel_options
 from orion_registry.client.client import RegistryClient
 from orion_registry.client.options import SessionOptions
+from orion_registry.client.profile import PROFILES
 from orion_registry.client.selection import Selection
 from orion_registry.core.model import LivenessMode, Load, ServiceSpec, ServiceStatus
 from orion_registry.core.selector import Selector
@@ -504,6 +508,23 @@ def test_what_cannot_be_is_refused_where_it_is_written() -> None:
         agent.capability("y")(stream)
     with pytest.raises(InvalidArgument, match=r"arguments by name.* y\(a, /\)"):
         agent.capability("y")(lambda a, /: a)
+
+
+async def test_a_call_may_take_as_long_as_it_likes(daemon: Daemon, balancer: BalancerClient) -> None:
+    async with make(daemon):
+        assert await balancer.call("math.add", {"a": 1}, timeout_s=math.inf) == 2
+
+
+async def test_a_caller_with_nothing_to_call_for_may_look_after_its_connection(daemon: Daemon) -> None:
+    """Three PINGs too many would end it with GOAWAY, and be written to the caller's stderr."""
+    patience = replace(PROFILES["lan"], keepalive_time_s=1.1)
+    async with (
+        make(daemon) as agent,
+        grpc.aio.insecure_channel(agent.address, options=channel_options(patience)) as channel,
+    ):
+        await channel.channel_ready()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 6.0)
 
 
 async def test_an_agent_without_capabilities_does_not_start() -> None:
