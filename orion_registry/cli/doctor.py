@@ -9,7 +9,7 @@ import click
 from orion_registry.cli.finding import ONE_HELP
 from orion_registry.cli.findings import Finding, Verdict
 from orion_registry.cli.outcome import ADDRESS, EXIT_FAILED, run
-from orion_registry.cli.overlay_target import read_which
+from orion_registry.cli.overlay_target import check_one
 from orion_registry.cli.showing import Paint
 
 _HELP = f"""\
@@ -35,17 +35,17 @@ _MARKS = {Verdict.OK: ("ok", "green"), Verdict.NOTE: ("note", "yellow"), Verdict
 
 
 @click.command(help=_HELP, short_help="Say what is wrong, with the registry or a service.")
-@click.argument("whom", metavar="[WHOM]", default="")
+@click.argument("whom", metavar="[WHOM]", required=False)
 @ADDRESS
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-def doctor(whom: str, address: str | None, as_json: bool) -> int:
+def doctor(whom: str | None, address: str | None, as_json: bool) -> int:
     """See `_HELP`."""
-    if "/" in whom or "=" in whom:
-        read_which(whom)  # wrong usage is told before anybody is asked
+    if whom is not None:
+        check_one(whom)
     return run(_doctor(whom, address or "", as_json))
 
 
-async def _doctor(whom: str, address: str, as_json: bool) -> int:
+async def _doctor(whom: str | None, address: str, as_json: bool) -> int:
     from orion_registry.cli.daemon_doctor import look_at_daemon  # gRPC: see `connect`
     from orion_registry.cli.service_doctor import look_at_service
 

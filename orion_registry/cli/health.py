@@ -14,6 +14,7 @@ from orion_registry.cli.health_showing import (
     stats_plain,
 )
 from orion_registry.cli.outcome import ADDRESS, connect_registry, run
+from orion_registry.cli.overlay_target import check_one
 from orion_registry.cli.showing import Paint
 from orion_registry.cli.span import SPAN
 from orion_registry.core.checks.verdict import Verdict
@@ -84,6 +85,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print it as one JS
 @_JSON
 def health(whom: str, address: str | None, as_json: bool) -> int:
     """See `_HEALTH`."""
+    check_one(whom)
     return run(_health(whom, address or "", as_json))
 
 
@@ -95,6 +97,7 @@ def health(whom: str, address: str | None, as_json: bool) -> int:
 @_JSON
 def check(whom: str, address: str | None, name: str, timeout: float, as_json: bool) -> int:
     """See `_CHECK`."""
+    check_one(whom)
     if timeout <= 0:
         raise click.UsageError("--timeout must be above 0s")
     return run(_check(whom, address or "", name, timeout, as_json))

@@ -46,14 +46,28 @@ for _command in (services, get, register, watch, wait, select, leases, stats, do
     cli.add_command(_command)
 
 
+def open_what_is_closed() -> None:
+    """Gives `>&-` and the like somewhere to write to: else the next file or connection would get that number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def main() -> None:
     """Entry point of `orion-registry` and `python -m orion_registry`."""
+    open_what_is_closed()
     try:
         code = cli.main(prog_name="orion-registry", complete_var=VARIABLE, standalone_mode=False)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         hint = f" (see {where.command_path} --help)" if where is not None else ""
-        print(f"orion-registry: {error.format_message().rstrip('.')}{hint}", file=sys.stderr)
+        said = " ".join(error.format_message().split()).rstrip(".")  # click tells of choices in lines of their own
+        print(f"orion-registry: {said}{hint}", file=sys.stderr)
         sys.exit(2)
     except click.Abort:
         sys.exit(130)

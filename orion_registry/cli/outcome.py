@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orion_registry.cli.reachable import reachable_first
 from orion_registry.cli.stopping import stoppable
 from orion_registry.errors import RegistryError
 from orion_registry.store.base import StoreDamaged, StoreFailed
@@ -24,7 +25,8 @@ EXIT_CANNOT_BEGIN = 2
 ADDRESS = click.option(
     "--address",
     metavar="ADDRESS",
-    help="A running daemon: HOST:PORT or unix:PATH.  [default: ORION_ADDRESS, else 127.0.0.1:6746]",
+    help="A running daemon: HOST:PORT or unix:PATH; of several, with commas, the first that accepts.  "
+    "[default: ORION_ADDRESS, else 127.0.0.1:6746]",
 )
 
 
@@ -41,7 +43,9 @@ def connect(address: str, *, timeout_s: float | None = None) -> "AdminClient":
     # gRPC, after GRPC_VERBOSITY was set; and help stays fast
     from orion_registry.client.admin import DEFAULT_TIMEOUT_S, AdminClient
 
-    return made(lambda: AdminClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s))
+    return made(
+        lambda: AdminClient(reachable_first(address), timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
+    )
 
 
 def connect_registry(address: str, *, timeout_s: float | None = None) -> "RegistryClient":
@@ -52,7 +56,11 @@ def connect_registry(address: str, *, timeout_s: float | None = None) -> "Regist
     """
     from orion_registry.client.client import DEFAULT_TIMEOUT_S, RegistryClient
 
-    return made(lambda: RegistryClient(address, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s))
+    return made(
+        lambda: RegistryClient(
+            reachable_first(address), timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+        )
+    )
 
 
 def connect_insight(address: str) -> "InsightClient":
@@ -63,7 +71,7 @@ def connect_insight(address: str) -> "InsightClient":
     """
     from orion_registry.client.insight import InsightClient
 
-    return made(lambda: InsightClient(address))
+    return made(lambda: InsightClient(reachable_first(address)))
 
 
 def made(maker: Callable[[], T]) -> T:
@@ -90,11 +98,13 @@ def opened(opener: Callable[[], T]) -> T:
         raise CannotBegin(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
 
 
-def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False, on_sigterm: bool = False) -> int:
+def run(
+    work: Coroutine[Any, Any, int | None], *, whole: bool = False, on_sigterm: bool = False, writes: str = "stdout"
+) -> int:
     """Runs it; returns the exit code (0 unless it says another), and says in one line what went wrong.
 
     A reader that goes before everything is written, such as `head`, has had what it wanted: that is no failure, unless
-    what goes to stdout is worth nothing if it is not whole.
+    what goes to stdout is worth nothing if it is not whole. `writes` is where it writes to.
     """
     try:
         code = asyncio.run(stoppable(work, on_sigterm=on_sigterm))
@@ -109,7 +119,7 @@ def run(work: Coroutine[Any, Any, int | None], *, whole: bool = False, on_sigter
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
         return _fail("stdout was closed before everything was written", EXIT_FAILED) if whole else 0
     except OSError as error:
-        return _fail(f"{error.filename or 'FILE'}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
+        return _fail(f"{error.filename or writes}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
     return code
 
 

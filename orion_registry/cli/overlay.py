@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from orion_registry.cli import overlay_help as texts
-from orion_registry.cli.outcome import ADDRESS, connect, run
+from orion_registry.cli.finding import find_one
+from orion_registry.cli.outcome import ADDRESS, connect, connect_registry, run
 from orion_registry.cli.overlay_showing import as_plain, has_work, line_of, tell
-from orion_registry.cli.overlay_target import read_target
+from orion_registry.cli.overlay_target import check_one, read_target
 from orion_registry.cli.showing import Paint, plural
 from orion_registry.cli.span import SPAN
 from orion_registry.core.overlay import OverlayMode, ServiceKey
@@ -98,12 +99,13 @@ def overlays(address: str | None, mode: str | None, namespace: str, agent: str, 
 
 
 @click.command(help=texts.REMOVE, short_help="Remove a service whoever holds it.")
-@click.argument("service_id", metavar="SERVICE_ID")
+@_WHOM
 @ADDRESS
 @_JSON
-def remove(service_id: str, address: str | None, as_json: bool) -> int:
+def remove(whom: str, address: str | None, as_json: bool) -> int:
     """See `overlay_help.REMOVE`."""
-    return run(_remove(service_id, address or "", as_json))
+    check_one(whom)
+    return run(_remove(whom, address or "", as_json))
 
 
 # Work.
@@ -151,7 +153,9 @@ async def _list(address: str, mode: OverlayMode | None, wanted: dict[str, str], 
         print("nothing is set")
 
 
-async def _remove(service_id: str, address: str, as_json: bool) -> None:
+async def _remove(whom: str, address: str, as_json: bool) -> None:
+    async with connect_registry(address) as client:
+        service_id = (await find_one(client, whom)).service_id
     async with connect(address) as admin:
         revision = await admin.remove_service(service_id)
     print(json.dumps({"service_id": service_id, "revision": revision}) if as_json else f"removed {service_id}")

@@ -1,5 +1,6 @@
 """What `--help` says of the commands in `overlay`."""
 
+from orion_registry.cli.finding import ONE_HELP
 from orion_registry.cli.overlay_target import TARGET_HELP
 
 _ENDS = """
@@ -92,7 +93,9 @@ Remove a service whoever holds it. Its agent is told; one that lives may registe
 
 To keep it out use `orion-registry quarantine`. What is set for the service stays.
 
+{ONE_HELP}
 \b
 Examples:
+  orion-registry remove calc-1/calc
   orion-registry remove 0b5c3a1e-6f0e-5d2a-9a53-0f7b5f6c2c11
 {_CODES}"""

@@ -18,6 +18,7 @@ TERMS = {
 }
 _MANY = frozenset({"capabilities", "tags"})
 _NATURAL, _WITH_NAMESPACE = 2, 3
+_EMPTY = "{what}: {text!r} is empty, or has an empty part: a variable that is not set?"
 
 TARGET_HELP = """\
 WHOM is one service, or all that match now (whatever their status):
@@ -39,6 +40,8 @@ def read_target(text: str) -> ServiceKey | Selector:
     if "=" in text:
         return _selector(text)
     parts = text.split("/")
+    if not all(part.strip() for part in parts):
+        raise click.UsageError(_EMPTY.format(what="WHOM", text=text))
     if len(parts) == 1:
         return ServiceKey(service_id=text)
     if len(parts) == _NATURAL:
@@ -46,6 +49,15 @@ def read_target(text: str) -> ServiceKey | Selector:
     if len(parts) == _WITH_NAMESPACE:
         return ServiceKey(namespace=parts[0], agent_id=parts[1], service_name=parts[2])
     raise click.UsageError(f"WHOM: {text!r} is no SERVICE_ID, AGENT/NAME, NAMESPACE/AGENT/NAME or TERM=VALUE")
+
+
+def check_one(whom: str) -> None:
+    """Refuses a word that can mean no service, before anybody is asked.
+
+    Raises:
+        click.UsageError: it is none of the forms.
+    """
+    read_target(whom)
 
 
 WHICH_HELP = """\
@@ -57,17 +69,19 @@ WHICH is
 """
 
 
-def read_which(text: str) -> Selector:
-    """The services that a person means by a word; empty: those of the namespace default.
+def read_which(text: str | None) -> Selector:
+    """The services that a person means by a word; None: those of the namespace default.
 
     Raises:
         click.UsageError: it is none of the forms.
     """
-    if not text:
+    if text is None:
         return Selector()
     if "=" in text:
         return _selector(text, "WHICH")
     parts = text.split("/")
+    if not all(part.strip() for part in parts):
+        raise click.UsageError(_EMPTY.format(what="WHICH", text=text))
     if len(parts) == _NATURAL:
         return Selector(agent_id=parts[0], service_name=parts[1])
     if len(parts) == _WITH_NAMESPACE:

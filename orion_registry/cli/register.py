@@ -64,7 +64,7 @@ holds it); 2 wrong usage; 130 unregistered after Ctrl-C. One line on stderr says
 @click.option("--weight", metavar="X", type=float, help="Its share of calls.  [default: 1]")
 @click.option("--max-concurrency", metavar="N", type=int, help="Calls it takes at once.  [default: 0, no limit]")
 @click.option("--liveness", type=click.Choice(MODES, case_sensitive=False), help="See above.  [default: static]")
-@click.option("--ttl", "liveness_ttl_s", type=SPAN, help="With --liveness ttl, 1s to 24h.  [default: 30s]")
+@click.option("--ttl", "liveness_ttl_s", type=SPAN, help="With --liveness ttl only, 1s to 24h.  [default: 30s]")
 @click.option("--retention", "retention_s", type=SPAN, help="How long it stays listed once dead.")
 @click.option("--service-id", metavar="ID", help="Its id; for several services of one agent and name.")
 @click.option("--file", metavar="FILE", help="JSON object with the service; - is stdin.")
@@ -96,6 +96,8 @@ async def _register(
     as_json: bool,
 ) -> None:
     spec = spec_of({**(read_service(file) if file else {}), **_named(name), **given})
+    if "liveness_ttl_s" in given and spec.liveness is not LivenessMode.TTL:
+        raise CannotBegin(f"--ttl is for --liveness ttl, and this one is {spec.liveness.name.lower()}")
     if secret_file and spec.liveness is LivenessMode.STREAM:
         raise CannotBegin("--secret-file is for static and ttl: with a stream the secret lives as long as the command")
     secret = _secret(secret_file) if secret_file else ""

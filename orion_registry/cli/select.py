@@ -12,6 +12,7 @@ import click
 
 from orion_registry.cli.outcome import ADDRESS, connect_insight, connect_registry, made, run
 from orion_registry.cli.overlay_target import read_which
+from orion_registry.cli.reachable import reachable_first
 from orion_registry.cli.service_showing import as_plain, name_of
 from orion_registry.cli.showing import Paint, plural, show_span
 from orion_registry.cli.span import SPAN
@@ -86,7 +87,7 @@ class Wish:
 @click.command(help=_HELP, short_help="Select a service, as a caller would.")
 @click.argument("capabilities", metavar="[CAPABILITY]...", nargs=-1)
 @ADDRESS
-@click.option("--where", metavar="TERM=VALUE", default="", help="Only these, as in `orion-registry services`.")
+@click.option("--where", metavar="TERM=VALUE", help="Only these, as in `orion-registry services`.")
 @click.option("--explain", is_flag=True, help="Show what would be chosen and why; select nothing.")
 @click.option(
     "--strategy",
@@ -105,7 +106,7 @@ class Wish:
 def select(
     capabilities: Sequence[str],
     address: str | None,
-    where: str,
+    where: str | None,
     explain: bool,
     strategy: str | None,
     wait: float,
@@ -139,7 +140,7 @@ def select(
 async def _select(address: str, caller: str, wish: Wish, wait_s: float, hold: bool, as_json: bool) -> int:
     from orion_registry.client.balancer import BalancerClient  # see `connect`
 
-    async with made(lambda: BalancerClient(address, caller=caller, zone=wish.zone)) as balancer:
+    async with made(lambda: BalancerClient(reachable_first(address), caller=caller, zone=wish.zone)) as balancer:
         selection = await balancer.acquire(wish.selector, wait_s=wait_s, **wish.arguments())
         service = selection.service
         if as_json:

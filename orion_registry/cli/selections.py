@@ -8,7 +8,7 @@ import click
 
 from orion_registry.cli.finding import ONE_HELP, find_one
 from orion_registry.cli.outcome import ADDRESS, connect_insight, connect_registry, run
-from orion_registry.cli.overlay_target import read_which
+from orion_registry.cli.overlay_target import check_one
 from orion_registry.cli.service_showing import name_of
 from orion_registry.cli.showing import Paint, plural, show_span
 from orion_registry.cli.table import table
@@ -50,29 +50,25 @@ Examples:
 
 @click.command(help=_LEASES, short_help="Show who holds which slots.")
 @ADDRESS
-@click.option("--service", metavar="WHOM", default="", help="Only on this service: SERVICE_ID or AGENT/NAME.")
+@click.option("--service", metavar="WHOM", help="Only on this service: SERVICE_ID or AGENT/NAME.")
 @click.option("--caller", metavar="NAME", default="", help="Only of callers that go by this name.")
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
-def leases(address: str | None, service: str, caller: str, as_json: bool) -> int:
+def leases(address: str | None, service: str | None, caller: str, as_json: bool) -> int:
     """See `_LEASES`."""
-    _check(service)
-    return run(_leases(address or "", service, caller, as_json))
+    if service is not None:
+        check_one(service)
+    return run(_leases(address or "", service or "", caller, as_json))
 
 
 @click.command(help=_STATS, short_help="Show what selection does.")
-@click.argument("whom", metavar="[WHOM]", default="")
+@click.argument("whom", metavar="[WHOM]", required=False)
 @ADDRESS
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-def stats(whom: str, address: str | None, as_json: bool) -> int:
+def stats(whom: str | None, address: str | None, as_json: bool) -> int:
     """See `_STATS`."""
-    _check(whom)
+    if whom is not None:
+        check_one(whom)
     return run(_performance(address or "", whom, as_json) if whom else _stats(address or "", as_json))
-
-
-def _check(whom: str) -> None:
-    """Wrong usage is told before anybody is asked."""
-    if "/" in whom or "=" in whom:
-        read_which(whom)
 
 
 async def _id_of(address: str, whom: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from orion_registry.wire.service import Service
 
 PAGE = 1_000
 NEVER_SEEN = "The registry's events know of none, either. Does the agent use this address, namespace and name?"
+NONE_SO = "Compare the terms with what `orion-registry services --all` shows, letter by letter."
 OVERLAYS = frozenset({Code.DRAINING, Code.DRAINED, Code.MAINTENANCE, Code.QUARANTINED})
 
 
@@ -41,6 +42,8 @@ async def look_at_service(address: str, whom: str) -> list[Finding]:
 
 async def _missing(address: str, whom: str, error: NotFound) -> Finding:
     """That it is not there; and what became of it, if that was not long ago."""
+    if "=" in whom:
+        return problem("registered", error.message, NONE_SO)
     last = await _last_removal(address, whom)
     if last is None or not isinstance(last.event, ServiceRemoved):
         return problem("registered", error.message, NEVER_SEEN)

@@ -6,7 +6,7 @@ import click
 
 from orion_registry.cli.finding import ONE_HELP, find_one, with_unready
 from orion_registry.cli.outcome import ADDRESS, connect_registry, run
-from orion_registry.cli.overlay_target import WHICH_HELP, read_which
+from orion_registry.cli.overlay_target import WHICH_HELP, check_one, read_which
 from orion_registry.cli.service_showing import HEADER, as_plain, details_of, row_of
 from orion_registry.cli.showing import Paint, plural
 from orion_registry.cli.table import table
@@ -49,11 +49,11 @@ One line on stderr says why.
 
 
 @click.command(help=_SERVICES, short_help="Show which services there are.")
-@click.argument("which", metavar="[WHICH]", default="")
+@click.argument("which", metavar="[WHICH]", required=False)
 @ADDRESS
 @click.option("--all", "everything", is_flag=True, help="Those that are not ready, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
-def services(which: str, address: str | None, everything: bool, as_json: bool) -> int:
+def services(which: str | None, address: str | None, everything: bool, as_json: bool) -> int:
     """See `_SERVICES`."""
     selector = read_which(which)
     return run(_services(address or "", with_unready(selector) if everything else selector, as_json))
@@ -65,8 +65,7 @@ def services(which: str, address: str | None, everything: bool, as_json: bool) -
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 def get(whom: str, address: str | None, as_json: bool) -> int:
     """See `_GET`."""
-    if "/" in whom or "=" in whom:
-        read_which(whom)  # wrong usage is told before anybody is asked
+    check_one(whom)
     return run(_get(whom, address or "", as_json))
 
 

@@ -96,7 +96,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome 
 def save(file: str, address: str | None, data_dir: Path | None, as_json: bool) -> int:
     """See `_SAVE`."""
     _one_of(address, data_dir)
-    return run(_save(file, address or "", data_dir, as_json), whole=file == "-")
+    return run(
+        _save(file, address or "", data_dir, as_json), whole=file == "-", writes="stdout" if file == "-" else file
+    )
 
 
 async def _save(file: str, address: str, data_dir: Path | None, as_json: bool) -> None:

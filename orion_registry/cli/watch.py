@@ -67,18 +67,18 @@ Exit codes: 0 that many are ready, 1 not in time (stderr says what is missing) o
 
 
 @click.command(help=_WATCH, short_help="Show services as they come, change and go.")
-@click.argument("which", metavar="[WHICH]", default="")
+@click.argument("which", metavar="[WHICH]", required=False)
 @ADDRESS
 @click.option("--all", "everything", is_flag=True, help="Those that are not ready, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a JSON object in a line.")
-def watch(which: str, address: str | None, everything: bool, as_json: bool) -> int:
+def watch(which: str | None, address: str | None, everything: bool, as_json: bool) -> int:
     """See `_WATCH`."""
     selector = read_which(which)
     return run(_watch(address or "", with_unready(selector) if everything else selector, as_json))
 
 
 @click.command(help=_WAIT, short_help="Wait until enough services are ready.")
-@click.argument("which", metavar="[WHICH]", default="")
+@click.argument("which", metavar="[WHICH]", required=False)
 @ADDRESS
 @click.option(
     "--capability", "capabilities", metavar="NAME", multiple=True, help="Only with this; may be given several times."
@@ -89,7 +89,7 @@ def watch(which: str, address: str | None, everything: bool, as_json: bool) -> i
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the ready ones as one JSON object, also if too few are.")
 def wait(
-    which: str, address: str | None, capabilities: Sequence[str], count: int, timeout: float, as_json: bool
+    which: str | None, address: str | None, capabilities: Sequence[str], count: int, timeout: float, as_json: bool
 ) -> int:
     """See `_WAIT`."""
     selector = read_which(which)

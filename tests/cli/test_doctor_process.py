@@ -134,7 +134,8 @@ def test_a_service_that_is_not_there(daemon: DaemonProcess) -> None:
         assert re.fullmatch(f"not any more: REMOVED at 20.*Z, was HEALTHY; service_id {one}", told)
     assert "Does the agent use this address" in looked(1, "calc-7/calc", *at)["registered"]["todo"]
     assert "Does the agent use this address" in looked(1, "lab/calc-1/calc", *at)["registered"]["todo"]
-    assert "WHICH: 'a/b/c/d' is no" in failed(2, "doctor", "a/b/c/d")
+    assert "Compare the terms" in looked(1, "tag=nope", *at)["registered"]["todo"]
+    assert "WHOM: 'a/b/c/d' is no" in failed(2, "doctor", "a/b/c/d")
 
 
 # What a registry says of itself, judged.

@@ -122,7 +122,7 @@ def test_what_fails_says_why_in_a_line_and_what_to_do(daemon: DaemonProcess) -> 
         assert "no service calc-9/calc is registered; `orion-registry services" in failed(
             1, command, "calc-9/calc", *at
         )
-        assert "is no TERM=VALUE, AGENT/NAME" in failed(2, command, "a/b/c/d", *at)
+        assert "is no SERVICE_ID, AGENT/NAME" in failed(2, command, "a/b/c/d", *at)
     assert "has no checks: set service.checks; its agent sets" in failed(1, "check", "calc-1/calc", *at)
     register(at[1], PORT, agent_id="calc-2")
     assert "must be one of port, got 'disk'" in failed(1, "check", "calc-2/calc", "--check", "disk", *at)

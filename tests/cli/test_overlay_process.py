@@ -132,6 +132,8 @@ def test_a_service_is_removed(daemon: DaemonProcess) -> None:
     (line,) = done("remove", two, "--json", "--address", address)
     assert json.loads(line)["service_id"] == two
     assert "no service" in failed(1, "remove", one, "--address", address)
+    (three,) = register(address, "calc-3")
+    assert done("remove", "calc-3/calc", "--address", address) == [f"removed {three}"]
 
 
 def test_what_fails_says_why_in_a_line(daemon: DaemonProcess) -> None:
@@ -151,7 +153,7 @@ def test_help_teaches(command: str) -> None:
     text = run(command, "--help").stdout
     assert "Examples:" in text
     assert "Exit codes:" in text
-    if command not in {"overlays", "remove"}:
+    if command != "overlays":
         assert "AGENT/NAME" in text
     assert max(map(len, text.splitlines())) <= 110
 
@@ -174,7 +176,9 @@ def test_whom(text: str, target: ServiceKey | Selector) -> None:
     assert read_target(text) == target
 
 
-@pytest.mark.parametrize("text", ["a/b/c/d", "color=red", "agent=", "agent=a,agent=b", "agent=a,", "=x"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "a/", "/n", "a/b/c/d", "color=red", "agent=", "agent=a,agent=b", "agent=a,", "=x"]
+)
 def test_nobody(text: str) -> None:
     with pytest.raises(click.UsageError, match="WHOM"):
         read_target(text)

@@ -114,6 +114,7 @@ def test_one_that_lives_is_not_taken_unless_asked(daemon: DaemonProcess) -> None
         (("a/b", "--metadata", "{"), None, "metadata: must be a JSON object: Expecting"),
         (("a/b", "--ttl", "soon"), None, "'soon' is no span"),
         (("a/b", "--liveness", "check"), None, "Invalid value for '--liveness'"),
+        (("a/b", "--ttl", "10m"), "", "--ttl is for --liveness ttl, and this one is static"),
         (("a/b", "--liveness", "stream", "--secret-file", "FILE"), "", "--secret-file is for static and ttl"),
         (("a/b", "--secret-file", "FILE"), " \n", "is empty: it must hold a secret"),
         (("a/b", "--secret-file", "/nowhere/x"), None, "/nowhere/x: no such file or directory"),

@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_in_a_line(daemon: DaemonProcess) -> None:
     register(address, spec_of("calc-1", capabilities=ADD, **WAITING))
     assert "AWAITING_BEAT" in failed(1, "select", "math.add", *at)
     assert "no service calc-7/calc is registered" in failed(1, "stats", "calc-7/calc", *at)
-    assert "WHICH: 'a/b/c/d' is no" in failed(2, "leases", "--service", "a/b/c/d")
+    assert "'a/b/c/d' is no" in failed(2, "leases", "--service", "a/b/c/d")
     assert "start it (orion-registry serve)" in failed(1, "stats", "--address", "127.0.0.1:1")
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,8 +13,9 @@ import pytest
 from orion_registry import LivenessMode, RegistryClient, ServiceSpec, with_metadata
 from orion_registry.cli.overlay_target import read_which
 from orion_registry.core.selector import Selector
-from tests.cli.process import DaemonProcess, daemon_process
+from tests.cli.process import DaemonProcess, clean_environment, daemon_process
 from tests.cli.running import done, failed, run
+from tests.cli.test_info_events import COMMAND
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_get(daemon: DaemonProcess) -> None:
     [
         (2, ("services", "color=red"), "WHICH: 'color' is no term"),
         (2, ("services", "calc-1"), "one service: orion-registry get"),
-        (2, ("get", "a/b/c/d"), "WHICH: 'a/b/c/d' is no"),
+        (2, ("get", "a/b/c/d"), "'a/b/c/d' is no"),
         (2, ("get",), "Missing argument 'WHOM'"),
         (2, ("services", "--address", "nowhere"), "address: must be"),
         (1, ("services", "--address", "127.0.0.1:1"), "start it (orion-registry serve)"),
@@ -117,17 +120,68 @@ def test_help_teaches(command: str) -> None:
 @pytest.mark.parametrize(
     ("text", "selector"),
     [
-        ("", Selector()),
+        (None, Selector()),
         ("a/n", Selector(agent_id="a", service_name="n")),
         ("ns/a/n", Selector(namespace="ns", agent_id="a", service_name="n")),
         ("capability=c,tag=t", Selector(capabilities=("c",), tags=("t",))),
     ],
 )
-def test_which(text: str, selector: Selector) -> None:
+def test_which(text: str | None, selector: Selector) -> None:
     assert read_which(text) == selector
 
 
-@pytest.mark.parametrize("text", ["a", "a/b/c/d", "color=red", "agent="])
+@pytest.mark.parametrize("text", ["", " ", "a", "a/", "/n", "a//n", "a/b/c/d", "color=red", "agent="])
 def test_which_is_none(text: str) -> None:
     with pytest.raises(click.UsageError, match="WHICH"):
         read_which(text)
+
+
+@pytest.mark.parametrize("command", ["services", "watch", "wait", "get", "doctor", "health", "check", "stats", "drain"])
+def test_a_variable_that_is_not_set_does_not_mean_everybody(command: str) -> None:
+    assert "is empty" in failed(2, command, "", "--address", "127.0.0.1:1")
+    assert "is empty" in failed(2, command, "calc-1/", "--address", "127.0.0.1:1")
+
+
+@pytest.mark.parametrize("command", ["services", "watch", "select", "leases", "events"])
+def test_of_several_addresses_one_that_accepts_is_asked(daemon: DaemonProcess, command: str) -> None:
+    address = daemon.wait_ready()
+    register(address, spec_of("calc-1"))
+    given = {"select": ("--where", "name=calc"), "watch": ("--json",)}.get(command, ())
+    arguments = (*COMMAND, command, *given)
+    environment = clean_environment(ORION_ADDRESS=f"127.0.0.1:1,unix:/nowhere,unix-abstract:nowhere,{address}")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline(), running.stderr.read()
+        running.kill()
+
+
+def test_an_empty_address_is_the_default() -> None:
+    ended = run("services", ORION_ADDRESS="")
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0 or "127.0.0.1:6746" in ended.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_failure(daemon: DaemonProcess, closed: str) -> None:
+    address = daemon.wait_ready()
+    register(address, spec_of("calc-1"))
+    script = f'exec "$@" {closed}'
+    shell = ("sh", "-c", script, "sh", *COMMAND, "services", "--address", address)
+    ended = subprocess.run(shell, capture_output=True, text=True, timeout=30, env=clean_environment(), check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_full_disk_under_stdout_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*COMMAND, "doctor", "--address", "127.0.0.1:1"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, env=clean_environment(), check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "orion-registry: stdout: no space left on device\n")
+
+
+def test_a_mistake_is_one_line() -> None:
+    assert "Choose from: bash, zsh, fish (see" in failed(2, "completion")
