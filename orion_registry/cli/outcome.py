@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orion_registry.cli.reachable import reachable_first
-from orion_registry.cli.stopping import stoppable
+from orion_registry.cli.stopping import stoppable, stopped
 from orion_registry.errors import RegistryError
 from orion_registry.store.base import StoreDamaged, StoreFailed
 
@@ -108,6 +108,7 @@ def run(
     """
     try:
         code = asyncio.run(stoppable(work, on_sigterm=on_sigterm))
+        stopped()
         print(end="", flush=True)  # here a closed pipe is still caught; when Python exits it no longer is
     except CannotBegin as error:
         return _fail(str(error), EXIT_CANNOT_BEGIN)

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 EXIT_INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 TWICE_S = 0.5
 """Signals so near to each other are one: `timeout`, make and terminals signal a process and its whole group."""
 
@@ -20,7 +21,7 @@ async def stoppable(work: Coroutine[Any, Any, int | None], *, on_sigterm: bool =
         on_sigterm: end in order on SIGTERM as well, with 0: for what holds something until it is told to stop.
     """
     stop = _Stop(asyncio.get_running_loop(), asyncio.current_task())
-    numbers = (signal.SIGINT, signal.SIGTERM) if on_sigterm else (signal.SIGINT,)
+    numbers = STOPPING if on_sigterm else STOPPING[:1]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         return await work or 0
@@ -29,8 +30,16 @@ async def stoppable(work: Coroutine[Any, Any, int | None], *, on_sigterm: bool =
             raise
         return 0 if stop.number == signal.SIGTERM else EXIT_INTERRUPTED
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if stop.number is None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def stopped() -> None:
+    """Once a signal has ended it in order, the same signal coming again must not change how Python exits."""
+    for number in STOPPING:
+        if isinstance(signal.getsignal(number), _Stop):
+            signal.signal(number, signal.SIG_IGN)
 
 
 class _Stop:
