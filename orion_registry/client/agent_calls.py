@@ -18,7 +18,7 @@ from orion_registry.client.failures import cancelled_from_outside, registry_erro
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.request import WAIT_MAX_S
 from orion_registry.core.selector import Selector
-from orion_registry.errors import InvalidArgument, NotFound, RegistryError, ResourceExhausted, Unavailable
+from orion_registry.errors import InvalidArgument, NotFound, RegistryError, ResourceExhausted, Unavailable, bad_field
 from orion_registry.wire.service import Service
 from orion_registry.wire.status import DETAILS_KEY
 from orion_registry_pb.agent.v1.agent_pb2 import CallRequest, CallResponse
@@ -85,6 +85,8 @@ class AgentCalls:
         idempotent: bool,
     ) -> Any:
         """See `BalancerClient.call`."""
+        if not timeout_s > 0.0:
+            raise bad_field("timeout_s", "above 0 seconds", timeout_s)
         request = CallRequest(capability=capability, arguments=dump_arguments(arguments or {}))
         if capability not in selector.capabilities:
             selector = replace(selector, capabilities=(*selector.capabilities, capability))
@@ -108,8 +110,12 @@ class AgentCalls:
                     if failed:  # they were all that there are: what the last one said tells more
                         raise next(reversed(failed.values())) from None
                     raise
+                left_s = give_up_at - self._env.now()
+                if left_s <= 0.0:  # the slot came with the last moment: nothing is known of the agent
+                    selection.outcome = Outcome.UNKNOWN
+                    raise self._late(timeout_s)
                 try:
-                    return await self._call_at(selection.service, request, give_up_at - self._env.now())
+                    return await self._call_at(selection.service, request, left_s)
                 except InvalidArgument:
                     selection.outcome = Outcome.UNKNOWN  # the caller's fault: no agent may be ejected for it
                     raise
@@ -127,7 +133,7 @@ class AgentCalls:
             method: grpc.aio.UnaryUnaryMultiCallable[CallRequest, CallResponse] = channel.unary_unary(
                 METHOD, CallRequest.SerializeToString, CallResponse.FromString
             )
-            call = method(request, timeout=min(max(0.0, timeout_s), LONGEST_S))
+            call = method(request, timeout=min(timeout_s, LONGEST_S))
             try:
                 answer: CallResponse = await call
             except grpc.aio.AioRpcError as failure:
@@ -138,7 +144,11 @@ class AgentCalls:
                 raise AgentUnreachable(f"the call to {service.address} was cut off", service) from None
             finally:
                 call.cancel()  # an abandoned call is never collected (grpc#43462)
-        return json.loads(answer.result)
+        try:
+            return json.loads(answer.result)
+        except (ValueError, RecursionError) as error:
+            who = f"agent {service.agent_id} at {service.address}"
+            raise CallFailed(f"{who} answered what is not JSON: {error}", service) from None
 
 
 def _error_of(failure: grpc.aio.AioRpcError, service: Service) -> RegistryError | CallError:

@@ -23,6 +23,7 @@ from orion_registry.client.specs import check_not_letters
 from orion_registry.core import limits
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
+from orion_registry.core.selection.request import WAIT_MAX_S
 from orion_registry.core.selection.strategy import StrategyName
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id, check_text
@@ -162,7 +163,7 @@ class BalancerClient:
 
         Args:
             selector: what is wanted.
-            wait_s: how long to wait if all slots are taken; 0 = not at all.
+            wait_s: how long to wait if all slots are taken, an hour at most; 0 = not at all.
             strategy: how to choose; None = as the registry is set.
             exclude: ids of services not wanted, such as those that have just failed.
             affinity_key: calls with the same one go to the same service while it can take them.
@@ -176,6 +177,8 @@ class BalancerClient:
             ConnectionError: of those tried, with `attempts` above 1, none could be connected to.
         """
         check_not_letters("selector", selector)
+        if not 0.0 <= wait_s <= WAIT_MAX_S:
+            raise bad_field("wait_s", f"0 to {WAIT_MAX_S:,g} seconds", wait_s)
 
         async def acquire(excluded: Collection[str]) -> Selection:
             request = encode_select(

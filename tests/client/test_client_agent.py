@@ -378,8 +378,9 @@ class Refusing(grpc.GenericRpcHandler):
         self.calls += 1
         if self.error is not None:
             context.set_trailing_metadata(((DETAILS_KEY, status_of(self.error).details),))
-        await context.abort(self.code, "no")
-        return b""
+        if self.code is not grpc.StatusCode.OK:
+            await context.abort(self.code, "no")
+        return CallResponse(result="{not JSON").SerializeToString()
 
 
 @pytest.fixture
@@ -437,6 +438,12 @@ async def test_a_call_whose_connection_broke_is_made_again_only_if_that_does_no_
 async def test_a_service_that_is_no_agent_says_so(balancer: BalancerClient, other: Callable[..., Any]) -> None:
     await other(grpc.StatusCode.UNIMPLEMENTED)
     with pytest.raises(CallFailed, match="not made with Agent"):
+        await balancer.call("math.add")
+
+
+async def test_an_answer_that_is_no_json_says_whose(balancer: BalancerClient, other: Callable[..., Any]) -> None:
+    await other(grpc.StatusCode.OK)
+    with pytest.raises(CallFailed, match=r"agent other-1 at 127\.0\.0\.1:\d+ answered what is not JSON"):
         await balancer.call("math.add")
 
 
@@ -513,6 +520,12 @@ def test_what_cannot_be_is_refused_where_it_is_written() -> None:
 async def test_a_call_may_take_as_long_as_it_likes(daemon: Daemon, balancer: BalancerClient) -> None:
     async with make(daemon):
         assert await balancer.call("math.add", {"a": 1}, timeout_s=math.inf) == 2
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan])
+async def test_a_call_needs_time(daemon: Daemon, balancer: BalancerClient, timeout_s: float) -> None:
+    with pytest.raises(InvalidArgument, match=f"timeout_s: must be above 0 seconds, got {timeout_s}"):
+        await balancer.call("math.add", timeout_s=timeout_s)
 
 
 async def test_a_caller_with_nothing_to_call_for_may_look_after_its_connection(daemon: Daemon) -> None:

@@ -1,6 +1,7 @@
 """Selections through the client: released with their outcome, kept over broken streams, and never leaked."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
@@ -161,6 +162,12 @@ async def test_a_wait_gets_the_slot_that_frees(client: RegistryClient, balancer:
     assert (await waits).service.agent_id == "a"
     with pytest.raises(ResourceExhausted):
         await balancer.acquire(CALC, wait_s=0.1)
+
+
+@pytest.mark.parametrize("wait_s", [-1.0, math.inf, math.nan, 3601.0])
+async def test_waiting_ends(balancer: BalancerClient, wait_s: float) -> None:
+    with pytest.raises(InvalidArgument, match=f"wait_s: must be 0 to 3,600 seconds, got {wait_s}"):
+        await balancer.acquire(CALC, wait_s=wait_s)
 
 
 @pytest.mark.parametrize("turns", range(6))
