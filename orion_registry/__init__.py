@@ -16,7 +16,7 @@ client alone and never for the server.
 #   server/    gRPC: method table, wrapper, handlers, settings, the daemon
 #   client/    the SDK for agents and callers
 #   sync/      the same SDK for threads
-#   testing/   fakes to test against, a daemon in your process
+#   testing/   fakes to test against, a daemon in your process, the pytest plugin
 #   cli/       the command line
 
 from importlib import import_module
