@@ -1,1 +1,1 @@
-"""What tests are made with: fakes of clock, randomness, stores and probes; a daemon inside the test; faults; the plugin."""
+"""What tests are made with: fakes of clock, randomness, stores and probes; a daemon in the test; faults; the plugin."""
