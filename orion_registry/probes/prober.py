@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from orion_registry.core.checks.attempts import decide, worth_retrying
 from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, IcmpProbe, Probe, TcpProbe
@@ -13,13 +14,14 @@ from orion_registry.probes.custom import CustomProber
 from orion_registry.probes.egress import EgressPolicy
 from orion_registry.probes.ends import CheckDenied, CheckFailed, CheckUnavailable, Unreached
 from orion_registry.probes.grpc import probe_grpc
-from orion_registry.probes.http import HttpProber
-from orion_registry.probes.icmp import probe_icmp
 from orion_registry.probes.lookup import Lookup, SystemLookup
 from orion_registry.probes.resolve import Address, Resolver
 from orion_registry.probes.special import IPNetwork
 from orion_registry.probes.tcp import probe_tcp
 from orion_registry.probes.trust import Trust
+
+if TYPE_CHECKING:
+    from orion_registry.probes.http import HttpProber
 
 STALL_S = 0.25
 """A time-out that comes so much too late says that the registry stood still; the answer may be waiting to be read."""
@@ -61,7 +63,7 @@ class Prober:
         trust = Trust(config.ca_file)
         self._system_lookup = SystemLookup()
         self._resolver = Resolver(EgressPolicy(allow=config.allow), lookup or self._system_lookup)
-        self._http = HttpProber(trust)
+        self._http: HttpProber | None = None
         self._custom = CustomProber(config.custom)
         self._trust = trust
 
@@ -83,7 +85,8 @@ class Prober:
     async def close(self) -> None:
         """Ends connections, look-ups and the workers of custom checks."""
         await self._custom.close()
-        await self._http.close()
+        if self._http is not None:
+            await self._http.close()
         await self._system_lookup.close()
 
     async def _attempt(self, probe: Probe, seconds: float, peer: str) -> Outcome:
@@ -112,15 +115,26 @@ class Prober:
     async def _probe(self, probe: Probe, addresses: tuple[Address, ...], deadline: float) -> None:
         match probe:
             case HttpProbe():
-                await _first(addresses, deadline, lambda address: self._http.probe(probe, address))
+                http = self._http_prober()
+                await _first(addresses, deadline, lambda address: http.probe(probe, address))
             case TcpProbe():
                 await _first(addresses, deadline, lambda address: probe_tcp(probe.port, address))
             case IcmpProbe():
+                from orion_registry.probes.icmp import probe_icmp
+
                 await _first(addresses, deadline, probe_icmp)
             case GrpcProbe():
                 await _first(addresses, deadline, lambda address: probe_grpc(probe, address, self._trust))
             case CustomProbe():
                 await self._custom.probe(probe, addresses, deadline)
+
+    def _http_prober(self) -> "HttpProber":
+        """Made when it is needed: the registry in a process can do without aiohttp, and a base install has none."""
+        if self._http is None:
+            from orion_registry.probes.http import HttpProber
+
+            self._http = HttpProber(self._trust)
+        return self._http
 
 
 async def _first(addresses: tuple[Address, ...], deadline: float, probe: Callable[[Address], Awaitable[None]]) -> None:
