@@ -294,6 +294,7 @@ def check(directory: Path, *, offline: bool) -> None:
     with daemon(daemons, directory) as address:
         print("\n".join(run_examples(agents, address, directory, examples())))
         print(run(daemons.parent / "orion-registry", "info", "--address", address, env=clean()).splitlines()[0])
+    print(run(agents, ROOT / "examples" / "service_discovery_demo.py", cwd=directory, env=clean()).splitlines()[-1])
     for python in (agents, daemons):
         install_pytest(python, offline=offline)
     print(plugin_serves(daemons, directory, blocks))

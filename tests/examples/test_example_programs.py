@@ -1,5 +1,6 @@
 """The small programs of examples/ run as they stand; examples/calc, demo and third_party are run by tests/e2e."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,15 @@ from tests.cli.process import clean_environment, daemon_process
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 TEN = 10
+SCENARIOS = [
+    "Registration",
+    "Discovery",
+    "Load balancing",
+    "Health monitoring",
+    "Fault tolerance",
+    "Statistics",
+    "Clean-up",
+]
 
 
 def test_an_agent_in_ten_lines_and_its_caller() -> None:
@@ -41,3 +51,13 @@ def test_the_agent_in_ten_lines_has_no_more() -> None:
     """Docstring and blank lines aside."""
     code = (EXAMPLES / "agent.py").read_text(encoding="utf-8").partition('"""\n')[2]
     assert sum(bool(line.strip()) for line in code.splitlines()) <= TEN
+
+
+def test_the_seven_scenarios_in_one_process() -> None:
+    command = [sys.executable, "-W", "error", EXAMPLES / "service_discovery_demo.py"]
+    told = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=30, check=False)
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    titles = re.findall(r"^\d\. (.+)$", told.stdout, re.MULTILINE)
+    assert titles == SCENARIOS
+    assert "NOT" not in told.stdout
+    assert told.stdout.count("   ok: ") >= 3 * len(SCENARIOS)
