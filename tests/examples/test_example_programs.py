@@ -54,7 +54,7 @@ def test_the_agent_in_ten_lines_has_no_more() -> None:
 
 
 def test_the_seven_scenarios_in_one_process() -> None:
-    command = [sys.executable, "-W", "error", EXAMPLES / "service_discovery_demo.py"]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "service_discovery_demo.py")]
     told = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=30, check=False)
     assert (told.returncode, told.stderr) == (0, ""), told.stdout
     titles = re.findall(r"^\d\. (.+)$", told.stdout, re.MULTILINE)
