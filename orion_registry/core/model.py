@@ -28,11 +28,13 @@ class ServiceStatus(int, ReprEnum):
     STOPPING = 4
     UNKNOWN = 5
 
-    def __new__(cls, number: int) -> Self:
-        """A member, by its number."""
+    def __new__(cls, number: int | str) -> Self:
+        """A member, by its number or its word."""
         member = int.__new__(cls, number)
-        member._value_ = _STATUS_WORDS[number]
-        cls._value2member_map_[number] = member  # found by its number too; `_missing_` would take ten times as long
+        member._value_ = _STATUS_WORDS[member]
+        cls._value2member_map_[int(member)] = (
+            member  # found by its number too; `_missing_` would take ten times as long
+        )
         return member
 
     def __repr__(self) -> str:
