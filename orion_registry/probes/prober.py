@@ -13,7 +13,6 @@ from orion_registry.errors import bad_field
 from orion_registry.probes.custom import CustomProber
 from orion_registry.probes.egress import EgressPolicy
 from orion_registry.probes.ends import CheckDenied, CheckFailed, CheckUnavailable, Unreached
-from orion_registry.probes.grpc import probe_grpc
 from orion_registry.probes.lookup import Lookup, SystemLookup
 from orion_registry.probes.resolve import Address, Resolver
 from orion_registry.probes.special import IPNetwork
@@ -124,6 +123,8 @@ class Prober:
 
                 await _first(addresses, deadline, probe_icmp)
             case GrpcProbe():
+                from orion_registry.probes.grpc import probe_grpc
+
                 await _first(addresses, deadline, lambda address: probe_grpc(probe, address, self._trust))
             case CustomProbe():
                 await self._custom.probe(probe, addresses, deadline)
