@@ -74,7 +74,7 @@ class HealthMonitor:
         self._periodic.start()
 
     async def stop(self) -> None:
-        """Ends that; services are what their beats say."""
+        """Ends that, in the event loop that started it; services are what their beats say."""
         if self._prober is None:
             return
         await self._periodic.stop()
@@ -100,7 +100,10 @@ class HealthMonitor:
             InvalidArgument: BAD_FIELD, a health_check_url that is none.
             Unimplemented: NOT_SUPPORTED_YET, what HTTP needs is not installed: the message says what is.
         """
-        check = check_of(service_info, max(self.check_interval, CHECK_INTERVAL_MIN_S))
+        if not isinstance(service_info, ServiceInfo):
+            raise bad_field("service_info", "a ServiceInfo", service_info)
+        interval_s = max(self.check_interval, CHECK_INTERVAL_MIN_S)
+        check = check_of(service_info.health_check_url, service_info.host, service_info.port, interval_s)
         if check is None:
             return self._as_known(service_info)
         require_http(check)

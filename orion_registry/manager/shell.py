@@ -11,6 +11,7 @@ import threading
 from dataclasses import replace
 from types import TracebackType
 
+from orion_registry.core.checks.spec import CheckSpec
 from orion_registry.core.commands import Command, Register, Registered, Remove, Result, Update
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
@@ -29,7 +30,7 @@ from orion_registry.core.registry import Registry
 from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selector import Selector
 from orion_registry.manager.events import EventKind, Listeners, ServiceEvent
-from orion_registry.manager.service_info import STILL, Kept, ServiceInfo, status_of
+from orion_registry.manager.service_info import STILL, Kept, ServiceInfo, copy_of, kept_of, status_of
 from orion_registry.manager.specs import check_of, spec_of
 from orion_registry.runtime.clock import SystemClock
 from orion_registry.runtime.entropy import SystemEntropy
@@ -115,8 +116,7 @@ class Shell:
         held = self.core.get(spec.service_id) if spec.service_id in self.core else None
         if held is not None:
             spec = replace(spec, weight=held.spec.weight)
-        if self.check_interval_s is not None and (check := check_of(info, self.check_interval_s)):
-            spec = replace(spec, checks=(check,))
+        spec = replace(spec, checks=self._checks(info.health_check_url, info.host, info.port))
         done = self.run(Register(spec=spec, secret=self._secret), now)
         assert isinstance(done, Registered)
         self.core.report_status(self._ref(done.entry), status if status in _CLAIMS else ServiceStatus.HEALTHY, now)
@@ -131,9 +131,7 @@ class Shell:
             spec = replace(entry.spec, liveness=LivenessMode.TTL)
             self.run(Register(spec=spec, secret=self._secret), now)
         self.core.beat(self._ref(entry), None, report, now)
-        fields = self._kept[service_id].fields
-        fields["last_heartbeat"] = now.wall
-        fields.pop(STILL, None)
+        self._kept[service_id] = {**self._kept[service_id], "last_heartbeat": now.wall, STILL: None}
 
     def report(self, service_id: str, status: ServiceStatus, now: Now) -> None:
         """What a registered service says of itself."""
@@ -164,9 +162,8 @@ class Shell:
         """From now on services have checks with this interval, or none."""
         self.check_interval_s = interval_s
         for service_id, kept in list(self._kept.items()):
-            check = None if interval_s is None else check_of(kept.copy(), interval_s)
+            checks = self._checks(kept["health_check_url"], kept["host"], kept["port"])
             entry = self.core.get(service_id)
-            checks = () if check is None else (check,)
             if checks != entry.spec.checks:
                 wanted = replace(entry.spec, checks=checks)
                 self.run(Update(ref=self._ref(entry), spec=wanted, paths=("checks",)), now)
@@ -175,7 +172,7 @@ class Shell:
 
     def copy_of(self, service_id: str) -> ServiceInfo:
         """A copy of a registered service."""
-        return self._kept[service_id].copy()
+        return copy_of(self._kept[service_id])
 
     def copies(self, selector: Selector) -> list[ServiceInfo]:
         """Copies of all services that match, in the order of their registration.
@@ -184,7 +181,7 @@ class Shell:
             InvalidArgument: BAD_FIELD.
         """
         kept = self._kept
-        return [kept[entry.service_id].copy() for entry in self.found(selector)]
+        return [copy_of(kept[entry.snapshot.record.spec.service_id]) for entry in self.found(selector)]
 
     def found(self, selector: Selector) -> list[Entry]:
         """All services that match, in the order of their registration.
@@ -213,18 +210,25 @@ class Shell:
 
     # Inside.
 
+    def _checks(self, url: str | None, host: str, port: int) -> tuple[CheckSpec, ...]:
+        """What a service is to be checked by now."""
+        check = None if self.check_interval_s is None else check_of(url, host, port, self.check_interval_s)
+        return () if check is None else (check,)
+
     def _ref(self, entry: Entry) -> SessionRef:
         return SessionRef(service_id=entry.service_id, epoch=entry.epoch, secret=self._secret)
 
     def _keep(self, done: Registered, info: ServiceInfo, now: Now) -> None:
-        kept = Kept(info)
         snapshot = done.entry.snapshot
-        kept.fields["status"] = snapshot.status
-        kept.fields["registration_time"] = snapshot.record.registered_wall
-        kept.fields["last_heartbeat"] = kept.fields[STILL] = now.wall
-        self._kept[info.service_id] = kept
+        kept = self._kept[info.service_id] = {
+            **kept_of(info),
+            "status": snapshot.status,
+            "registration_time": snapshot.record.registered_wall,
+            "last_heartbeat": now.wall,
+            STILL: now.wall,
+        }
         if self.listeners.hears(EventKind.REGISTRATION):
-            self.tell(EventKind.REGISTRATION, "registered" if done.created else "updated", now, kept.copy())
+            self.tell(EventKind.REGISTRATION, "registered" if done.created else "updated", now, copy_of(kept))
 
     def _advance(self, now: Now) -> None:
         """Lets the core's time pass up to now."""
@@ -246,10 +250,10 @@ class Shell:
             self.expired += gone
             if self.listeners.hears(EventKind.REGISTRATION):
                 name = "expired" if gone else "unregistered"
-                self.tell(EventKind.REGISTRATION, name, self.now(), kept.copy())
-        elif edge.after.status is not kept.fields["status"]:
-            self._was.setdefault(edge.service_id, kept.fields["status"])
-            kept.fields["status"] = edge.after.status
+                self.tell(EventKind.REGISTRATION, name, self.now(), copy_of(kept))
+        elif edge.after.status is not kept["status"]:
+            self._was.setdefault(edge.service_id, kept["status"])
+            self._kept[edge.service_id] = {**kept, "status": edge.after.status}
 
     def _note_changes(self) -> None:
         """One event for each service whose status is another than before the call, however often it changed within."""
@@ -259,6 +263,6 @@ class Shell:
         now = self.now()
         for service_id, was in changed.items():
             kept = self._kept[service_id]
-            if kept.fields["status"] is not was:
+            if kept["status"] is not was:
                 reason = self.core.get(service_id).snapshot.reasons[0].code.name
-                self.tell(EventKind.HEALTH, "status_changed", now, kept.copy(), was=was, reason=reason)
+                self.tell(EventKind.HEALTH, "status_changed", now, copy_of(kept), was=was, reason=reason)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orion_registry.core.checks.spec import CheckSpec, TcpProbe
+from orion_registry.core.checks.spec import CheckSpec, HttpProbe, TcpProbe
 from orion_registry.core.checks.url import probe_of_url
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, ServiceSpec
@@ -26,6 +26,8 @@ def spec_of(info: ServiceInfo) -> ServiceSpec:
     Raises:
         InvalidArgument: BAD_FIELD, a field of a wrong type, or a health_check_url that is none.
     """
+    if not isinstance(info, ServiceInfo):
+        raise bad_field("service_info", "a ServiceInfo", info)
     for name in _TEXTS:
         text("service." + name, getattr(info, name))
     if not info.service_id:
@@ -34,7 +36,7 @@ def spec_of(info: ServiceInfo) -> ServiceSpec:
         raise bad_field("service.port", "a whole number", info.port)
     if not isinstance(info.metadata, dict):
         raise bad_field("service.metadata", "a dict", info.metadata)
-    check_of(info, TTL_S)
+    check_of(info.health_check_url, info.host, info.port, TTL_S)
     metadata_json, scalars = canonical_metadata(info.metadata, "service.metadata")
     return ServiceSpec(
         service_id=info.service_id,
@@ -54,21 +56,21 @@ def spec_of(info: ServiceInfo) -> ServiceSpec:
     )
 
 
-def check_of(info: ServiceInfo, interval_s: float) -> CheckSpec | None:
+def check_of(url: str | None, host: str, port: int, interval_s: float) -> CheckSpec | None:
     """How to look at a service: its health_check_url, else a TCP connection; None = it is in this process.
 
     Raises:
         InvalidArgument: BAD_FIELD.
     """
-    if info.health_check_url:
-        text("service.health_check_url", info.health_check_url)
-        probe = probe_of_url("service.health_check_url", info.health_check_url)
-        return CheckSpec(name=CHECK, probes=(probe,), interval_s=interval_s)
-    if info.port:
-        return CheckSpec(
-            name=CHECK, probes=(TcpProbe(host=info.host.strip("[]"), port=info.port),), interval_s=interval_s
-        )
-    return None
+    probe: HttpProbe | TcpProbe
+    if url:
+        text("service.health_check_url", url)
+        probe = probe_of_url("service.health_check_url", url)
+    elif port:
+        probe = TcpProbe(host=host.strip("[]"), port=port)
+    else:
+        return None
+    return CheckSpec(name=CHECK, probes=(probe,), interval_s=interval_s)
 
 
 def selector_of(

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from orion_registry import HealthMonitor, ServiceInfo, ServiceRegistry, ServiceStatus
+from orion_registry import HealthMonitor, ServiceDiscoveryManager, ServiceInfo, ServiceRegistry, ServiceStatus
 from orion_registry.errors import FailedPrecondition, Unimplemented
 from orion_registry.manager import EventKind, ServiceEvent
 
@@ -129,6 +129,21 @@ async def test_a_running_monitor_finds_who_is_gone_and_takes_its_word_back_when_
     await monitor.start()
     assert monitor.running
     await monitor.stop()
+
+
+def test_a_loop_that_ends_without_stop_leaves_a_manager_that_can_be_started_again() -> None:
+    manager = ServiceDiscoveryManager()
+    service_id = manager.register_agent_service("a", "work", host="127.0.0.1", port=1)
+    asyncio.run(manager.start())
+    assert not manager.running
+    assert manager.registry.heartbeat(service_id)
+
+    async def again() -> bool:
+        async with manager:
+            return manager.running and manager.health_monitor.running
+
+    assert asyncio.run(again())
+    assert not manager.running
 
 
 async def test_a_monitor_that_stops_amid_its_runs_leaves_no_place_taken() -> None:

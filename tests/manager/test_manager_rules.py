@@ -1,7 +1,10 @@
 """The embedded manager's promises, in virtual time."""
 
 import asyncio
+import copy
 import logging
+import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,6 +169,23 @@ def test_copies_go_in_and_out(manager: ServiceDiscoveryManager) -> None:
     assert (again.metadata["deep"], again.tags, again.status) == ({"n": 1}, ["t"], S.HEALTHY)
 
 
+def test_a_copy_is_as_of_when_it_was_made_however_late_it_is_looked_at(manager: ServiceDiscoveryManager) -> None:
+    registry = manager.registry
+    registry.register_service(info(tags=["t"]))
+    found = [registry.get_service("of-a") for _ in range(4)]
+    untouched, changed, pickled, copied = (one for one in found if one)
+    changed.status = S.UNKNOWN
+    changed.version = "2"
+    registry.update_service_status("of-a", S.UNHEALTHY)
+    registry.unregister_service("of-a")
+    assert (untouched.status, untouched.tags) == (S.HEALTHY, ["t"])
+    assert (changed.status, changed.version, changed.tags) == (S.UNKNOWN, "2", ["t"])
+    assert changed.tags is changed.tags is not untouched.tags
+    assert pickle.loads(pickle.dumps(pickled)) == untouched == copy.deepcopy(copied) == replace(copied)
+    assert repr(untouched).startswith("ServiceInfo(service_id='of-a', agent_id='a'")
+    assert not hasattr(untouched, "colour")
+
+
 # ServiceInfo.
 
 
@@ -233,6 +253,7 @@ def test_other_wrong_input_is_refused_by_name(manager: ServiceDiscoveryManager) 
         (lambda: registry.add_event_listener(EventKind.HEALTH, 1), "callback: must be callable"),  # type: ignore[arg-type]
         (lambda: ServiceRegistry(cleanup_interval=0), "cleanup_interval: must be 0.01 to"),
         (lambda: ServiceDiscoveryManager(health_check_interval=-1), "check_interval: must be 0 to"),
+        (lambda: registry.register_service({}), "service_info: must be a ServiceInfo"),  # type: ignore[arg-type]
         (lambda: LoadBalancer(None), "registry: must be a ServiceRegistry"),  # type: ignore[arg-type]
     ]
     for call, said in wrong:

@@ -1,7 +1,8 @@
-"""python -m tests.manager.threads: many threads on one embedded manager, against a model; whatever they do must be equal.
+"""python -m tests.manager.threads: many threads on one embedded manager, against a model: equal.
 
 Each thread has services of its own, which it alone changes: of these every answer is known beforehand. All threads
-select among shared services too: of these the sums are known. Time stands still, so that nothing ends by itself.
+select among shared services too: of these the sums are known. It takes
+seconds, in which nothing ends by itself: silence does so after 30 s, calls after 60.
 """
 
 import argparse
