@@ -58,14 +58,17 @@ class ServiceInfo:
     if not TYPE_CHECKING:  # else it would tell the type checker that there is every attribute
 
         def __getattr__(self, name: str) -> Any:
-            """The fields of a copy, when one is looked at first; those that were set meanwhile stay."""
+            """A field of a copy, when it is looked at first."""
             own = self.__dict__
-            kept = own.get("_kept")
-            if kept is None or name not in kept:
+            kept = own.get(KEPT)
+            if kept is None or name not in _FIELDS:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            for key, value in kept.items():  # setdefault: two threads that look at once get the same lists
-                own.setdefault(key, deepcopy(value) if isinstance(value, list | dict) else value)
-            return own[name]
+            value = kept[name]
+            if isinstance(value, list):
+                value = value.copy()
+            elif isinstance(value, dict):
+                value = deepcopy(value)
+            return own.setdefault(name, value)  # two threads that look at once get the same list
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON can say them; status as its word."""
@@ -100,7 +103,8 @@ class ServiceInfo:
         """
         if self.status is not ServiceStatus.HEALTHY:
             return False
-        return self.last_heartbeat == self.__dict__.get(STILL) or wall_s() - self.last_heartbeat <= timeout
+        still = self.__dict__.get(KEPT, {}).get(STILL)
+        return self.last_heartbeat == still or wall_s() - self.last_heartbeat <= timeout
 
     def update_heartbeat(self) -> None:
         """Notes a beat in this copy. The registry hears of `ServiceRegistry.heartbeat` alone."""
@@ -112,8 +116,11 @@ for _field in fields(ServiceInfo):
     if _field.default is not MISSING:
         delattr(ServiceInfo, _field.name)  # else a copy would show it before its own: defaults are __init__'s matter
 
+KEPT = "_kept"
+"""Beside the fields of a copy: what it is a copy of."""
+
 STILL = "_still"
-"""Beside the fields of a copy: the last_heartbeat of a service that has never beaten."""
+"""Beside the fields of what is kept: the last_heartbeat of a service that has never beaten."""
 
 
 Kept = dict[str, Any]
@@ -129,9 +136,9 @@ def kept_of(info: ServiceInfo) -> Kept:
 
 
 def copy_of(kept: Kept) -> ServiceInfo:
-    """A copy for somebody: of what is kept now, though it is made when it is first looked at.
+    """A copy for somebody: of what is kept now, though each field is made when it is first looked at.
 
-    Discovery of 10,000 services copies nothing that nobody looks at: 0.2 us for each instead of 3.
+    A selection is often asked for its address alone, and of 10,000 found nobody looks at all: 0.3 us each instead of 3.
     """
     info = _new(ServiceInfo)
     info._kept = kept  # type: ignore[attr-defined]  # no field: see `__getattr__`

@@ -111,8 +111,8 @@ class Shell:
             InvalidArgument: BAD_FIELD.
             AlreadyExists: AGENT_IN_USE, its service_id belongs to another agent or service_name.
         """
-        status = status_of("service.status", info.status)
         spec = spec_of(info)
+        status = status_of("service.status", info.status)
         held = self.core.get(spec.service_id) if spec.service_id in self.core else None
         if held is not None:
             spec = replace(spec, weight=held.spec.weight)

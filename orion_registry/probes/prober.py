@@ -62,7 +62,8 @@ class Prober:
         trust = Trust(config.ca_file)
         self._system_lookup = SystemLookup()
         self._resolver = Resolver(EgressPolicy(allow=config.allow), lookup or self._system_lookup)
-        self._http: HttpProber | None = None
+        self._http = _http_prober(trust)
+        self._icmp = _icmp_probe()
         self._custom = CustomProber(config.custom)
         self._trust = trust
 
@@ -114,14 +115,16 @@ class Prober:
     async def _probe(self, probe: Probe, addresses: tuple[Address, ...], deadline: float) -> None:
         match probe:
             case HttpProbe():
-                http = self._http_prober()
+                http = self._http
+                if http is None:
+                    raise CheckUnavailable("the registry has no aiohttp")
                 await _first(addresses, deadline, lambda address: http.probe(probe, address))
             case TcpProbe():
                 await _first(addresses, deadline, lambda address: probe_tcp(probe.port, address))
             case IcmpProbe():
-                from orion_registry.probes.icmp import probe_icmp
-
-                await _first(addresses, deadline, probe_icmp)
+                if self._icmp is None:
+                    raise CheckUnavailable("the registry has no icmplib")
+                await _first(addresses, deadline, self._icmp)
             case GrpcProbe():
                 from orion_registry.probes.grpc import probe_grpc
 
@@ -129,13 +132,23 @@ class Prober:
             case CustomProbe():
                 await self._custom.probe(probe, addresses, deadline)
 
-    def _http_prober(self) -> "HttpProber":
-        """Made when it is needed: the registry in a process can do without aiohttp, and a base install has none."""
-        if self._http is None:
-            from orion_registry.probes.http import HttpProber
 
-            self._http = HttpProber(self._trust)
-        return self._http
+def _http_prober(trust: Trust) -> "HttpProber | None":
+    """None where aiohttp is not installed: the registry in a process can do without, and a base install has none."""
+    try:
+        from orion_registry.probes.http import HttpProber
+    except ModuleNotFoundError:
+        return None
+    return HttpProber(trust)
+
+
+def _icmp_probe() -> "Callable[[Address], Awaitable[None]] | None":
+    """None where icmplib is not installed."""
+    try:
+        from orion_registry.probes.icmp import probe_icmp
+    except ModuleNotFoundError:
+        return None
+    return probe_icmp
 
 
 async def _first(addresses: tuple[Address, ...], deadline: float, probe: Callable[[Address], Awaitable[None]]) -> None:

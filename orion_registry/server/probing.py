@@ -2,8 +2,6 @@
 
 import ipaddress
 
-import orion_registry.probes.http
-import orion_registry.probes.icmp  # noqa: F401 - both now: loaded with the first check, they would be a stall
 from orion_registry.errors import InvalidArgument
 from orion_registry.probes.prober import ProbeConfig, Prober
 from orion_registry.server.check_settings import CheckSettings, callables_of

@@ -8,9 +8,20 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from orion_registry import HealthMonitor, ServiceDiscoveryManager, ServiceInfo, ServiceRegistry, ServiceStatus
+from orion_registry import (
+    CheckSpec,
+    HealthMonitor,
+    HttpProbe,
+    IcmpProbe,
+    ServiceDiscoveryManager,
+    ServiceInfo,
+    ServiceRegistry,
+    ServiceStatus,
+    Verdict,
+)
 from orion_registry.errors import FailedPrecondition, Unimplemented
 from orion_registry.manager import EventKind, ServiceEvent
+from orion_registry.probes.prober import ProbeConfig, Prober
 
 
 @asynccontextmanager
@@ -79,6 +90,18 @@ async def test_metadata_services_stay_shut_and_say_nothing_of_the_service(caplog
     assert await monitor.check_service_health(info)
     assert monitor.get_health_stats()["asked_failed"] == 0
     assert "check not run" in caplog.text
+
+
+async def test_a_prober_without_its_packages_blames_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("orion_registry.probes.http", "orion_registry.probes.icmp"):
+        monkeypatch.setitem(sys.modules, name, None)
+    prober = Prober(ProbeConfig())
+    try:
+        for probe, missing in ((HttpProbe(host="127.0.0.1", port=1), "aiohttp"), (IcmpProbe(host="::1"), "icmplib")):
+            outcome = await prober.run(CheckSpec(name="c", probes=(probe,)), "")
+            assert (outcome.verdict, outcome.detail) == (Verdict.UNAVAILABLE, f"the registry has no {missing}")
+    finally:
+        await prober.close()
 
 
 async def test_without_aiohttp_only_a_url_is_an_error_and_it_says_what_to_install(
