@@ -15,8 +15,9 @@ client alone and never for the server.
 #   probes/    how active checks look at services, and where they may go
 #   server/    gRPC: method table, wrapper, handlers, settings, the daemon
 #   client/    the SDK for agents and callers
+#   manager/   the same core inside a process of yours, without a network
 #   sync/      the same SDK for threads
-#   testing/   fakes to test against, a daemon in your process
+#   testing/   fakes to test against, a daemon in your process, the pytest plugin
 #   cli/       the command line
 
 from importlib import import_module
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from orion_registry.core.selection.strategy import StrategyName
     from orion_registry.core.selector import Selector
     from orion_registry.errors import RegistryError
+    from orion_registry.manager.health_monitor import HealthMonitor
+    from orion_registry.manager.load_balancer import LoadBalancer, LoadBalancingStrategy
+    from orion_registry.manager.manager import ServiceDiscoveryManager
+    from orion_registry.manager.registry import ServiceRegistry
+    from orion_registry.manager.service_info import ServiceInfo
 
 __version__ = "0.1.0.dev0"
 
@@ -49,15 +55,21 @@ __all__ = [
     "CheckSpec",
     "CustomProbe",
     "GrpcProbe",
+    "HealthMonitor",
     "HttpProbe",
     "IcmpProbe",
     "LivenessMode",
     "Load",
+    "LoadBalancer",
+    "LoadBalancingStrategy",
     "LocalView",
     "Outcome",
     "RegistryClient",
     "RegistryError",
     "Selector",
+    "ServiceDiscoveryManager",
+    "ServiceInfo",
+    "ServiceRegistry",
     "ServiceSpec",
     "ServiceStatus",
     "SessionOptions",
@@ -93,6 +105,12 @@ _HOME = {
     "StrategyName": "orion_registry.core.selection.strategy",
     "Selector": "orion_registry.core.selector",
     "RegistryError": "orion_registry.errors",
+    "HealthMonitor": "orion_registry.manager.health_monitor",
+    "LoadBalancer": "orion_registry.manager.load_balancer",
+    "LoadBalancingStrategy": "orion_registry.manager.load_balancer",
+    "ServiceDiscoveryManager": "orion_registry.manager.manager",
+    "ServiceRegistry": "orion_registry.manager.registry",
+    "ServiceInfo": "orion_registry.manager.service_info",
 }
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from orion_registry.core.model import ServiceStatus
 
-E = TypeVar("E", bound=IntEnum)
+E = TypeVar("E", bound=IntEnum | ServiceStatus)
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2"}
 _OF_STATUS = {

@@ -167,6 +167,10 @@ class Balancing:
         """
         return tuple(self.slots_of(service_id).leases) if service_id else self._balancer.leases
 
+    def oldest_lease(self, service_id: str) -> Lease | None:
+        """The open lease on a service that was granted first, if its service is registered or gone."""
+        return self._balancer.oldest_lease(service_id)
+
     def leases_on(self, service_id: str) -> int:
         """How many leases are open on a registered service."""
         return len(self._balancer.get(service_id).leases)

@@ -1,5 +1,6 @@
 """How the registry behaves in time: every span, its meaning and its trade-off."""
 
+import math
 from dataclasses import dataclass
 
 from orion_registry.core import limits
@@ -32,6 +33,11 @@ class RegistryConfig:
             (references/reliability-security.md 1.3).
         cut_silence_s: an end after this much silence may be a cut link's as well as a crash's. The transport knows it:
             keepalive_time + ping_timeout, less 0.2 s for timers. Longer calls a cut proven death and holds nobody.
+        late_tick_s: how late the registry may look before it takes that for a stall of its own and credits it to all;
+            inf = never: for a registry in the process of its agents, which looks when it is asked.
+        hold_share: more than this share of the live agents fell silent together: they were cut off, and are held. 1 =
+            never: where agents are no network away, who is silent is silent. Precedents: Eureka 0.15, Kubernetes 0.55,
+            Envoy 0.5.
         stuck_after_s: how long a busy service may take without progress until it is STUCK; 0 = never. Shorter spares
             callers the ones that hang, and puts slow but honest work second.
         flaps: falls within flap_window_s after which a service is not trusted at once when it comes back.
@@ -56,6 +62,8 @@ class RegistryConfig:
     beats_missed: int = 3
     silence_floor_s: float = 3.0
     cut_silence_s: float = 2.5
+    late_tick_s: float = 0.25
+    hold_share: float = 0.3
     stuck_after_s: float = 0.0
     flaps: int = 3
     flap_window_s: float = 60.0
@@ -89,6 +97,8 @@ _BOUNDS = (
     ("beats_missed", 2, 100),
     ("silence_floor_s", 1, 86_400),
     ("cut_silence_s", 0, 86_400),
+    ("late_tick_s", 0.25, math.inf),
+    ("hold_share", 0, 1),
     ("stuck_after_s", 0, 86_400),
     ("flaps", 1, 1_000),
     ("flap_window_s", 1, 86_400),

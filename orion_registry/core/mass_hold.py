@@ -17,7 +17,7 @@ WINDOW_S = 3.0
 AGENTS = 5
 """Fewer are no mass: three crashed agents of four are three crashed agents."""
 SHARE = 0.3
-"""More than this share of the agents that lived. Precedents: Eureka 0.15, Kubernetes 0.55, Envoy 0.5."""
+"""More than this share of the agents that lived, unless the configuration says otherwise (`hold_share`)."""
 SUSPECT_SHARE = 0.95
 """At least this share of the falls must be suspect: kills are spread evenly over the interval, cuts are not."""
 HOLD_S = 30.0
@@ -52,9 +52,10 @@ class MassHold:
         story: what happened, for the alarm; empty while nothing is held.
     """
 
-    __slots__ = ("_by_agent", "_falls", "_gone", "_suspects", "story", "until")
+    __slots__ = ("_by_agent", "_falls", "_gone", "_share", "_suspects", "story", "until")
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = SHARE) -> None:
+        self._share = share
         self._falls: deque[Fall] = deque()
         self._by_agent: dict[AgentKey, Fall] = {}
         self._suspects = 0
@@ -100,7 +101,7 @@ class MassHold:
         """
         self._forget(now.mono)
         lived, fallen = living + self._gone, len(self._falls)
-        if self.lasts(now.mono) or not _is_mass(fallen, self._suspects, lived):
+        if self.lasts(now.mono) or not _is_mass(fallen, self._suspects, lived, self._share):
             return []
         self.until = now.mono + HOLD_S
         self.story = (
@@ -122,8 +123,8 @@ class MassHold:
             self._gone -= fall.gone
 
 
-def _is_mass(fallen: int, suspects: int, lived: int) -> bool:
-    return fallen >= AGENTS and fallen > SHARE * lived and suspects >= SUSPECT_SHARE * fallen
+def _is_mass(fallen: int, suspects: int, lived: int, share: float) -> bool:
+    return fallen >= AGENTS and fallen > share * lived and suspects >= SUSPECT_SHARE * fallen
 
 
 def _clock(wall: float) -> str:

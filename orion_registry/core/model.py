@@ -2,15 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum, ReprEnum, StrEnum
+from typing import Self
 
 from orion_registry.core.checks.spec import CheckSpec
 
 Scalar = str | float | bool | None
 
+_STATUS_WORDS = ("unspecified", "healthy", "unhealthy", "starting", "stopping", "unknown")
 
-class ServiceStatus(IntEnum):
-    """Effective status. Numbers are those of the wire."""
+
+class ServiceStatus(int, ReprEnum):
+    """Effective status. As a number it is that of the wire; its `value` is the word for people and for JSON.
+
+    >>> ServiceStatus("healthy") is ServiceStatus(1) is ServiceStatus.HEALTHY, int(ServiceStatus.HEALTHY)
+    (True, 1)
+    """
+
+    _value_: str
 
     UNSPECIFIED = 0
     HEALTHY = 1
@@ -18,6 +27,18 @@ class ServiceStatus(IntEnum):
     STARTING = 3
     STOPPING = 4
     UNKNOWN = 5
+
+    def __new__(cls, number: int | str) -> Self:
+        """A member, by its number or its word."""
+        member = int.__new__(cls, number)
+        member._value_ = _STATUS_WORDS[member]
+        cls._value2member_map_[int(member)] = (
+            member  # found by its number too; `_missing_` would take ten times as long
+        )
+        return member
+
+    def __repr__(self) -> str:
+        return f"<ServiceStatus.{self.name}: {int(self)}>"
 
 
 class StatusReasonCode(IntEnum):

@@ -28,11 +28,15 @@ class Patience:
     pays it back at once, so that what is read before the first tick is judged like all others; the tick then adds only
     what it was held up longer. Every instant that enters the core passes here once; deadlines, pulses and windows live
     in judged time.
+
+    Args:
+        late_tick_s: lag from which on it is a stall; inf = there are none.
     """
 
-    __slots__ = ("_credit_s", "_meter", "_patient_until", "_repaid_s", "_seen", "_shaken_until", "_ticked")
+    __slots__ = ("_credit_s", "_late_s", "_meter", "_patient_until", "_repaid_s", "_seen", "_shaken_until", "_ticked")
 
-    def __init__(self) -> None:
+    def __init__(self, late_tick_s: float = LATE_TICK_S) -> None:
+        self._late_s = late_tick_s
         self._credit_s = 0.0
         self._patient_until = math.inf  # nothing was seen yet: nothing can have been missed
         self._seen = 0.0
@@ -46,7 +50,7 @@ class Patience:
         if mono > self._patient_until:
             self._repay(mono, mono - self._seen - TICK_S)
         self._seen = mono
-        self._patient_until = mono + (TICK_S + LATE_TICK_S)
+        self._patient_until = mono + (TICK_S + self._late_s)
         return mono - self._credit_s
 
     @property
@@ -65,11 +69,11 @@ class Patience:
         if mono > self._patient_until:  # before the first tick there is no other measure than what was seen
             self._repay(mono, mono - self._seen - TICK_S)
         lag_s = 0.0 if self._ticked is None else max(0.0, mono - self._ticked - TICK_S)
-        if lag_s > LATE_TICK_S and lag_s > self._repaid_s:
+        if lag_s > self._late_s and lag_s > self._repaid_s:
             self._repay(mono, lag_s - self._repaid_s)
         self._ticked, self._repaid_s = mono, 0.0
         self._seen = mono
-        self._patient_until = mono + (TICK_S + LATE_TICK_S)
+        self._patient_until = mono + (TICK_S + self._late_s)
         self._meter.ticked(mono, lag_s)
         return now if not self._credit_s else Now(mono=mono - self._credit_s, wall=now.wall)
 

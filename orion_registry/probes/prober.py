@@ -4,17 +4,24 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orion_registry.core.checks.attempts import decide, worth_retrying
-from orion_registry.core.checks.spec import CheckSpec, CustomProbe, GrpcProbe, HttpProbe, IcmpProbe, Probe, TcpProbe
+from orion_registry.core.checks.spec import (
+    CheckSpec,
+    CustomProbe,
+    GrpcProbe,
+    HttpProbe,
+    IcmpProbe,
+    Probe,
+    ProbeKind,
+    TcpProbe,
+)
 from orion_registry.core.checks.verdict import DETAIL, Outcome, Verdict
 from orion_registry.errors import bad_field
 from orion_registry.probes.custom import CustomProber
 from orion_registry.probes.egress import EgressPolicy
 from orion_registry.probes.ends import CheckDenied, CheckFailed, CheckUnavailable, Unreached
-from orion_registry.probes.grpc import probe_grpc
-from orion_registry.probes.icmp import probe_icmp
 from orion_registry.probes.lookup import Lookup, SystemLookup
 from orion_registry.probes.resolve import Address, Resolver
 from orion_registry.probes.special import IPNetwork
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 
 STALL_S = 0.25
 """A time-out that comes so much too late says that the registry stood still; the answer may be waiting to be read."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -53,10 +62,35 @@ class ProbeConfig:
                 raise bad_field(f"custom.{name}", "module:callable", value)
 
 
-def _http_prober() -> "type[HttpProber]":
+# What a kind of check needs is imported by the first that runs: imports take up to an eighth of a second, and a base
+# install, where the registry runs inside a process, has neither aiohttp nor icmplib nor grpcio-health-checking.
+
+
+def _http() -> "type[HttpProber]":
     from orion_registry.probes.http import HttpProber
 
     return HttpProber
+
+
+def _icmp() -> Callable[[Address], Awaitable[None]]:
+    from orion_registry.probes.icmp import probe_icmp
+
+    return probe_icmp
+
+
+def _grpc() -> Callable[[GrpcProbe, Address, Trust], Awaitable[None]]:
+    from orion_registry.probes.grpc import probe_grpc
+
+    return probe_grpc
+
+
+async def _imported(kind: ProbeKind, what: Callable[[], T]) -> T:
+    """Imports it in a thread, so that the loop goes on."""
+    try:
+        return await asyncio.to_thread(what)
+    except ImportError as error:
+        needs = f"{kind.name} checks need {error.name}: pip install 'orion-registry[server]'"
+        raise CheckUnavailable(needs) from None
 
 
 class Prober:
@@ -71,6 +105,8 @@ class Prober:
         self._system_lookup = SystemLookup()
         self._resolver = Resolver(EgressPolicy(allow=config.allow), lookup or self._system_lookup)
         self._http: HttpProber | None = None
+        self._icmp: Callable[[Address], Awaitable[None]] | None = None
+        self._grpc: Callable[[GrpcProbe, Address, Trust], Awaitable[None]] | None = None
         self._custom = CustomProber(config.custom)
         self._trust = trust
 
@@ -120,26 +156,24 @@ class Prober:
         return Outcome(verdict=verdict, kind=probe.kind, detail=detail[:DETAIL], latency_s=loop.time() - start)
 
     async def _over_http(self) -> "HttpProber":
-        """aiohttp takes an eighth of a second to import, in a thread: who checks nothing over HTTP does not pay it."""
-        try:
-            kind = await asyncio.to_thread(_http_prober)
-        except ImportError as error:
-            raise CheckUnavailable(f"HTTP checks need {error.name}: pip install 'orion-registry[server]'") from None
         if self._http is None:
-            self._http = kind(self._trust)
+            kind = await _imported(ProbeKind.HTTP, _http)
+            self._http = self._http or kind(self._trust)  # another run may have been first
         return self._http
 
     async def _probe(self, probe: Probe, addresses: tuple[Address, ...], deadline: float) -> None:
         match probe:
             case HttpProbe():
-                http = self._http or await self._over_http()
+                http = await self._over_http()
                 await _first(addresses, deadline, lambda address: http.probe(probe, address))
             case TcpProbe():
                 await _first(addresses, deadline, lambda address: probe_tcp(probe.port, address))
             case IcmpProbe():
-                await _first(addresses, deadline, probe_icmp)
+                self._icmp = self._icmp or await _imported(ProbeKind.ICMP, _icmp)
+                await _first(addresses, deadline, self._icmp)
             case GrpcProbe():
-                await _first(addresses, deadline, lambda address: probe_grpc(probe, address, self._trust))
+                ask = self._grpc = self._grpc or await _imported(ProbeKind.GRPC, _grpc)
+                await _first(addresses, deadline, lambda address: ask(probe, address, self._trust))
             case CustomProbe():
                 await self._custom.probe(probe, addresses, deadline)
 

@@ -76,6 +76,7 @@ class Coordinator:
         timelines: what became of each service of late.
         selections: callers, and what they hold.
         monitor: the runs of active checks.
+        ticker: lets time pass; a test may stop it, as a stall of the daemon would.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Coordinator:
         self.timelines = Timelines(store, self.events)
         self._vital_signs = VitalSigns(self.registry)
         self._reaper = Reaper(self._remove)
-        self._ticker = Ticker(self.tick)
+        self.ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
         self._reserving: asyncio.Task[None] | None = None
 
@@ -127,7 +128,7 @@ class Coordinator:
         self.registry.restore(stored, self._clock.now())
         self.events.settle_restored()
         self.events.add(RegistryStarted(services=len(self.registry)))
-        self._ticker.start()
+        self.ticker.start()
         self.serving = True
         log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
 
@@ -137,7 +138,7 @@ class Coordinator:
         self.events.add(RegistryStopping())
         self.registry.stop_judging()
         self.monitor.stop()
-        await self._ticker.stop()
+        await self.ticker.stop()
         away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
         for session in list(self._sessions):
             session.go_away(away)
@@ -193,6 +194,11 @@ class Coordinator:
     def watchers(self) -> int:
         """Watches open."""
         return len(self._hub)
+
+    @property
+    def streams(self) -> tuple[HeartbeatSession, ...]:
+        """Heartbeat streams open."""
+        return tuple(self._sessions)
 
     @property
     def uptime_s(self) -> float:

@@ -1,1 +1,1 @@
-"""Fakes that are kept as carefully as the real thing: clock, randomness, stores, and a daemon inside the test."""
+"""What tests are made with: fakes of clock, randomness, stores and probes; a daemon in the test; faults; the plugin."""

@@ -1,13 +1,13 @@
 """Enum numbers from the wire. Those of the model are the same; protobuf lets any number through."""
 
-from enum import IntEnum
+from enum import Enum
 from typing import TypeVar
 
 from orion_registry.core.model import LivenessMode, ServiceStatus
 from orion_registry.core.overlay import OverlayMode
 from orion_registry.errors import bad_field
 
-E = TypeVar("E", bound=IntEnum)
+E = TypeVar("E", bound=Enum)
 
 _STATUSES = {int(status): status for status in ServiceStatus}
 _MODES = {0: LivenessMode.STREAM} | {int(mode): mode for mode in LivenessMode}

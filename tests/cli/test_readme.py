@@ -1,4 +1,4 @@
-"""README.md: its Python examples run as they stand, against a daemon."""
+"""README.md, and whole programs of docs/sdk.md: the Python examples run as they stand, against a daemon."""
 
 import re
 import subprocess
@@ -12,11 +12,14 @@ from orion_registry import Selector
 from orion_registry.sync import RegistryClient
 from tests.cli.process import clean_environment, daemon_process
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SDK = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+AGENT, CALLER, EMBEDDED = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PROGRAMS = dict(re.findall(r"<!-- tried: (\w+) -->\n```python\n(.*?)```", SDK, re.DOTALL))
 DAEMON = '"127.0.0.1:6746"'
-TOLD = {1: "5\n", 2: "5\n", 3: "127.0.0.1 9000 HEALTHY\n", 4: ""}
-CALLERS = (1, 2)
+TOLD = {"session": "127.0.0.1 9000 HEALTHY\n", "progress": ""}
+LINES = 150
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def address() -> Iterator[str]:
 def agent(address: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The first example, ready."""
     process = subprocess.Popen(
-        [sys.executable, "-c", EXAMPLES[0]],
+        [sys.executable, "-c", AGENT],
         stderr=subprocess.DEVNULL,
         env=clean_environment(ORION_ADDRESS=address),
     )
@@ -42,11 +45,11 @@ def agent(address: str) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def told_by(number: int, address: str) -> tuple[int, str, str]:
-    """Exit code, stderr, stdout of an example."""
-    assert DAEMON in EXAMPLES[number]
+def told_by(program: str, address: str = "") -> tuple[int, str, str]:
+    """Exit code, stderr, stdout of an example; with an address it is one that names the daemon's."""
+    assert (DAEMON in program) == bool(address)
     ended = subprocess.run(
-        [sys.executable, "-c", EXAMPLES[number].replace(DAEMON, repr(address))],
+        [sys.executable, "-c", program.replace(DAEMON, repr(address))],
         capture_output=True,
         text=True,
         timeout=30,
@@ -56,18 +59,27 @@ def told_by(number: int, address: str) -> tuple[int, str, str]:
     return ended.returncode, ended.stderr, ended.stdout
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 1 + len(TOLD)
-    assert "agent.run()" in EXAMPLES[0]
+def test_it_is_short_and_its_agent_is_the_example() -> None:
+    assert len(README.splitlines()) < LINES
+    assert (ROOT / "examples" / "agent.py").read_text(encoding="utf-8").endswith(AGENT)
 
 
-def test_an_agent_and_those_who_call_it(address: str, agent: "subprocess.Popen[bytes]") -> None:
-    for number in CALLERS:
-        assert told_by(number, address) == (0, "", TOLD[number])
+def test_every_page_that_it_names_is_there() -> None:
+    for name in re.findall(r"\]\(((?!https?:)[^)#]+)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_an_agent_and_one_who_calls_it(address: str, agent: "subprocess.Popen[bytes]") -> None:
+    assert told_by(CALLER, address) == (0, "", "5\n")
     agent.terminate()
     assert agent.wait(10) == 0
 
 
-@pytest.mark.parametrize("number", sorted(TOLD.keys() - set(CALLERS)))
-def test_an_example(number: int, address: str) -> None:
-    assert told_by(number, address) == (0, "", TOLD[number])
+def test_the_registry_inside_a_program() -> None:
+    assert told_by(EMBEDDED) == (0, "", "calc-1 healthy\n")
+
+
+def test_programs_of_the_sdk(address: str) -> None:
+    assert PROGRAMS.keys() == TOLD.keys()
+    for name, program in PROGRAMS.items():
+        assert told_by(program, address) == (0, "", TOLD[name])

@@ -166,7 +166,7 @@ async def test_a_wait_gets_the_slot_that_frees(client: RegistryClient, balancer:
 
 @pytest.mark.parametrize("wait_s", [-1.0, math.inf, math.nan, 3601.0])
 async def test_waiting_ends(balancer: BalancerClient, wait_s: float) -> None:
-    with pytest.raises(InvalidArgument, match=f"wait_s: must be 0 to 3,600 seconds, got {wait_s}"):
+    with pytest.raises(InvalidArgument, match=f"wait_s: must be 0 to 3,600 seconds, got {wait_s:,}"):
         await balancer.acquire(CALC, wait_s=wait_s)
 
 

@@ -45,3 +45,10 @@ def test_a_local_view_brings_its_balancer_and_nothing_of_the_server() -> None:
     assert "orion_registry.core.selection.unleased" in loaded
     rooms = {name.split(".")[1] for name in loaded if name.startswith("orion_registry.")}
     assert rooms == {"client", "core", "errors", "wire"}
+
+
+def test_the_embedded_manager_brings_neither_network_nor_probes() -> None:
+    _, _, loaded = imported("orion_registry.ServiceDiscoveryManager")
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("orion_registry.")}
+    assert rooms == {"core", "errors", "manager", "runtime"}
+    assert not {"grpc", "google.protobuf", "aiohttp", "sqlite3"} & set(loaded)

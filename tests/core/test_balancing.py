@@ -605,3 +605,17 @@ def test_who_comes_back_on_another_stream_is_told_who_died_meanwhile() -> None:
     bench.heard.lost_leases.clear()
     balancing.renew(gone.selection_id, "", bench.now, stream="r2")
     assert bench.heard.lost_leases == [(gone.selection_id, None)]
+
+
+def test_the_oldest_lease_is_that_of_the_first_grant_though_its_service_is_gone() -> None:
+    bench = Bench()
+    (entry,) = bench.statics(1)
+    oldest = bench.registry.balancing.oldest_lease
+    assert oldest(entry.service_id) is None
+    first, second = bench.select(), bench.select()
+    assert oldest(entry.service_id) is first
+    bench.remove(entry.service_id)
+    assert oldest(entry.service_id) is first
+    bench.release(first)
+    assert oldest(entry.service_id) is second
+    assert oldest("nobody") is None

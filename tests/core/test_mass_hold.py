@@ -1,5 +1,6 @@
 """core/mass_hold: a cut is told from a crash, at a cost that does not grow with the fleet, and as a slow twin does."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from orion_registry.core.entry import Entry
 from orion_registry.core.mass_hold import HOLD_S, WINDOW_S, MassHold
-from orion_registry.core.model import Now
-from tests.building import make_entry
+from orion_registry.core.model import LivenessMode, Now, ServiceStatus
+from tests.building import World, make_entry, ref_of, state_of
 
 
 def at(mono: float) -> Now:
@@ -176,3 +177,14 @@ def test_as_the_twin_does(moves: list[tuple[str, int, bool, float]]) -> None:
                 assert hold.judge(at(now), len(twin.alive)) == twin.judge(now)
         assert hold.judge(at(now), len(twin.alive)) == twin.judge(now)
         assert hold.lasts(now) == (now < twin.until)
+
+
+def test_a_registry_in_the_process_of_its_agents_credits_no_stall_and_holds_nobody() -> None:
+    world = World(late_tick_s=math.inf, hold_share=1.0)
+    entries = [world.add(f"agent-{number}", liveness=LivenessMode.TTL) for number in range(20)]
+    for entry in entries:
+        world.registry.beat(ref_of(entry), None, ServiceStatus.UNSPECIFIED, world.now)
+    world.clock.advance(30.2)
+    world.registry.advance(world.now)
+    assert {state_of(entry) for entry in entries} == {("UNHEALTHY", "SILENT")}
+    assert world.registry.mass_hold == ""

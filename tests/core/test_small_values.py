@@ -1,6 +1,7 @@
 """core/keys, credentials, config, commands, entry, facts, frames, model, limits: values and their small rules."""
 
 import math
+import pickle
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -161,6 +162,17 @@ def test_a_bad_field_shows_long_values_shortened() -> None:
 )
 def test_values_are_shown_as_they_are_and_words_as_words(got: object, text: str) -> None:
     assert shown(got) == text
+
+
+def test_a_status_is_its_number_and_its_word() -> None:
+    words = ["unspecified", "healthy", "unhealthy", "starting", "stopping", "unknown"]
+    assert [(int(status), status.value) for status in ServiceStatus] == list(enumerate(words))
+    assert all(ServiceStatus(number) is ServiceStatus(word) for number, word in enumerate(words))
+    assert repr(ServiceStatus.HEALTHY) == "<ServiceStatus.HEALTHY: 1>"
+    assert pickle.loads(pickle.dumps(ServiceStatus.HEALTHY)) is ServiceStatus.HEALTHY
+    for no_status in (6, "well", None):
+        with pytest.raises(ValueError, match="not a valid ServiceStatus"):
+            ServiceStatus(no_status)  # type: ignore[arg-type]
 
 
 def test_every_public_name_is_where_the_package_says() -> None:

@@ -1,6 +1,7 @@
 """The demo and the kill measurement hold, as a user runs them, and leave no process behind."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,10 @@ def test_demo_holds_and_says_so_in_json() -> None:
     document = json.loads(done.stdout)
     assert document["ok"]
     assert document["seconds"] < 20
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- from: scripts/demo -->")[2]
+    told = re.findall(r"^\d\. (.+)$", readme, re.MULTILINE)
+    assert len(told) == 3
+    assert set(told) <= {step["title"] for step in document["steps"]}, "the README shows what the demo prints"
     kill = next(step for step in document["steps"] if "SIGKILL" in step["title"])
     assert kill["facts"]["unhealthy_ms"] < 100
     assert kill["facts"]["late_calls"] == 0

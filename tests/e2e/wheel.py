@@ -4,7 +4,8 @@
 
 Builds the wheel; makes one environment with it (an agent's: what `pip install orion-registry` brings), and one with the
 extra `server`; runs the daemon from the latter, and from the former every Python example of the README, beside each
-other. Neither sees the tree: they run elsewhere, without PYTHONPATH. Dependencies come from the package index in the
+other; then the blocks of docs/testing.md as a project of its own, whose pytest finds the plugin by itself. Neither sees
+the tree: they run elsewhere, without PYTHONPATH. Dependencies come from the package index in the
 locked versions; without it, or with --offline, they are copied from this environment: just those that the wheel asks
 for, and those that they ask for. Exit code 1 if anything does not hold.
 """
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:6746"
 AGENT_BRINGS = {"grpcio", "protobuf", "googleapis-common-protos", "typing-extensions", "orion-registry"}
 """What an agent's environment may have at most; typing-extensions comes with grpcio."""
+PYTEST = ("pytest", "pytest-asyncio")
+"""What a project that uses the plugin has."""
 READY_S = 20.0
 EXAMPLE_S = 30.0
 
@@ -92,12 +95,24 @@ def install(python: Path, wheel: Path, extra: str, *, offline: bool) -> str:
             print(f"  the package index does not serve: {str(fault).splitlines()[-1]}")
             offline = True
     if offline:
-        target = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        for name in sorted(closure(wheel, extra)):
-            copy(name, target)
+        copy_all(closure(asked_by(wheel, extra)), python)
         run(*pip, "--no-index", "--no-deps", wheel, cwd=wheel.parent, env=clean())
     run(python, "-m", "pip", "check", "--disable-pip-version-check", env=clean())
     return came
+
+
+def install_pytest(python: Path, *, offline: bool) -> None:
+    """Adds what a project tests with, in the locked versions."""
+    if not offline:
+        locked = (ROOT / "requirements" / "dev.txt").read_text()
+        pins = [re.search(rf"^{name}==[^ \\]+", locked, re.MULTILINE) for name in PYTEST]
+        pip = (python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:")
+        try:
+            run(*pip, *(pin[0] for pin in pins if pin), cwd=python.parent, env=clean())
+        except Fault:  # the index does not serve: it was said above
+            offline = True
+    if offline:
+        copy_all(closure([(name, "") for name in PYTEST]), python)
 
 
 def lock() -> str:
@@ -105,14 +120,19 @@ def lock() -> str:
     return (ROOT / "requirements" / "server.txt").read_text()
 
 
-def closure(wheel: Path, extra: str) -> set[str]:
-    """Names of the distributions that the wheel needs, directly or not."""
+def asked_by(wheel: Path, extra: str) -> list[tuple[str, str]]:
+    """What the wheel asks for: requirements, each with the extra that its marker is about."""
     import zipfile
 
     with zipfile.ZipFile(wheel) as file:
         metadata = next(name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
         text = file.read(metadata).decode()
-    open_ones = [(line, extra) for line in re.findall(r"^Requires-Dist: (.+)$", text, re.MULTILINE)]
+    return [(line, extra) for line in re.findall(r"^Requires-Dist: (.+)$", text, re.MULTILINE)]
+
+
+def closure(asked: Sequence[tuple[str, str]]) -> set[str]:
+    """Names of the distributions that are needed, directly or not."""
+    open_ones = list(asked)
     found: set[str] = set()
     while open_ones:
         line, of_extra = open_ones.pop()
@@ -126,6 +146,13 @@ def closure(wheel: Path, extra: str) -> set[str]:
                 (further, one) for further in importlib.metadata.requires(name) or () for one in (*wanted.extras, "")
             ]
     return found
+
+
+def copy_all(names: set[str], python: Path) -> None:
+    """Copies installed distributions into the environment of a python."""
+    target = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    for name in sorted(names):
+        copy(name, target)
 
 
 def copy(name: str, target: Path) -> None:
@@ -227,6 +254,35 @@ def wait_for_agent(python: Path, address: str, directory: Path) -> None:
     run(python, "-c", code, address, within_s=READY_S, cwd=directory, env=clean())
 
 
+def project_in(directory: Path) -> Path:
+    """An empty project."""
+    directory.mkdir()
+    # pytest-asyncio warns, and here that is an error, unless it is told what it does anyway.
+    (directory / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    return directory
+
+
+def plugin_serves(python: Path, directory: Path, blocks: Sequence[str]) -> str:
+    """A project that names no plugin uses its fixtures, with warnings as errors."""
+    project = project_in(directory / "project")
+    for number, block in enumerate(blocks):
+        (project / f"test_block_{number}.py").write_text(block)
+    pytest = (python, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
+    said = run(*pytest, within_s=EXAMPLE_S, cwd=project, env=clean())
+    if f"{len(blocks)} passed" not in said:
+        raise Fault(f"the plugin's blocks:\n{said}")
+    return f"pytest plugin: {said.splitlines()[-1]}"
+
+
+def plugin_stays_out(python: Path, directory: Path) -> str:
+    """Where there is no daemon to be had, pytest runs as if there were no plugin."""
+    place = project_in(directory / "plain")
+    names = '[name for name in sys.modules if name.partition(".")[0] in ("grpc", "google")]'
+    (place / "test_plain.py").write_text(f"import sys\n\n\ndef test_nothing_is_loaded():\n    assert not {names}\n")
+    said = run(python, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=place, env=clean())
+    return f"without the extra server: {said.splitlines()[-1]}"
+
+
 def check(directory: Path, *, offline: bool) -> None:
     """All of it. Raises Fault."""
     wheel = build(directory)
@@ -234,9 +290,15 @@ def check(directory: Path, *, offline: bool) -> None:
     agents, daemons = fresh(directory / "agent"), fresh(directory / "server")
     print(f"agent's environment, {install(agents, wheel, '', offline=offline)}: {only_what_it_may(agents)}")
     print(f"daemon's environment, {install(daemons, wheel, 'server', offline=offline)}; {protos_ship(daemons)}")
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE | re.DOTALL)
     with daemon(daemons, directory) as address:
         print("\n".join(run_examples(agents, address, directory, examples())))
         print(run(daemons.parent / "orion-registry", "info", "--address", address, env=clean()).splitlines()[0])
+    print(run(agents, ROOT / "examples" / "service_discovery_demo.py", cwd=directory, env=clean()).splitlines()[-1])
+    for python in (agents, daemons):
+        install_pytest(python, offline=offline)
+    print(plugin_serves(daemons, directory, blocks))
+    print(plugin_stays_out(agents, directory))
 
 
 def main() -> int:

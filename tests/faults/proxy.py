@@ -19,18 +19,11 @@ import argparse
 import asyncio
 import json
 import os
-import random
-import socket
-import struct
 import sys
-from contextlib import suppress
 from typing import Any
 
 from examples.demo.processes import Child, Nursery
-from tests.faults.link import CutAsOrdered, Pipe, Weather
-
-LINGER_0 = struct.pack("ii", 1, 0)
-WAYS = {"both": ("up", "down"), "up": ("up",), "down": ("down",)}
+from orion_registry.testing.proxy import BACKLOG, WAYS, LinkProxy
 
 
 class Proxy:
@@ -52,112 +45,38 @@ class Proxy:
         return count
 
 
-class Conn:
-    """One proxied connection."""
-
-    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter, up: Pipe, down: Pipe) -> None:
-        self._writers = (near, far)
-        self.up, self.down = up, down
-        self._pipes = {asyncio.create_task(up.run()), asyncio.create_task(down.run())}
-
-    async def run(self) -> None:
-        """Until both directions have ended, one failed, or it was reset. A reset of one end is passed on."""
-        try:
-            await asyncio.wait(self._pipes, return_when=asyncio.FIRST_EXCEPTION)
-            errors = [pipe.exception() for pipe in self._pipes if pipe.done() and not pipe.cancelled()]
-            for error in errors:
-                if error is not None and not isinstance(error, OSError):
-                    raise error
-                if error is not None and not isinstance(error, CutAsOrdered):
-                    self.reset()
-        finally:
-            for pipe in self._pipes:
-                pipe.cancel()
-            await asyncio.gather(*self._pipes, return_exceptions=True)
-            for writer in self._writers:
-                writer.close()
-
-    def reset(self) -> None:
-        """RST to both ends."""
-        for writer in self._writers:
-            with suppress(OSError):
-                raw: socket.socket = writer.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
-            writer.transport.abort()
-        for pipe in self._pipes:
-            pipe.cancel()
-
-
-class Server:
-    """The child's side."""
-
-    def __init__(self, upstream: str, seed: int) -> None:
-        self._host, _, self._port = upstream.rpartition(":")
-        rng = random.Random(seed)
-        self.weather = {way: Weather(draw=rng.random) for way in ("up", "down")}
-        self._conns: set[Conn] = set()
-        self._healed = asyncio.Condition()
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, to its end. While a direction is cut it leads nowhere: so would a handshake."""
-        try:
-            async with self._healed:
-                await self._healed.wait_for(lambda: all(weather.passes for weather in self.weather.values()))
-            far_reader, far = await asyncio.open_connection(self._host, int(self._port))
-        except OSError:
-            writer.transport.abort()
-            return
-        up = Pipe(reader, far, self.weather["up"])
-        conn = Conn(writer, far, up, Pipe(far_reader, writer, self.weather["down"]))
-        self._conns.add(conn)
-        try:
-            await conn.run()
-        finally:
-            self._conns.discard(conn)
+class Server(LinkProxy):
+    """The child's side: a proxy that takes orders."""
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Carries out one order."""
-        weathers = [self.weather[way] for way in WAYS[order.get("way", "both")]]
+        way = order.get("way", "both")
         match order["do"]:
             case "freeze":
-                for weather in weathers:
-                    weather.flowing.clear()
+                self.freeze(way)
             case "drop":
-                for weather in weathers:
-                    weather.dropping = True
+                self.drop(way)
             case "heal":
-                await self._heal()
+                await self.heal()
             case "weather":
-                for weather in weathers:
+                for one in WAYS[way]:
                     for name in ("delay_s", "jitter_s", "loss", "rtt_s", "rate"):
-                        setattr(weather, name, order.get(name, 0.0))
+                        setattr(self.weather[one], name, order.get(name, 0.0))
             case "reset":
-                for conn in tuple(self._conns):
-                    conn.reset()
+                self.reset()
             case "cut":
-                for conn in self._conns:
-                    conn.up.cut_after(order["bytes"])
+                self.cut(order["bytes"])
             case "count":
                 pass
             case other:
                 raise ValueError(f"no such order: {other}")
-        return {"connections": len(self._conns)}
-
-    async def _heal(self) -> None:
-        for weather in self.weather.values():
-            weather.dropping = False
-            weather.flowing.set()
-        for conn in tuple(self._conns):
-            if conn.up.broken or conn.down.broken:
-                conn.reset()
-        async with self._healed:
-            self._healed.notify_all()
+        return {"connections": self.connections}
 
 
 async def serve(upstream: str, seed: int) -> None:
     """Serves until standard input ends."""
     proxy = Server(upstream, seed)
-    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0, backlog=1_024)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0, backlog=BACKLOG)
     host, port = server.sockets[0].getsockname()
     print(json.dumps({"address": f"{host}:{port}"}), flush=True)
     stdin = asyncio.StreamReader()

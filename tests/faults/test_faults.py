@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from orion_registry.testing.link import MIN_RTO_S, Weather
 from tests.faults import lag, table
 from tests.faults.__main__ import ROWS, chosen
 from tests.faults.finding import Finding, quantile, spread
-from tests.faults.link import MIN_RTO_S, Weather
 from tests.faults.proxy import Server
 from tests.faults.row import Group, Row
 from tests.faults.rows_agents import GROUP as AGENTS

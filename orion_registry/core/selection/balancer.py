@@ -116,6 +116,11 @@ class Balancer:
             raise NotFound(Reason.NO_SUCH_SERVICE, f"service_id: no service {shown(service_id)}")
         return slots
 
+    def oldest_lease(self, service_id: str) -> Lease | None:
+        """The open lease on a service that was granted first; its service may be gone."""
+        slots = self._slots.get(service_id)
+        return None if slots is None else next(iter(slots.leases), None)
+
     def report(self, service_id: str, in_flight: int, utilization: float, now: float) -> None:
         """A beat said how loaded a service is."""
         slots = self._slots[service_id]
