@@ -223,6 +223,6 @@ def _fields(event: RegistryEvent) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, IntEnum):
+    if isinstance(value, IntEnum | ServiceStatus):
         return value.name
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
