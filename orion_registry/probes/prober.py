@@ -156,23 +156,26 @@ class Prober:
         return Outcome(verdict=verdict, kind=probe.kind, detail=detail[:DETAIL], latency_s=loop.time() - start)
 
     async def _over_http(self) -> "HttpProber":
-        if self._http is None:
-            kind = await _imported(ProbeKind.HTTP, _http)
-            self._http = self._http or kind(self._trust)  # another run may have been first
+        kind = await _imported(ProbeKind.HTTP, _http)
+        if self._http is None:  # else another run was first
+            self._http = kind(self._trust)
         return self._http
 
     async def _probe(self, probe: Probe, addresses: tuple[Address, ...], deadline: float) -> None:
         match probe:
             case HttpProbe():
-                http = await self._over_http()
+                http = self._http or await self._over_http()
                 await _first(addresses, deadline, lambda address: http.probe(probe, address))
             case TcpProbe():
                 await _first(addresses, deadline, lambda address: probe_tcp(probe.port, address))
             case IcmpProbe():
-                self._icmp = self._icmp or await _imported(ProbeKind.ICMP, _icmp)
+                if self._icmp is None:
+                    self._icmp = await _imported(ProbeKind.ICMP, _icmp)
                 await _first(addresses, deadline, self._icmp)
             case GrpcProbe():
-                ask = self._grpc = self._grpc or await _imported(ProbeKind.GRPC, _grpc)
+                if self._grpc is None:
+                    self._grpc = await _imported(ProbeKind.GRPC, _grpc)
+                ask = self._grpc
                 await _first(addresses, deadline, lambda address: ask(probe, address, self._trust))
             case CustomProbe():
                 await self._custom.probe(probe, addresses, deadline)

@@ -93,13 +93,20 @@ async def test_metadata_services_stay_shut_and_say_nothing_of_the_service(caplog
 
 
 async def test_a_prober_without_its_packages_blames_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("orion_registry.probes.http", "orion_registry.probes.icmp"):
+    for name in ("http", "icmp", "grpc"):
+        monkeypatch.delitem(sys.modules, f"orion_registry.probes.{name}", raising=False)
+    for name in ("aiohttp", "icmplib", "grpc_health.v1"):
         monkeypatch.setitem(sys.modules, name, None)
     prober = Prober(ProbeConfig())
     try:
-        for probe, missing in ((HttpProbe(host="127.0.0.1", port=1), "aiohttp"), (IcmpProbe(host="::1"), "icmplib")):
+        for probe, missing in (
+            (HttpProbe(host="127.0.0.1", port=1), "aiohttp"),
+            (IcmpProbe(host="::1"), "icmplib"),
+            (GrpcProbe(host="127.0.0.1", port=1), "grpc_health.v1"),
+        ):
             outcome = await prober.run(CheckSpec(name="c", probes=(probe,)), "")
-            assert (outcome.verdict, outcome.detail) == (Verdict.UNAVAILABLE, f"the registry has no {missing}")
+            assert outcome.verdict is Verdict.UNAVAILABLE
+            assert outcome.detail == f"{probe.kind.name} checks need {missing}: pip install 'orion-registry[server]'"
     finally:
         await prober.close()
 

@@ -48,7 +48,8 @@ async def test_a_ping_of_this_machine_is_answered(look: Look) -> None:
 _UNPERMITTED = """
 import asyncio, os, sys
 from orion_registry.core.checks.spec import CheckSpec, IcmpProbe
-from orion_registry.probes import icmp  # now: nobody can read it afterwards
+from concurrent.futures import thread  # now: nobody can read it afterwards
+from orion_registry.probes import icmp
 from orion_registry.probes.prober import ProbeConfig, Prober
 if os.getuid() == 0:
     open("/proc/sys/net/ipv4/ping_group_range", "w").write("1 0")
