@@ -10,6 +10,7 @@ import pytest
 
 from orion_registry import (
     CheckSpec,
+    GrpcProbe,
     HealthMonitor,
     HttpProbe,
     IcmpProbe,
