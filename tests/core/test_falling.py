@@ -211,16 +211,21 @@ def test_ttl_services_are_held_like_others() -> None:
     assert state_of(entries[0]) == ("HEALTHY", "BEATING")
 
 
-def test_five_thousand_kills_at_once_cost_the_same_each() -> None:
-    """A hold is judged at each fall without looking at all of them."""
-    per_fall = []
-    for count in (250, 4_000):
+def cost_of_each_fall(count: int) -> float:
+    """CPU seconds, the best of three crowds: what else the machine does is in the others."""
+    costs = []
+    for _ in range(3):
         crowd = Crowd(count, beat_budget=1_000_000.0, admission_rate=1_000_000.0)
         began = time.process_time()
         crowd.end(count)
-        per_fall.append((time.process_time() - began) / count)
+        costs.append((time.process_time() - began) / count)
         assert crowd.looks(count) == {DEAD}
-    assert per_fall[1] < per_fall[0] * 4
+    return min(costs)
+
+
+def test_five_thousand_kills_at_once_cost_the_same_each() -> None:
+    """A hold is judged at each fall without looking at all of them: that would be 16 times as much each."""
+    assert cost_of_each_fall(4_000) < cost_of_each_fall(250) * 6
 
 
 # Again and again.
