@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from inspect import iscoroutinefunction
 from typing import Any
 
 from orion_registry.errors import bad_field
@@ -66,6 +67,8 @@ class Listeners:
         """
         if not callable(callback):
             raise bad_field("callback", "callable", callback)
+        if iscoroutinefunction(callback):  # nobody would await what it returns: it would never run
+            raise bad_field("callback", "a plain function, for nothing awaits it", callback)
         kind = kind_of(kind)
         with self._lock:
             self._callbacks[kind] = (*self._callbacks.get(kind, ()), callback)
@@ -78,12 +81,14 @@ class Listeners:
         """
         kind = kind_of(kind)
         with self._lock:
-            held = list(self._callbacks.pop(kind, ()))
+            held = list(self._callbacks.get(kind, ()))
             found = callback in held
             if found:
                 held.remove(callback)
             if held:
                 self._callbacks[kind] = tuple(held)
+            else:
+                self._callbacks.pop(kind, None)
             return found
 
     def tell(self, events: Iterable[ServiceEvent]) -> None:

@@ -9,14 +9,13 @@ from orion_registry.core.checks.verdict import Outcome, Verdict
 from orion_registry.core.limits import CHECK_INTERVAL_MAX_S, CHECK_INTERVAL_MIN_S
 from orion_registry.core.model import ServiceStatus
 from orion_registry.core.patience import TICK_S
-from orion_registry.core.validation import check_number
 from orion_registry.errors import FailedPrecondition, Reason, bad_field
 from orion_registry.manager.events import log
 from orion_registry.manager.periodic import Periodic
 from orion_registry.manager.probing import NO_HTTP, look, prober, require_http
 from orion_registry.manager.registry import ServiceRegistry
 from orion_registry.manager.service_info import ServiceInfo
-from orion_registry.manager.specs import check_of
+from orion_registry.manager.specs import check_of, number
 
 if TYPE_CHECKING:
     from orion_registry.probes.prober import Prober
@@ -40,7 +39,7 @@ class HealthMonitor:
         if not isinstance(registry, ServiceRegistry):
             raise bad_field("registry", "a ServiceRegistry", registry)
         self.registry = registry
-        self.check_interval = check_number("check_interval", check_interval, 0, CHECK_INTERVAL_MAX_S)
+        self.check_interval = number("check_interval", check_interval, 0, CHECK_INTERVAL_MAX_S)
         self._shell = registry.shell
         self._periodic = Periodic("health checks", TICK_S, self._start_due)
         self._open = AsyncExitStack()
@@ -66,26 +65,37 @@ class HealthMonitor:
             return
         shell = self._shell
         with shell as now:
-            if shell.check_interval_s is not None and self._prober is None:
+            other = shell.monitor
+            if isinstance(other, HealthMonitor) and other.running:  # not one whose event loop has ended
                 raise FailedPrecondition(Reason.WRONG_MODE, "registry: another HealthMonitor runs for it")
+            shell.monitor = self
             shell.check_all(max(self.check_interval, CHECK_INTERVAL_MIN_S), now)
         self._open = AsyncExitStack()
-        self._prober = await self._open.enter_async_context(prober())
+        try:
+            self._prober = await self._open.enter_async_context(prober())
+        except BaseException:
+            self._take_back()
+            raise
         self._periodic.start()
 
     async def stop(self) -> None:
-        """Ends that, in the event loop that started it; services are what their beats say."""
+        """Ends that, in the event loop that started it; services are what their beats say.
+
+        Started again while this waits for what runs, it runs on.
+        """
         if self._prober is None:
             return
-        await self._periodic.stop()
-        runs = list(self._runs)
-        for run in runs:
-            run.cancel()
-        await asyncio.gather(*runs, return_exceptions=True)
-        self._prober = None
-        await self._open.aclose()
-        with self._shell as now:
-            self._shell.check_all(None, now)
+        opened, runs = self._open, self._runs  # taken away before anything is awaited: a `start` meanwhile has its own
+        self._open, self._runs, self._prober = AsyncExitStack(), set(), None
+        try:
+            self._take_back()
+        finally:
+            async with opened:
+                await self._periodic.stop()
+                ending = list(runs)
+                for run in ending:
+                    run.cancel()
+                await asyncio.gather(*ending, return_exceptions=True)
 
     # Checks.
 
@@ -97,7 +107,7 @@ class HealthMonitor:
         is healthy if the registry says so, or, if it is not registered, if it says so itself.
 
         Raises:
-            InvalidArgument: BAD_FIELD, a health_check_url that is none.
+            InvalidArgument: BAD_FIELD, a health_check_url, host or port that is none.
             Unimplemented: NOT_SUPPORTED_YET, what HTTP needs is not installed: the message says what is.
         """
         if not isinstance(service_info, ServiceInfo):
@@ -143,19 +153,28 @@ class HealthMonitor:
         known = self.registry.get_service(info.service_id)
         return info.is_healthy() if known is None else known.status is ServiceStatus.HEALTHY
 
+    def _take_back(self) -> None:
+        """Services have no checks any more, unless they are another monitor's by now."""
+        with self._shell as now:
+            if self._shell.monitor is self:
+                self._shell.monitor = None
+                self._shell.check_all(None, now)
+
     async def _start_due(self) -> None:
+        prober = self._prober
+        if prober is None:  # being stopped
+            return
         with self._shell as now:
             due = self._shell.core.monitoring.due(now)
         for run in due:
-            task = asyncio.get_running_loop().create_task(self._run(run), name="check")
+            task = asyncio.get_running_loop().create_task(self._run(run, prober), name="check")
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
 
-    async def _run(self, run: Run) -> None:
+    async def _run(self, run: Run, prober: "Prober") -> None:
         outcome = Outcome(verdict=Verdict.UNAVAILABLE, kind=run.spec.probes[0].kind, detail="the monitor stopped")
         try:
-            assert self._prober is not None
-            outcome = await look(self._prober, run.spec)
+            outcome = await look(prober, run.spec)
         finally:  # also when it is cancelled: its place must not stay taken
             with self._shell as now:
                 self._shell.core.monitoring.finish(run, outcome, now)

@@ -9,13 +9,12 @@ from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.strategy import StrategyName
-from orion_registry.core.validation import check_number
 from orion_registry.errors import NotFound, Reason, ResourceExhausted, Unavailable, bad_field
 from orion_registry.manager.events import EventKind
 from orion_registry.manager.registry import ServiceRegistry
 from orion_registry.manager.service_info import ServiceInfo
 from orion_registry.manager.shell import ACTOR
-from orion_registry.manager.specs import labels, selector_of
+from orion_registry.manager.specs import labels, number, selector_of, text
 
 LoadBalancingStrategy = StrategyName
 """All strategies of the daemon; see docs/balancing.md."""
@@ -127,8 +126,7 @@ class LoadBalancer:
         Raises:
             InvalidArgument: BAD_FIELD.
         """
-        _number("seconds", seconds)
-        check_number("seconds", seconds, 0, limits.RESPONSE_TIME_S)
+        number("seconds", seconds, 0, limits.RESPONSE_TIME_S)
         shell = self._shell
         with shell as now:
             if service_id not in shell.core:
@@ -144,7 +142,8 @@ class LoadBalancer:
         Raises:
             InvalidArgument: BAD_FIELD.
         """
-        _number("weight", weight)
+        if not isinstance(weight, int | float):
+            raise bad_field("weight", "a number", weight)
         shell = self._shell
         with shell as now:
             if service_id not in shell.core:
@@ -211,6 +210,10 @@ class LoadBalancer:
     # Inside.
 
     def _pool(self, service_type: str | None, capability: str | None, tags: Iterable[str] | None) -> Pool:
+        if service_type is not None:
+            text("service_type", service_type)
+        if capability is not None:
+            text("capability", capability)
         query = (service_type, capability, labels("tags", tags) if tags else ())
         pool = self._pools.get(query)
         if pool is None or pool.closed:
@@ -226,8 +229,3 @@ def _strategy(strategy: object) -> LoadBalancingStrategy:
         return LoadBalancingStrategy(str(strategy).upper())
     except ValueError:
         raise bad_field("strategy", f"one of {', '.join(LoadBalancingStrategy)}", strategy) from None
-
-
-def _number(field: str, value: object) -> None:
-    if not isinstance(value, int | float):
-        raise bad_field(field, "a number", value)

@@ -57,14 +57,20 @@ class ServiceDiscoveryManager:
         return self.registry.running
 
     async def start(self) -> None:
-        """Begins to clean up and to check, in this event loop. Calling it again does nothing."""
+        """Begins to clean up and to check, in this event loop. Calling it again does nothing.
+
+        Raises:
+            FailedPrecondition: WRONG_MODE, another HealthMonitor runs for its registry.
+        """
+        await self.health_monitor.start()  # first: it may be refused
         await self.registry.start()
-        await self.health_monitor.start()
 
     async def stop(self) -> None:
-        """Ends that; agents stay registered, and everything else goes on working."""
-        await self.health_monitor.stop()
-        await self.registry.stop()
+        """Ends that, in the event loop that started it; agents stay registered, and everything else goes on working."""
+        try:
+            await self.health_monitor.stop()
+        finally:  # also when it is cancelled: else the clean-up would run on
+            await self.registry.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 log = logging.getLogger("orion_registry")
 
@@ -37,8 +36,7 @@ class Periodic:
             return
         if task.get_loop() is asyncio.get_running_loop():
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])  # unlike `await task`, raises CancelledError only if this stop is cancelled
         else:
             task.get_loop().call_soon_threadsafe(task.cancel)
 

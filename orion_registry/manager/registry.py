@@ -8,13 +8,12 @@ from typing import Any
 
 from orion_registry.core.model import ServiceStatus
 from orion_registry.core.selector import Selector
-from orion_registry.core.validation import check_number
 from orion_registry.errors import AlreadyExists
 from orion_registry.manager.events import Callback, EventKind, log
 from orion_registry.manager.periodic import Periodic
 from orion_registry.manager.service_info import ServiceInfo, status_of
 from orion_registry.manager.shell import Shell
-from orion_registry.manager.specs import selector_of, text
+from orion_registry.manager.specs import number, selector_of, text
 
 INTERVAL_MIN_S, INTERVAL_MAX_S = 0.01, 86_400.0
 """Of clean-up: shorter ones would do nothing else, longer ones nothing."""
@@ -43,7 +42,7 @@ class ServiceRegistry:
 
     def __init__(self, registry_id: str | None = None, cleanup_interval: float = 60.0) -> None:
         self.registry_id = text("registry_id", registry_id) if registry_id else f"registry-{uuid.uuid4().hex[:12]}"
-        self.cleanup_interval = check_number("cleanup_interval", cleanup_interval, INTERVAL_MIN_S, INTERVAL_MAX_S)
+        self.cleanup_interval = number("cleanup_interval", cleanup_interval, INTERVAL_MIN_S, INTERVAL_MAX_S)
         self.shell = Shell()
         self._periodic = Periodic("clean-up", cleanup_interval, self._clean_up)
         self._started_at = self.shell.now().mono

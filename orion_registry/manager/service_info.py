@@ -83,6 +83,8 @@ class ServiceInfo:
         Raises:
             InvalidArgument: BAD_FIELD, a field that there is not, or a status that is none.
         """
+        if not isinstance(data, Mapping):
+            raise bad_field("service", "a mapping of fields", data)
         unknown = [name for name in data if name not in _FIELDS]
         if unknown:
             raise bad_field("service", f"of the fields {', '.join(_FIELDS)}", unknown[0])

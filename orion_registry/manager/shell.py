@@ -55,6 +55,7 @@ class Shell:
         core: the registry.
         listeners: who hears what happened.
         check_interval_s: of the checks that services have; None while no monitor runs.
+        monitor: the HealthMonitor that gave them, or None.
         expired: services removed because they had been dead for too long.
     """
 
@@ -62,6 +63,7 @@ class Shell:
         entropy = SystemEntropy()
         self.listeners = Listeners()
         self.check_interval_s: float | None = None
+        self.monitor: object | None = None
         self.expired = 0
         self._lock = threading.Lock()
         self._clock = SystemClock()
@@ -113,6 +115,7 @@ class Shell:
         """
         spec = spec_of(info)
         status = status_of("service.status", info.status)
+        own = kept_of(info)  # before anything is done: what cannot be copied raises
         held = self.core.get(spec.service_id) if spec.service_id in self.core else None
         if held is not None:
             spec = replace(spec, weight=held.spec.weight)
@@ -120,7 +123,7 @@ class Shell:
         done = self.run(Register(spec=spec, secret=self._secret), now)
         assert isinstance(done, Registered)
         self.core.report_status(self._ref(done.entry), status if status in _CLAIMS else ServiceStatus.HEALTHY, now)
-        self._keep(done, info, now)
+        self._keep(done, own, now)
         return done.created
 
     def beat(self, service_id: str, now: Now) -> None:
@@ -218,10 +221,10 @@ class Shell:
     def _ref(self, entry: Entry) -> SessionRef:
         return SessionRef(service_id=entry.service_id, epoch=entry.epoch, secret=self._secret)
 
-    def _keep(self, done: Registered, info: ServiceInfo, now: Now) -> None:
+    def _keep(self, done: Registered, own: Kept, now: Now) -> None:
         snapshot = done.entry.snapshot
-        kept = self._kept[info.service_id] = {
-            **kept_of(info),
+        kept = self._kept[done.entry.service_id] = {
+            **own,
             "status": snapshot.status,
             "registration_time": snapshot.record.registered_wall,
             "last_heartbeat": now.wall,

@@ -1,5 +1,6 @@
 """From what programs in the process write to what the core takes. Pure."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from orion_registry.core.checks.url import probe_of_url
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, ServiceSpec
 from orion_registry.core.selector import Selector
+from orion_registry.core.validation import check_number
 from orion_registry.errors import bad_field
 from orion_registry.manager.service_info import ServiceInfo
 
@@ -32,8 +34,6 @@ def spec_of(info: ServiceInfo) -> ServiceSpec:
         text("service." + name, getattr(info, name))
     if not info.service_id:
         raise bad_field("service.service_id", "set", info.service_id)
-    if not isinstance(info.port, int):
-        raise bad_field("service.port", "a whole number", info.port)
     if not isinstance(info.metadata, dict):
         raise bad_field("service.metadata", "a dict", info.metadata)
     check_of(info.health_check_url, info.host, info.port, TTL_S)
@@ -62,9 +62,12 @@ def check_of(url: str | None, host: str, port: int, interval_s: float) -> CheckS
     Raises:
         InvalidArgument: BAD_FIELD.
     """
+    text("service.host", host)
+    if not isinstance(port, int):
+        raise bad_field("service.port", "a whole number", port)
+    number("service.port", port, 0, 65_535)
     probe: HttpProbe | TcpProbe
-    if url:
-        text("service.health_check_url", url)
+    if url is not None and text("service.health_check_url", url):
         probe = probe_of_url("service.health_check_url", url)
     elif port:
         probe = TcpProbe(host=host.strip("[]"), port=port)
@@ -100,6 +103,17 @@ def text(field: str, value: object) -> str:
     if not isinstance(value, str):
         raise bad_field(field, "a text", value)
     return value
+
+
+def number(field: str, value: object, least: float = -math.inf, most: float = math.inf) -> float:
+    """Returns it if it is a number within bounds, both included.
+
+    Raises:
+        InvalidArgument: BAD_FIELD.
+    """
+    if not isinstance(value, int | float):
+        raise bad_field(field, "a number", value)
+    return check_number(field, value, least, most)
 
 
 def labels(field: str, values: object) -> tuple[str, ...]:

@@ -15,6 +15,10 @@ def _nobody(_agent_id: str) -> bool:
     return False
 
 
+def _never() -> bool:
+    return False
+
+
 class DrivenClock:
     """A virtual clock that also makes the daemon notice. `drive` it once the daemon runs.
 
@@ -27,20 +31,27 @@ class DrivenClock:
         self._clock = VirtualClock()
         self._coordinator: Coordinator | None = None
         self._is_cut: Callable[[str], bool] = _nobody
+        self._is_frozen: Callable[[], bool] = _never
         self._beat_at = 0.0
 
     def now(self) -> Now:
         """See `Clock.now`."""
         return self._clock.now()
 
-    def drive(self, coordinator: Coordinator, is_cut: Callable[[str], bool] = _nobody) -> None:
+    def drive(
+        self,
+        coordinator: Coordinator,
+        is_cut: Callable[[str], bool] = _nobody,
+        is_frozen: Callable[[], bool] = _never,
+    ) -> None:
         """From now on `advance` ticks this daemon.
 
         Args:
             coordinator: of the daemon that was made with this clock.
             is_cut: whether the agent of that id is not heard now, so that it does not beat.
+            is_frozen: whether the daemon stands still now, so that time passes it by.
         """
-        self._coordinator, self._is_cut = coordinator, is_cut
+        self._coordinator, self._is_cut, self._is_frozen = coordinator, is_cut, is_frozen
 
     async def advance(self, seconds: float) -> None:
         """Lets so many seconds pass for the daemon, tick by tick. Raises RuntimeError if it drives none."""
@@ -48,15 +59,17 @@ class DrivenClock:
         end = self.now().mono + seconds
         while (left := end - self.now().mono) > 1e-9:  # what is left of a sum of tenths is no tick
             self._clock.advance(min(TICK_S, left))
-            self._beat(coordinator)
-            coordinator.tick()
+            if not self._is_frozen():
+                self._beat(coordinator)
+                coordinator.tick()
             await asyncio.sleep(0)
 
     async def stall(self, seconds: float) -> None:
         """The daemon itself is away for so long: it hears nothing and does not tick. Raises as `advance`."""
         coordinator = self._driven
         self._clock.advance(seconds)
-        coordinator.tick()
+        if not self._is_frozen():
+            coordinator.tick()
         await asyncio.sleep(0)
 
     def set_wall(self, wall: float) -> None:

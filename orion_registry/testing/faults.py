@@ -58,21 +58,28 @@ class Faults:
         """Args: daemon: that the links lead to; it runs in the same event loop."""
         self._daemon = daemon
         self._links: dict[str, _Link] = {}
+        self._opening = asyncio.Lock()
         self._stalled = False
 
     async def link(self, agent_id: str) -> str:
         """The address at which the agent of that name reaches the daemon; made when first asked for."""
-        if agent_id not in self._links:
-            link = self._links[agent_id] = _Link(self._daemon.address)
-            await link.open()
-            if self._stalled:
-                link.proxy.freeze()
-        return self._links[agent_id].address
+        async with self._opening:  # who asks for the same one meanwhile waits until it listens
+            if agent_id not in self._links:
+                link = _Link(self._daemon.address)
+                await link.open()
+                if self._stalled:
+                    link.proxy.freeze()
+                self._links[agent_id] = link
+            return self._links[agent_id].address
 
     def is_cut(self, agent_id: str) -> bool:
         """Whether nothing of that agent reaches the daemon now; False for one without a link."""
         link = self._links.get(agent_id)
         return link is not None and (link.proxy.refusing or not link.proxy.passes)
+
+    def is_frozen(self) -> bool:
+        """Whether the daemon stands still now."""
+        return self._stalled
 
     async def kill(self, *agent_ids: str) -> None:
         """As `kill -9` of the agent: its connections end without a goodbye, and it comes back with `heal` only.

@@ -62,5 +62,5 @@ async def orion_faults(orion_daemon: "Daemon", request: pytest.FixtureRequest) -
     async with Faults(orion_daemon) as faults:
         if "orion_clock" in request.fixturenames:
             clock: DrivenClock = request.getfixturevalue("orion_clock")
-            clock.drive(orion_daemon.coordinator, faults.is_cut)
+            clock.drive(orion_daemon.coordinator, faults.is_cut, faults.is_frozen)
         yield faults

@@ -6,6 +6,7 @@ from tests.fuzz.run import fuzz
 from tests.fuzz.verdict import checks
 
 
+@pytest.mark.long  # .ci/run fuzzes with more messages, in a step of its own
 @pytest.mark.parametrize("seed", [1])
 async def test_no_message_makes_the_daemon_fail(seed: int) -> None:
     report = await fuzz(9_000, seed)

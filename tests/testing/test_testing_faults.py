@@ -42,7 +42,7 @@ async def fleet(*, real_time: bool = False, **settings: Any) -> AsyncIterator[Fl
         daemon = await stack.enter_async_context(running_daemon(clock=None if real_time else clock, **settings))
         faults = await stack.enter_async_context(Faults(daemon))
         if not real_time:
-            clock.drive(daemon.coordinator, faults.is_cut)
+            clock.drive(daemon.coordinator, faults.is_cut, faults.is_frozen)
         caller = await stack.enter_async_context(RegistryClient(daemon.address))
         for name in NAMES:
             client = await stack.enter_async_context(RegistryClient(await faults.link(name)))
@@ -139,3 +139,21 @@ async def test_a_stall_and_a_jump_of_the_wall_clock_change_nothing() -> None:
 async def test_a_clock_without_a_daemon_says_so() -> None:
     with pytest.raises(RuntimeError, match="drives no daemon"):
         await DrivenClock().advance(1.0)
+
+
+async def test_time_passes_a_frozen_daemon_by() -> None:
+    async with fleet() as agents:
+        await agents.faults.freeze_daemon()
+        await agents.clock.advance(30.0)
+        await agents.clock.stall(30.0)
+        assert set((await agents.seen()).values()) == {"STREAM_OPEN"}
+        await agents.faults.thaw_daemon()
+        await agents.clock.advance(1.0)
+        assert set((await agents.seen()).values()) == {"STREAM_OPEN"}
+
+
+async def test_two_that_ask_for_a_link_at_once_get_the_same() -> None:
+    async with running_daemon() as daemon, Faults(daemon) as faults:
+        first, second = await asyncio.gather(faults.link("a"), faults.link("a"))
+        assert first == second
+        assert first.startswith("127.0.0.1:")
