@@ -73,10 +73,13 @@ ensure() {
     echo "$dir" >"$dir/place"
   fi
   rm -f "$dir/stamp-$level"
-  quietly "$dir/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
+  # The lock is whole: pip must not resolve anew. An old pip looks past a pin for an extra of it (coverage[toml]) and then
+  # refuses any newer release for want of a hash.
+  quietly "$dir/bin/python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r "$lock"
   if [ "$level" != protos ]; then
     quietly "$dir/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e "$root"
   fi
+  quietly "$dir/bin/python" -m pip check --disable-pip-version-check
   stamp "$level" >"$dir/stamp-$level"
   [ "$level" != dev ] || stamp server >"$dir/stamp-server"
   exec 9>&-
