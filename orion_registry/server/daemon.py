@@ -19,6 +19,7 @@ from orion_registry.runtime.monitor import Probe
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.check_settings import callables_of
+from orion_registry.server.door import Door
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
@@ -108,7 +109,7 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, lambda: self.coordinator.serving))
+            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, Door(lambda: self.coordinator.serving)))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             if self.settings.insecure_listen:
                 log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self._where())

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import grpc.aio
 
 from orion_registry.errors import RegistryError
-from orion_registry.server.wrapper import Context
+from orion_registry.server.door import Context
 
 LAST_WORDS_S = 1.0
 """How long a peer that does not read may hold up the end of its stream."""

@@ -6,8 +6,9 @@ from google.protobuf.message import DecodeError
 from orion_registry.core.frames import Beat
 from orion_registry.core.model import Actor
 from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.server.door import Context
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.wrapper import Context, Stream, not_a_message
+from orion_registry.server.wrapper import Stream, not_a_message
 from orion_registry.wire.agent_frames import decode_agent_frame
 from orion_registry.wire.registry_frames import encode_registry_frame
 from orion_registry_pb.v1.heartbeat_pb2 import HeartbeatRequest

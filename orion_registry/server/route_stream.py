@@ -15,8 +15,9 @@ from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.errors import RegistryError, bad_field
+from orion_registry.server.door import Context
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.wrapper import Context, Stream, not_a_message, stopping
+from orion_registry.server.wrapper import Stream, not_a_message, stopping
 from orion_registry.wire.balancer import Origin, decode_hello
 from orion_registry.wire.route import (
     notice_expired,

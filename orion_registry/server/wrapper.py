@@ -7,7 +7,6 @@ and a traceback before any code of ours runs.
 from __future__ import annotations  # grpc.RpcMethodHandler is generic for type checkers alone
 
 import asyncio
-import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,15 +16,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from orion_registry.core.model import Actor
-from orion_registry.errors import InvalidArgument, PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unavailable
+from orion_registry.server.door import NOT_SERVING_RETRY_S, Context, Door
 from orion_registry.server.methods import Kind, Method
-from orion_registry.server.peer import peer_address
 from orion_registry.wire.status import DETAILS_KEY, status_of
-
-Context = grpc.aio.ServicerContext[Any, Any]
-Gate = Callable[[], bool]
-"""Whether the registry serves; methods that are not `always` answer NOT_SERVING otherwise."""
 
 Handler = Callable[..., Any]
 """By the method's kind; `request` is of the method's class, answers are serialised messages:
@@ -43,7 +37,6 @@ Handlers = Mapping[str, Mapping[str, Handler]]
 logger = logging.getLogger("orion_registry")
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-NOT_SERVING_RETRY_S = 0.5
 
 
 class Stream:
@@ -72,7 +65,7 @@ class Stream:
         await self.context.write(data)
 
 
-def build_handlers(table: Iterable[Method], handlers: Handlers, gate: Gate) -> tuple[grpc.GenericRpcHandler, ...]:
+def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> tuple[grpc.GenericRpcHandler, ...]:
     """One generic handler that serves the table.
 
     Raises:
@@ -84,7 +77,7 @@ def build_handlers(table: Iterable[Method], handlers: Handlers, gate: Gate) -> t
         raise ValueError(f"methods without a handler: {missing}")
     if unknown := sorted(given.keys() - methods.keys()):
         raise ValueError(f"handlers without a method: {unknown}")
-    return (_Router({method.path: _wrap(method, given[key], gate) for key, method in methods.items()}),)
+    return (_Router({method.path: _wrap(method, given[key], door) for key, method in methods.items()}),)
 
 
 class _Router(grpc.GenericRpcHandler):
@@ -121,48 +114,20 @@ def not_a_message(data: bytes) -> InvalidArgument:
     return InvalidArgument(Reason.BAD_FIELD, message)
 
 
-def actor_of(context: Context) -> Actor:
-    """Who calls. Identities come with security; until then everybody has every role."""
-    return _actor_at(context.peer())
-
-
-@functools.lru_cache(maxsize=256)
-def _actor_at(peer: str) -> Actor:
-    return Actor(address=peer_address(peer))
-
-
-def _wrap(method: Method, handler: Handler, gate: Gate) -> grpc.RpcMethodHandler[bytes, bytes]:
+def _wrap(method: Method, handler: Handler, door: Door) -> grpc.RpcMethodHandler[bytes, bytes]:
     match method.kind:
         case Kind.UNARY:
-            return grpc.unary_unary_rpc_method_handler(_unary(method, handler, gate))
+            return grpc.unary_unary_rpc_method_handler(_unary(method, handler, door))
         case Kind.SERVER_STREAM:
-            return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, gate))
+            return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, door))
         case Kind.CLIENT_STREAM:
-            return grpc.stream_unary_rpc_method_handler(_client_stream(method, handler, gate))
+            return grpc.stream_unary_rpc_method_handler(_client_stream(method, handler, door))
         case Kind.BIDI:
-            return grpc.stream_stream_rpc_method_handler(_bidi(method, handler, gate))
+            return grpc.stream_stream_rpc_method_handler(_bidi(method, handler, door))
 
 
-def _admission(method: Method, gate: Gate) -> Callable[[Context], Actor]:
-    """What every call passes first: the gate, then the roles."""
-    always, roles = method.always, method.roles
-
-    def admit(context: Context) -> Actor:
-        if not always and not gate():
-            raise Unavailable(
-                Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=NOT_SERVING_RETRY_S
-            )
-        actor = actor_of(context)
-        if actor.roles.isdisjoint(roles):
-            wanted = ", ".join(sorted(roles))
-            raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
-        return actor
-
-    return admit
-
-
-def _unary(method: Method, handler: Handler, gate: Gate) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    admit, parse = _admission(method, gate), _parser(method)
+def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    admit, parse = door.admission(method), _parser(method)
     is_async = inspect.iscoroutinefunction(handler)
 
     async def call(data: bytes, context: Context) -> bytes:
@@ -172,13 +137,13 @@ def _unary(method: Method, handler: Handler, gate: Gate) -> Callable[[bytes, Con
             answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
             return answer
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
-            await _fail(method, context, error)
+            await _fail(method, door, context, error)
 
     return call
 
 
-def _server_stream(method: Method, handler: Handler, gate: Gate) -> Callable[[bytes, Context], Awaitable[None]]:
-    admit, parse = _admission(method, gate), _parser(method)
+def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[None]]:
+    admit, parse = door.admission(method), _parser(method)
 
     async def call(data: bytes, context: Context) -> None:
         try:
@@ -189,32 +154,32 @@ def _server_stream(method: Method, handler: Handler, gate: Gate) -> Callable[[by
             await context.send_initial_metadata(())
             await handler(request, actor, Stream(context, parse))
         except Exception as error:  # noqa: BLE001 - see _unary
-            await _fail(method, context, error)
+            await _fail(method, door, context, error)
 
     return call
 
 
-def _client_stream(method: Method, handler: Handler, gate: Gate) -> Callable[[Any, Context], Awaitable[bytes]]:
-    admit, parse = _admission(method, gate), _parser(method)
+def _client_stream(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[bytes]]:
+    admit, parse = door.admission(method), _parser(method)
 
     async def call(_messages: Any, context: Context) -> bytes:
         try:
             answer: bytes = await handler(admit(context), Stream(context, parse))
             return answer
         except Exception as error:  # noqa: BLE001 - see _unary
-            await _fail(method, context, error)
+            await _fail(method, door, context, error)
 
     return call
 
 
-def _bidi(method: Method, handler: Handler, gate: Gate) -> Callable[[Any, Context], Awaitable[None]]:
-    admit, parse = _admission(method, gate), _parser(method)
+def _bidi(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[None]]:
+    admit, parse = door.admission(method), _parser(method)
 
     async def call(_messages: Any, context: Context) -> None:
         try:
             await handler(admit(context), Stream(context, parse))
         except Exception as error:  # noqa: BLE001 - see _unary
-            await _fail(method, context, error)
+            await _fail(method, door, context, error)
 
     return call
 
@@ -224,7 +189,7 @@ def _parser(method: Method) -> Callable[[bytes], Message]:
     return parse
 
 
-async def _fail(method: Method, context: Context, error: Exception) -> NoReturn:
+async def _fail(method: Method, door: Door, context: Context, error: Exception) -> NoReturn:
     """Ends a call with the status of its error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
@@ -233,6 +198,7 @@ async def _fail(method: Method, context: Context, error: Exception) -> NoReturn:
         # any other end than this would be logged by grpc as an error of ours.
         raise asyncio.CancelledError from error
     if isinstance(error, RegistryError):
+        door.refused(method, context, error)
         await abort(context, error)
     logger.error("handler failed", extra={"rpc": method.path}, exc_info=error)
     await _abort(context, grpc.StatusCode.INTERNAL, "internal error; the registry's log has the details", ())

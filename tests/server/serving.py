@@ -11,6 +11,7 @@ import grpc.aio
 from orion_registry.core.config import RegistryConfig
 from orion_registry.runtime.clock import SystemClock
 from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.server.door import Door
 from orion_registry.server.methods import REGISTRY_METHODS, Kind, Method
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.wrapper import Handler, build_handlers
@@ -36,7 +37,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """The address at which the table is served."""
     server = grpc.aio.server(options=options)
-    server.add_generic_rpc_handlers(build_handlers(table, handlers, gate))
+    server.add_generic_rpc_handlers(build_handlers(table, handlers, Door(gate)))
     port = server.add_insecure_port(address)
     await server.start()
     try:

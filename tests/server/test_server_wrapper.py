@@ -11,6 +11,7 @@ import pytest
 
 from orion_registry.core.model import Actor, Role
 from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unavailable
+from orion_registry.server.door import Door
 from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Cost, Kind, Method
 from orion_registry.server.peer import peer_address
 from orion_registry.server.wrapper import Stream, build_handlers
@@ -79,9 +80,9 @@ def test_table_and_handlers_must_match() -> None:
     """A row without handler, or a handler without row, is found at start."""
     rows = [method("A"), method("B")]
     with pytest.raises(ValueError, match=r"without a handler: .*'B'"):
-        build_handlers(rows, {"test.Service": {"A": print}}, lambda: True)
+        build_handlers(rows, {"test.Service": {"A": print}}, Door(lambda: True))
     with pytest.raises(ValueError, match=r"without a method: .*'C'"):
-        build_handlers(rows, {"test.Service": {"A": print, "B": print, "C": print}}, lambda: True)
+        build_handlers(rows, {"test.Service": {"A": print, "B": print, "C": print}}, Door(lambda: True))
 
 
 @pytest.mark.parametrize("row", REGISTRY_METHODS, ids=lambda row: row.name)

@@ -1,0 +1,60 @@
+"""What every call passes before its handler, and what is noted of those that are turned away.
+
+Who calls, whether it may, and at what rate hang here, on the one method table; handlers see the `Actor` alone.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+
+from orion_registry.core.model import Actor
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.server.methods import Method
+from orion_registry.server.peer import peer_address
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Gate = Callable[[], bool]
+"""Whether the registry serves; methods that are not `always` answer NOT_SERVING otherwise."""
+Admission = Callable[[Context], Actor]
+"""Who calls. Raises RegistryError if the call may not go on."""
+
+NOT_SERVING_RETRY_S = 0.5
+
+
+class Door:
+    """Lets calls in."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def admission(self, method: Method) -> Admission:
+        """What calls of a method pass: the gate, then the roles."""
+        always, roles, gate = method.always, method.roles, self._gate
+
+        def admit(context: Context) -> Actor:
+            if not always and not gate():
+                raise Unavailable(
+                    Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=NOT_SERVING_RETRY_S
+                )
+            actor = actor_of(context)
+            if actor.roles.isdisjoint(roles):
+                wanted = ", ".join(sorted(roles))
+                raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
+            return actor
+
+        return admit
+
+    def refused(self, method: Method, context: Context, error: RegistryError) -> None:
+        """Takes note of a call that ends with an error of the registry's, wherever it was refused."""
+
+
+def actor_of(context: Context) -> Actor:
+    """Who calls. Identities come with security; until then everybody has every role."""
+    return _actor_at(context.peer())
+
+
+@functools.lru_cache(maxsize=256)
+def _actor_at(peer: str) -> Actor:
+    return Actor(address=peer_address(peer))
