@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orion_registry.client.agent_calls import AgentUnreachable, CallFailed, CallTimedOut
     from orion_registry.client.balancer import BalancerClient
     from orion_registry.client.client import RegistryClient
+    from orion_registry.client.credentials import Credentials
     from orion_registry.client.local_view import LocalView
     from orion_registry.client.options import SessionOptions
     from orion_registry.client.specs import with_metadata
@@ -53,6 +54,7 @@ __all__ = [
     "CallFailed",
     "CallTimedOut",
     "CheckSpec",
+    "Credentials",
     "CustomProbe",
     "GrpcProbe",
     "HealthMonitor",
@@ -87,6 +89,7 @@ _HOME = {
     "CallTimedOut": "orion_registry.client.agent_calls",
     "BalancerClient": "orion_registry.client.balancer",
     "RegistryClient": "orion_registry.client.client",
+    "Credentials": "orion_registry.client.credentials",
     "LocalView": "orion_registry.client.local_view",
     "SessionOptions": "orion_registry.client.options",
     "with_metadata": "orion_registry.client.specs",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orion_registry.cli.certificate_options import certificate_options, given_credentials
 from orion_registry.cli.reachable import reachable_first
 from orion_registry.cli.stopping import stoppable, stopped
 from orion_registry.errors import RegistryError
@@ -22,12 +23,17 @@ T = TypeVar("T")
 EXIT_FAILED = 1
 EXIT_CANNOT_BEGIN = 2
 
-ADDRESS = click.option(
+_ADDRESS = click.option(
     "--address",
     metavar="ADDRESS",
     help="A running daemon: HOST:PORT or unix:PATH; of several, with commas, the first that accepts.  "
     "[default: ORION_ADDRESS, else 127.0.0.1:6746]",
 )
+
+
+def ADDRESS(command: Any) -> Any:  # noqa: N802 - a decorator, as those that click makes
+    """Adds --address, and the options for certificates."""
+    return _ADDRESS(certificate_options(command))
 
 
 class CannotBegin(Exception):
@@ -38,13 +44,17 @@ def connect(address: str, *, timeout_s: float | None = None) -> "AdminClient":
     """A client of the daemon at an address; empty: the default. timeout_s: as `AdminClient`; None = its default.
 
     Raises:
-        CannotBegin: it is no address, or ORION_PROFILE no profile.
+        CannotBegin: it is no address, ORION_PROFILE no profile, or the credentials are half.
     """
     # gRPC, after GRPC_VERBOSITY was set; and help stays fast
     from orion_registry.client.admin import DEFAULT_TIMEOUT_S, AdminClient
 
     return made(
-        lambda: AdminClient(reachable_first(address), timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
+        lambda: AdminClient(
+            reachable_first(address),
+            timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s,
+            credentials=given_credentials(),
+        )
     )
 
 
@@ -52,13 +62,15 @@ def connect_registry(address: str, *, timeout_s: float | None = None) -> "Regist
     """A client for services of the daemon at an address (empty: the default); timeout_s: of each call.
 
     Raises:
-        CannotBegin: it is no address, or ORION_PROFILE no profile.
+        CannotBegin: it is no address, ORION_PROFILE no profile, or the credentials are half.
     """
     from orion_registry.client.client import DEFAULT_TIMEOUT_S, RegistryClient
 
     return made(
         lambda: RegistryClient(
-            reachable_first(address), timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+            reachable_first(address),
+            timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s,
+            credentials=given_credentials(),
         )
     )
 
@@ -67,11 +79,11 @@ def connect_insight(address: str) -> "InsightClient":
     """A client that looks at the selections of the daemon at an address; empty: the default.
 
     Raises:
-        CannotBegin: it is no address, or ORION_PROFILE no profile.
+        CannotBegin: it is no address, ORION_PROFILE no profile, or the credentials are half.
     """
     from orion_registry.client.insight import InsightClient
 
-    return made(lambda: InsightClient(reachable_first(address)))
+    return made(lambda: InsightClient(reachable_first(address), credentials=given_credentials()))
 
 
 def made(maker: Callable[[], T]) -> T:

@@ -17,6 +17,7 @@ import grpc.aio
 from orion_registry.client.admin_events import EventPage
 from orion_registry.client.calls import error_of, unary
 from orion_registry.client.channel import Connection, resolve_addresses
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.monitor import MonitorCalls
 from orion_registry.client.profile import resolve_profile
 from orion_registry.core import limits
@@ -64,13 +65,18 @@ class AdminClient(MonitorCalls):
     """
 
     def __init__(
-        self, address: str | Sequence[str] = "", *, profile: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        address: str | Sequence[str] = "",
+        *,
+        profile: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
     ) -> None:
-        """Args: address, profile: as `RegistryClient`; timeout_s: of each call as a whole."""
+        """Args: address, profile, credentials: as `RegistryClient`; timeout_s: of each call as a whole."""
         if timeout_s <= 0.0:
             raise bad_field("timeout_s", "above 0 seconds", timeout_s)
         self._timeout_s = timeout_s
-        self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
+        self._connection = Connection(resolve_addresses(address), resolve_profile(profile), credentials)
 
     async def __aenter__(self) -> "AdminClient":
         return self

@@ -25,6 +25,8 @@ from typing import Any, Final, Literal, TypeVar
 
 from orion_registry.client.agent_life import AgentLife
 from orion_registry.client.capability import Capability, capability_of
+from orion_registry.client.client import RegistryClient
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.session import HeartbeatSession
@@ -66,6 +68,7 @@ class Agent:
         profile: str = "",
         drain_timeout_s: float = 30.0,
         options: SessionOptions = _DEFAULTS,
+        credentials: Credentials | None = None,
         environment: Environment = REAL,
     ) -> None:
         """An agent that offers nothing yet.
@@ -88,6 +91,7 @@ class Agent:
             profile: as `RegistryClient`.
             drain_timeout_s: how long calls under way may take to finish when it stops.
             options: of its heartbeat session; `on_command` is called beside what the agent does by itself.
+            credentials: as `RegistryClient`; callers reach the agent in plaintext.
             environment: where time and randomness come from.
 
         Raises:
@@ -119,6 +123,7 @@ class Agent:
         self._host, self._port = host, port
         self._drain_timeout_s = drain_timeout_s
         self._options = options
+        self._credentials = credentials
         self._env = environment
         self._life: AgentLife | None = None
         self._asked = asyncio.Event()
@@ -198,7 +203,10 @@ class Agent:
         spec, capabilities = self._spec_now(), tuple(self._capabilities.values())
         self._life = AgentLife(spec, capabilities, self._options, self._drain_timeout_s)
         try:
-            await self._life.start(self._registry, self._profile, self._host, self._port, self._env)
+            client = RegistryClient(
+                self._registry, profile=self._profile, credentials=self._credentials, environment=self._env
+            )
+            await self._life.start(client, self._host, self._port)
         except BaseException:
             self._life = None
             raise

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from orion_registry.client.agent_server import CallServer
 from orion_registry.client.capability import Capability
 from orion_registry.client.client import RegistryClient
-from orion_registry.client.environment import Environment
 from orion_registry.client.options import SessionOptions
 from orion_registry.client.session import HeartbeatSession
 from orion_registry.client.state import ConnectionState
@@ -57,11 +56,8 @@ class AgentLife:
             raise RuntimeError("the agent does not run yet")
         return self._session
 
-    async def start(
-        self, registry: str | Sequence[str], profile: str, host: str, port: int, environment: Environment
-    ) -> None:
-        """Serves, then registers; of a start that fails nothing is left."""
-        client = RegistryClient(registry, profile=profile, environment=environment)
+    async def start(self, client: RegistryClient, host: str, port: int) -> None:
+        """Serves, then registers; of a start that fails nothing is left. The client becomes its own."""
         try:
             bound = await self._server.listen(host, port)
             self.address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from orion_registry.client.agent_calls import AgentCalls
 from orion_registry.client.channel import Connection, channel_options, resolve_addresses
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.failover import acquire_reachable, check_attempts
 from orion_registry.client.failures import Unreachable
@@ -56,6 +57,7 @@ class BalancerClient:
         zone: str = "",
         profile: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
         environment: Environment = REAL,
     ) -> None:
         """A client of the registry at an address.
@@ -66,6 +68,7 @@ class BalancerClient:
             zone: where it runs: services there are preferred while they have room and enough of them are ready.
             profile: lan, wan or dev, as the daemon's; empty: ORION_PROFILE, else lan.
             timeout_s: how long an answer may take, besides the time that a selection may wait.
+            credentials: certificates; None: as ORION_CA_FILE, ORION_CERT_FILE and ORION_KEY_FILE say, else plaintext.
             environment: where time and randomness come from.
 
         Raises:
@@ -78,7 +81,7 @@ class BalancerClient:
         self._hello = pb.RouteHello(caller=caller, zone=check_text("zone", zone))
         self._timeout_s = timeout_s
         self._env = environment
-        self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
+        self._connection = Connection(resolve_addresses(address), resolve_profile(profile), credentials)
         self._calls = AgentCalls(self, channel_options(resolve_profile(profile)), environment, self._late)
         self._held: dict[str, Selection] = {}
         self._route: Route | None = None

@@ -31,7 +31,7 @@ def error_of(
             raise failure
         error: RegistryError = Unreachable(cut_off or f"the call to {address} was cut off", address=address)
     else:
-        error = registry_error(failure, address)
+        error = registry_error(failure, address, tls=connection.tls)
     if is_no_service(error):
         connection.failed(address)
     return error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import grpc
 import grpc.aio
 
+from orion_registry.client.credentials import Credentials, resolve_credentials
 from orion_registry.client.failures import Unreachable
 from orion_registry.client.profile import Patience
 from orion_registry.errors import InvalidArgument, bad_field
@@ -93,10 +94,14 @@ class Connection:
     across event loops.
     """
 
-    def __init__(self, addresses: tuple[str, ...], patience: Patience) -> None:
+    def __init__(self, addresses: tuple[str, ...], patience: Patience, credentials: Credentials | None = None) -> None:
+        """credentials: None = those of the environment; see `resolve_credentials`."""
         self._given = addresses
         self._addresses = addresses
         self._options = channel_options(patience)
+        self._credentials = resolve_credentials(credentials)
+        self._written = self._credentials.written()
+        self._outdated: list[grpc.aio.Channel] = []
         self._index = 0
         self._open: dict[str, tuple[grpc.aio.Channel, RegistryServiceAsyncStub]] = {}
         self._closed = False
@@ -110,6 +115,11 @@ class Connection:
     def addresses(self) -> tuple[str, ...]:
         """All that it goes to, in turn: what the registry named last, then what the user gave."""
         return self._addresses
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._credentials.tls
 
     @property
     def is_closed(self) -> bool:
@@ -135,7 +145,7 @@ class Connection:
             raise Unreachable("the client is closed: use it inside `async with`", address=self.address)
         opened = self._open.get(self.address)
         if opened is None:
-            channel = grpc.aio.insecure_channel(self.address, options=self._options)
+            channel = self._credentials.open_channel(self.address, self._options)
             opened = self._open[self.address] = (channel, RegistryServiceStub(channel))
         return opened
 
@@ -143,6 +153,15 @@ class Connection:
         """Tells that an address could not be reached, or does not serve: the next call goes to the next one."""
         if address == self.address:
             self._index = (self._index + 1) % len(self._addresses)
+        self._renew()
+
+    def _renew(self) -> None:
+        """Has channels opened anew if the files of the credentials were written anew: they read them only once."""
+        written = self._credentials.written()
+        if written != self._written:
+            self._written = written
+            self._outdated += [channel for channel, _ in self._open.values()]
+            self._open.clear()
 
     def sent_away(self, address: str, alternates: Iterable[str]) -> None:
         """The registry at an address said go_away, and where to go instead: there first, then as before.
@@ -163,6 +182,8 @@ class Connection:
         while self._open:
             _, (channel, _stub) = self._open.popitem()
             await channel.close()
+        while self._outdated:
+            await self._outdated.pop().close()
 
     async def __aenter__(self) -> "Connection":
         return self

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.monitor import MonitorCalls
 from orion_registry.client.options import SessionOptions
@@ -79,6 +80,7 @@ class RegistryClient(MonitorCalls):
         *,
         profile: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
         environment: Environment = REAL,
     ) -> None:
         """A client of the registry at an address.
@@ -88,6 +90,7 @@ class RegistryClient(MonitorCalls):
             profile: lan, wan or dev, as the daemon's: how long the registry may be silent until the connection is
                 given up; empty: ORION_PROFILE, else lan.
             timeout_s: deadline of a call that does not say its own.
+            credentials: certificates; None: as ORION_CA_FILE, ORION_CERT_FILE and ORION_KEY_FILE say, else plaintext.
             environment: where time and randomness come from.
 
         Raises:
@@ -97,7 +100,7 @@ class RegistryClient(MonitorCalls):
             raise bad_field("timeout_s", "above 0 seconds", timeout_s)
         self._timeout_s = timeout_s
         self._env = environment
-        self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
+        self._connection = Connection(resolve_addresses(address), resolve_profile(profile), credentials)
 
     @property
     def address(self) -> str:

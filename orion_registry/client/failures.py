@@ -6,6 +6,7 @@ from typing import ClassVar
 import grpc
 import grpc.aio
 
+from orion_registry.client.tls_advice import tls_advice
 from orion_registry.errors import (
     PermissionDenied,
     Reason,
@@ -47,14 +48,17 @@ class BrokenAnswer(Unreachable):
     code: ClassVar[int] = 13
 
 
-def registry_error(failure: grpc.aio.AioRpcError, address: str) -> RegistryError:
-    """The typed error that a failed call stands for: the registry's own if it sent details, else one with advice."""
+def registry_error(failure: grpc.aio.AioRpcError, address: str, *, tls: bool = False) -> RegistryError:
+    """The typed error that a failed call stands for: the registry's own if it sent details, else one with advice.
+
+    tls: whether it was made over TLS.
+    """
     code = failure.code()
     message = failure.details() or ""
     details = _details(failure)
     if details:
         return error_from_status(code.value[0], message, details)
-    return _plain_error(code, message, address)
+    return _plain_error(code, message, address, tls)
 
 
 def _details(failure: grpc.aio.AioRpcError) -> bytes:
@@ -64,16 +68,15 @@ def _details(failure: grpc.aio.AioRpcError) -> bytes:
     return b""
 
 
-def _plain_error(code: grpc.StatusCode, message: str, address: str) -> RegistryError:
+def _plain_error(code: grpc.StatusCode, message: str, address: str, tls: bool) -> RegistryError:
     """An error of gRPC itself, or of something on the way: no details came with it."""
     said = f" ({message})" if message else ""
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            return Unreachable(
-                f"cannot reach the registry at {address}{said}: start it (orion-registry serve), "
-                "or set the right address (ORION_ADDRESS)",
-                address=address,
+            advice = tls_advice(message, tls=tls) or (
+                "start it (orion-registry serve), or set the right address (ORION_ADDRESS)"
             )
+            return Unreachable(f"cannot reach the registry at {address}{said}: {advice}", address=address)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return NoAnswerInTime(
                 f"no answer from the registry at {address} in time{said}: it is overloaded, hung, or something else "

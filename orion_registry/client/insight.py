@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orion_registry.client.calls import unary
 from orion_registry.client.channel import Connection, resolve_addresses
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.profile import resolve_profile
 from orion_registry.client.specs import check_not_letters
 from orion_registry.core import limits
@@ -45,13 +46,18 @@ class InsightClient:
     """
 
     def __init__(
-        self, address: str | Sequence[str] = "", *, profile: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        address: str | Sequence[str] = "",
+        *,
+        profile: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
     ) -> None:
-        """Args: address, profile: as `RegistryClient`; timeout_s: of each call."""
+        """Args: address, profile, credentials: as `RegistryClient`; timeout_s: of each call."""
         if timeout_s <= 0.0:
             raise bad_field("timeout_s", "above 0 seconds", timeout_s)
         self._timeout_s = timeout_s
-        self._connection = Connection(resolve_addresses(address), resolve_profile(profile))
+        self._connection = Connection(resolve_addresses(address), resolve_profile(profile), credentials)
 
     async def __aenter__(self) -> "InsightClient":
         return self

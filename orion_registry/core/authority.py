@@ -36,24 +36,24 @@ DEPARTING_RETRY_S = 1.0
 """When to try again while a service is on its way out: a store that works is done by then."""
 
 
-def authorize(fleet: Fleet, ref: SessionRef, now: Now) -> Entry:
+def authorize(fleet: Fleet, ref: SessionRef, identity: str, now: Now) -> Entry:
     """The entry that a ref may act for. Its epoch counts as used from now on.
 
     Raises:
         RegistryError: see `check_ref`.
     """
-    entry = check_ref(fleet, ref)
+    entry = check_ref(fleet, ref, identity)
     use_epoch(fleet, entry, ref.epoch, now)
     return entry
 
 
-def check_ref(fleet: Fleet, ref: SessionRef) -> Entry:
+def check_ref(fleet: Fleet, ref: SessionRef, identity: str) -> Entry:
     """The entry that a ref may act for; nothing changes.
 
     Raises:
         InvalidArgument: BAD_FIELD, the epoch was never given.
         NotFound: NO_SUCH_SERVICE.
-        PermissionDenied: WRONG_SECRET.
+        PermissionDenied: WRONG_SECRET; NOT_OWNER, another identity registered it: a secret alone is worth nothing.
         FailedPrecondition: STALE_EPOCH.
         Unavailable: STORE_DOWN, a claim or removal of it is on its way to the store.
     """
@@ -61,6 +61,7 @@ def check_ref(fleet: Fleet, ref: SessionRef) -> Entry:
     if not secret_matches(ref.secret, entry.snapshot.record.secret_hash):
         message = f"ref.secret: not the secret that {ref.service_id!r} was registered with"
         raise PermissionDenied(Reason.WRONG_SECRET, message)
+    refuse_others(entry, identity)
     if not fleet.epochs.was_given(ref.epoch):
         raise bad_field("ref.epoch", "an epoch that this registry gave", ref.epoch)
     if ref.epoch < entry.used_epoch:
@@ -72,6 +73,17 @@ def check_ref(fleet: Fleet, ref: SessionRef) -> Entry:
         message = f"{ref.service_id!r} is being claimed or removed, which is not stored yet"
         raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
     return entry
+
+
+def refuse_others(entry: Entry, identity: str) -> None:
+    """Lets only the identity that registered a service act for it. Where either has none, the secret alone counts.
+
+    Raises:
+        PermissionDenied: NOT_OWNER.
+    """
+    owner = entry.snapshot.record.identity
+    if identity and owner and identity != owner:
+        raise PermissionDenied(Reason.NOT_OWNER, f"{entry.service_id!r} was registered by another identity")
 
 
 def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef, now: Now) -> None:
@@ -86,7 +98,7 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     if entry.spec.agent_id != session.agent_id:
         message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
         raise PermissionDenied(Reason.NOT_OWNER, message)
-    check_ref(fleet, ref)
+    check_ref(fleet, ref, session.actor.identity)
     if entry.spec.liveness is not LivenessMode.STREAM:
         raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
     if len(session.services) >= limits.SESSIONS and ref.service_id not in session.services:
@@ -95,25 +107,25 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     use_epoch(fleet, entry, ref.epoch, now, by=session)
 
 
-def is_known(fleet: Fleet, hello: Hello) -> bool:
+def is_known(fleet: Fleet, hello: Hello, identity: str) -> bool:
     """Whether a hello comes for at least one service that it may act for."""
     for request in hello.sessions[:LOOKED_AT]:
         entry = fleet.catalog.get(request.ref.service_id)
         if entry is not None and entry.spec.agent_id == hello.agent_id:
             with suppress(RegistryError):  # it may not act for this one
-                check_ref(fleet, request.ref)
+                check_ref(fleet, request.ref, identity)
                 return True
     return False
 
 
-def send_away(fleet: Fleet, hello: Hello, wait_s: float, now: Now) -> None:
+def send_away(fleet: Fleet, hello: Hello, identity: str, wait_s: float, now: Now) -> None:
     """Gives the time that an agent has to wait to the services that it may act for, and to no others."""
     for request in hello.sessions:
         entry = fleet.catalog.get(request.ref.service_id)
         if entry is None or entry.liveness.code not in AWAITED or entry.spec.agent_id != hello.agent_id:
             continue
         with suppress(RegistryError):  # it may not act for this one
-            check_ref(fleet, request.ref)
+            check_ref(fleet, request.ref, identity)
             fleet.wait_for(entry, wait_s, now)
 
 

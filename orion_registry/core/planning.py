@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from orion_registry.core.admissible import check_spec
-from orion_registry.core.authority import authorize
+from orion_registry.core.authority import authorize, refuse_others
 from orion_registry.core.checks.validation import check_custom
 from orion_registry.core.commands import (
     Command,
@@ -129,7 +129,7 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
         case Update():
             return _plan_update(fleet, command, actor, now)
         case Unregister():
-            authorize(fleet, command.ref, now)
+            authorize(fleet, command.ref, actor.identity, now)
             return Removal(service_id=command.ref.service_id, reason=RemovalReason.UNREGISTERED)
         case Remove():
             return _plan_remove(fleet, command)
@@ -203,6 +203,7 @@ def _judge_claim(entry: Entry, spec: ServiceSpec, command: Register, made: str, 
             f"service.service_id: {spec.service_id!r} belongs to agent {agent_id!r} in {namespace!r}; choose another"
         )
         raise AlreadyExists(Reason.AGENT_IN_USE, message)
+    refuse_others(entry, actor.identity)
     if command.request_id and command.request_id == held.request_id:
         if payload != held.payload_hash:
             used = f"request_id: {command.request_id!r} was used with another payload for {held.service_id!r}"
@@ -254,7 +255,7 @@ def _is(host: str, what: str) -> bool:
 
 
 def _plan_update(fleet: Fleet, command: Update, actor: Actor, now: Now) -> Plan:
-    entry = authorize(fleet, command.ref, now)
+    entry = authorize(fleet, command.ref, actor.identity, now)
     held = entry.snapshot.record
     if command.etag and command.etag != held.generation:
         message = f"etag: {command.etag} is stale, the generation is {held.generation}; read again, then update"

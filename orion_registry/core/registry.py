@@ -273,19 +273,21 @@ class Registry:
         self._fleet.pace.closed()
         session.close(self._fleet.patience.read(now))
 
-    def report_status(self, ref: SessionRef, status: ServiceStatus, now: Now) -> Entry:
-        """Takes what a service says of itself. It never hides missing liveness.
+    def report_status(self, ref: SessionRef, status: ServiceStatus, now: Now, identity: str = "") -> Entry:
+        """Takes what a service says of itself. It never hides missing liveness. identity: who says so.
 
         Raises:
             RegistryError: see `authority.authorize`.
         """
         now = self._fleet.patience.read(now)
-        entry = authorize(self._fleet, ref, now)
+        entry = authorize(self._fleet, ref, identity, now)
         self._fleet.reported(entry, status, now)
         return entry
 
-    def beat(self, ref: SessionRef, load: Load | None, self_status: ServiceStatus, now: Now) -> Entry:
-        """Takes a unary beat.
+    def beat(
+        self, ref: SessionRef, load: Load | None, self_status: ServiceStatus, now: Now, identity: str = ""
+    ) -> Entry:
+        """Takes a unary beat. identity: who sends it.
 
         Raises:
             InvalidArgument: a load figure beyond its limit.
@@ -295,7 +297,7 @@ class Registry:
         now = self._fleet.patience.read(now)
         if load is not None:
             check_load("load", load)
-        entry = check_ref(self._fleet, ref)
+        entry = check_ref(self._fleet, ref, identity)
         if entry.spec.liveness is not LivenessMode.TTL:
             raise FailedPrecondition(Reason.WRONG_MODE, f"unary beats need LIVENESS_MODE_TTL, {mode_of(entry)}")
         use_epoch(self._fleet, entry, ref.epoch, now)

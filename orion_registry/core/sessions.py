@@ -258,8 +258,8 @@ class HeartbeatSession:
         check_text("hello.sdk", frame.sdk)
         check_labels("hello.features", frame.features)
         check_sessions(frame.sessions)
-        if wait_s := self._fleet.admission.hello(now.mono, known=is_known(self._fleet, frame)):
-            send_away(self._fleet, frame, wait_s, now)
+        if wait_s := self._fleet.admission.hello(now.mono, known=is_known(self._fleet, frame, self.actor.identity)):
+            send_away(self._fleet, frame, self.actor.identity, wait_s, now)
             raise come_again("hellos", wait_s)
         self.agent_id = frame.agent_id
         self.outbox.append(Welcome(interval_s=self._tell_pace(), timeout_s=self._fleet.pace.timeout_s))

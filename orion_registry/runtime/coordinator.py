@@ -57,6 +57,9 @@ MASS_HOLD = "MASS_HOLD"
 CLOSE_S = 1.0
 """How long a store that hangs may hold up the end of the daemon. What was acknowledged is stored already."""
 
+ANYBODY = Actor()
+"""Who has no identity."""
+
 REGISTRY_ACTOR = Actor(identity="registry")
 """Who removes what has been dead for too long."""
 
@@ -255,13 +258,15 @@ class Coordinator:
 
     # The soft lane.
 
-    def report_status(self, ref: SessionRef, status: ServiceStatus) -> Entry:
+    def report_status(self, ref: SessionRef, status: ServiceStatus, actor: Actor = ANYBODY) -> Entry:
         """Takes a self-report; see `Registry.report_status`."""
-        return self.registry.report_status(ref, status, self._clock.now())
+        return self.registry.report_status(ref, status, self._clock.now(), actor.identity)
 
-    def send_heartbeat(self, ref: SessionRef, load: Load | None, self_status: ServiceStatus) -> tuple[float, Entry]:
+    def send_heartbeat(
+        self, ref: SessionRef, load: Load | None, self_status: ServiceStatus, actor: Actor = ANYBODY
+    ) -> tuple[float, Entry]:
         """Takes a unary beat; returns how many seconds it is good for, and the service. See `Registry.beat`."""
-        entry = self.registry.beat(ref, load, self_status, self._clock.now())
+        entry = self.registry.beat(ref, load, self_status, self._clock.now(), actor.identity)
         return entry.spec.liveness_ttl_s, entry
 
     # Heartbeat streams.

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from orion_registry.server.start_error import SettingError, StartError
 
 _UNIX_PATH_BYTES = 107  # sun_path of Linux holds 108 with its closing zero
+_RULE = (
+    "on loopback or a Unix socket, for beyond this machine nobody is told apart: have clients show certificates "
+    "(tls_cert_file, tls_key_file, tls_client_ca_file; orion-registry certs makes them), or set insecure_listen"
+)
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})")
 
 
@@ -56,8 +60,8 @@ def parse_address(text: str) -> Address:
     return TcpAddress(host=match[1] or match[2], port=int(match[3]))
 
 
-async def resolve(text: str, *, insecure: bool) -> list[Address]:
-    """The addresses that a listen entry stands for.
+async def resolve(text: str, *, exposed: bool) -> list[Address]:
+    """The addresses that a listen entry stands for. exposed: those that other machines can reach are allowed.
 
     Raises:
         StartError: the name is unknown, or other machines could reach it and nobody asked for that by name.
@@ -72,9 +76,8 @@ async def resolve(text: str, *, insecure: bool) -> list[Address]:
         raise StartError(f"listen: the host {address.host} of {text} is unknown") from None
     hosts = list(dict.fromkeys(str(info[4][0]) for info in found))
     for host in hosts:
-        if not insecure and not _is_loopback(host):
-            raise SettingError("listen", "on loopback or a Unix socket unless insecure_listen is set: there is no "
-                               "encryption and no identity beyond this machine", text)  # fmt: skip
+        if not exposed and not _is_loopback(host):
+            raise SettingError("listen", _RULE, text)
     return [TcpAddress(host=host, port=address.port) for host in hosts]
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import grpc.aio
 
 from orion_registry.core.model import Actor
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unauthenticated, Unavailable
 from orion_registry.server.methods import Method
 from orion_registry.server.peer import peer_address
+from orion_registry.server.peer_identity import certificate_names
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Gate = Callable[[], bool]
@@ -26,12 +27,14 @@ NOT_SERVING_RETRY_S = 0.5
 class Door:
     """Lets calls in."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, *, certificates: bool = False) -> None:
+        """Args: gate; certificates: clients over TCP show one, which names them."""
         self._gate = gate
+        self._actor = certified_actor if certificates else actor_of
 
     def admission(self, method: Method) -> Admission:
         """What calls of a method pass: the gate, then the roles."""
-        always, roles, gate = method.always, method.roles, self._gate
+        always, roles, gate, actor_of = method.always, method.roles, self._gate, self._actor
 
         def admit(context: Context) -> Actor:
             if not always and not gate():
@@ -51,10 +54,26 @@ class Door:
 
 
 def actor_of(context: Context) -> Actor:
-    """Who calls. Identities come with security; until then everybody has every role."""
-    return _actor_at(context.peer())
+    """Who calls, where nobody shows a certificate: whoever it is has every role."""
+    return _actor("", context.peer())
 
 
-@functools.lru_cache(maxsize=256)
-def _actor_at(peer: str) -> Actor:
-    return Actor(address=peer_address(peer))
+def certified_actor(context: Context) -> Actor:
+    """Who calls, where clients show certificates: the first name in it. On a Unix socket, the machine's owner.
+
+    Raises:
+        Unauthenticated: NO_IDENTITY, the certificate has no name that could be one.
+    """
+    peer = context.peer()
+    if peer.startswith("unix:"):
+        return _actor("", peer)
+    names = certificate_names(context.auth_context())
+    if not names:
+        message = "the client certificate has neither a URI nor a DNS name (subjectAltName) that could be an identity"
+        raise Unauthenticated(Reason.NO_IDENTITY, message)
+    return _actor(names[0], peer)
+
+
+@functools.lru_cache(maxsize=1024)
+def _actor(identity: str, peer: str) -> Actor:
+    return Actor(identity=identity, address=peer_address(peer))

@@ -10,6 +10,8 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol
 
+import grpc
+
 from orion_registry.server.address import Address, TcpAddress, UnixAddress, resolve
 from orion_registry.server.socket_lock import SocketLock
 from orion_registry.server.start_error import StartError
@@ -24,18 +26,27 @@ class PortBinder(Protocol):
         """Binds; returns the port. Raises RuntimeError."""
         ...
 
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
+        """The same, with TLS."""
+        ...
+
 
 class Listeners:
     """What the daemon is bound to. Thin: binds at start, tidies up after the server has stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+        """credentials: for TLS on TCP addresses; None = plaintext. Unix sockets are plaintext always."""
         self.addresses: tuple[str, ...] = ()
+        self._credentials = credentials
         self._locks: list[SocketLock] = []
 
-    async def bind(self, server: PortBinder, listen: Sequence[str], *, insecure: bool) -> None:
-        """Binds every entry of `listen`; all or StartError (then `close` releases what was had)."""
+    async def bind(self, server: PortBinder, listen: Sequence[str], *, exposed: bool) -> None:
+        """Binds every entry of `listen`; all or StartError (then `close` releases what was had).
+
+        exposed: see `resolve`.
+        """
         for text in listen:
-            self._bind_entry(server, await resolve(text, insecure=insecure))
+            self._bind_entry(server, await resolve(text, exposed=exposed))
 
     def _bind_entry(self, server: PortBinder, addresses: Sequence[Address]) -> None:
         port = 0
@@ -54,13 +65,13 @@ class Listeners:
                 if unusable:  # localhost is also ::1, even where there is no IPv6
                     continue
                 raise StartError(_why(wanted, error)) from None
-            port = _add_port(server, wanted)
+            port = _add_port(server, wanted, self._credentials)
             bound = True
             self.addresses += (str(TcpAddress(host=wanted.host, port=port)),)
 
     def _bind_unix(self, server: PortBinder, address: UnixAddress) -> None:
         self._locks.append(SocketLock(address.path))
-        _add_port(server, address)
+        _add_port(server, address, None)
         self.addresses += (str(address),)
 
     def close(self) -> None:
@@ -83,8 +94,10 @@ def try_port(address: TcpAddress) -> None:
         probe.listen(1)  # SO_REUSEADDR lets two bind; only one may listen
 
 
-def _add_port(server: PortBinder, address: Address) -> int:
+def _add_port(server: PortBinder, address: Address, credentials: grpc.ServerCredentials | None) -> int:
     try:
+        if credentials is not None:
+            return server.add_secure_port(str(address), credentials)
         return server.add_insecure_port(str(address))
     except RuntimeError:
         if isinstance(address, UnixAddress):

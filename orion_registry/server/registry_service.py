@@ -77,10 +77,10 @@ class RegistryService:
         result = await self._coordinator.execute(decode_update(request), actor)
         return encode_updated(cast("Updated", result))
 
-    def update_status(self, request: pb.UpdateServiceStatusRequest, _actor: Actor) -> bytes:
+    def update_status(self, request: pb.UpdateServiceStatusRequest, actor: Actor) -> bytes:
         """UpdateServiceStatus."""
         status = decode_status("status", request.status)
-        entry = self._coordinator.report_status(decode_checked_ref(request.ref), status)
+        entry = self._coordinator.report_status(decode_checked_ref(request.ref), status, actor)
         return encode_reported(entry, self._registry.revision)
 
     def discover(self, request: pb.DiscoverServicesRequest, _actor: Actor) -> bytes:
@@ -89,9 +89,9 @@ class RegistryService:
         page = registry.discover(decode_selector(request.selector), request.page_size, request.page_token)
         return encode_page(page, registry.revision, registry.history_id)
 
-    def send_heartbeat(self, request: pb.SendHeartbeatRequest, _actor: Actor) -> bytes:
+    def send_heartbeat(self, request: pb.SendHeartbeatRequest, actor: Actor) -> bytes:
         """SendHeartbeat."""
         load = decode_load("load", request.load) if request.HasField("load") else None
         status = decode_status("self_status", request.self_status)
-        ttl_s, entry = self._coordinator.send_heartbeat(decode_checked_ref(request.ref), load, status)
+        ttl_s, entry = self._coordinator.send_heartbeat(decode_checked_ref(request.ref), load, status, actor)
         return encode_beaten(ttl_s, entry.snapshot.status)

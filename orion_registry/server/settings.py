@@ -6,8 +6,9 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
-from orion_registry.server.check_settings import CheckSettings
+from orion_registry.server.security_settings import SecuritySettings
 from orion_registry.server.setting_kinds import addresses, choice, duration, path, size, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
@@ -29,7 +30,7 @@ def most_connections() -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(CheckSettings):
+class Settings(SecuritySettings):
     """Everything that an operator may set. Checked when made; spans are seconds, sizes bytes.
 
     Raises:
@@ -52,8 +53,11 @@ class Settings(CheckSettings):
         switch(),
         False,
         group="Where it listens",
-        meaning="Allow addresses that other machines can reach, in plaintext and without identities.",
-        trade_off="Whoever reaches the port may register, read and remove; only for a network that you trust.",
+        meaning="Allow addresses that other machines can reach, though clients show no certificate.",
+        trade_off=(
+            "Whoever reaches the port may register, read and remove, and without tls_cert_file in plaintext; only for "
+            "a network that you trust."
+        ),
     )
     data_dir: str = setting(
         path(),
@@ -268,13 +272,23 @@ class Settings(CheckSettings):
             if not row.kind.allows(value):
                 rule, got = row.kind.blame(value) if row.kind.blame else (row.kind.rule, value)
                 raise SettingError(row.name, rule, got)
+        self._check_pairs()
         if self.max_connections > most_connections():
             limit = f"at most {most_connections():,} (the limit of open files is {open_files_limit():,}; see ulimit -n)"
             raise SettingError("max_connections", limit, self.max_connections)
 
+    def _check_pairs(self) -> None:
+        """What makes sense together only."""
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            missing = "tls_key_file" if self.tls_cert_file else "tls_cert_file"
+            raise SettingError(missing, "set with tls_cert_file and tls_key_file alike", Said("nothing"))
+        if self.tls_client_ca_file and not self.tls:
+            raise SettingError("tls_client_ca_file", "set with tls_cert_file and tls_key_file", self.tls_client_ca_file)
+
 
 GROUPS = (
     "Where it listens",
+    "Security",
     "Store",
     "Registry",
     "Selection",

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Literal
 
 from orion_registry.client import admin as aio
+from orion_registry.client.credentials import Credentials
 from orion_registry.sync.blocking import Blocking, Iterating
 from orion_registry.sync.loop import shared
 
@@ -12,11 +13,16 @@ class AdminClient:
     """As `orion_registry.client.admin.AdminClient`, for threads; use it inside `with`."""
 
     def __init__(
-        self, address: str | Sequence[str] = "", *, profile: str = "", timeout_s: float = aio.DEFAULT_TIMEOUT_S
+        self,
+        address: str | Sequence[str] = "",
+        *,
+        profile: str = "",
+        timeout_s: float = aio.DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
     ) -> None:
         """Arguments and errors as those of `orion_registry.client.admin.AdminClient`."""
         self._loop = shared()
-        self._inner = aio.AdminClient(address, profile=profile, timeout_s=timeout_s)
+        self._inner = aio.AdminClient(address, profile=profile, timeout_s=timeout_s, credentials=credentials)
 
     def __enter__(self) -> "AdminClient":
         self._loop.run(self._inner.__aenter__())

@@ -6,6 +6,7 @@ from typing import Literal
 
 from orion_registry.client import balancer as aio
 from orion_registry.client import selection as aio_selection
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.selection import outcome_of
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
@@ -75,10 +76,13 @@ class BalancerClient:
         zone: str = "",
         profile: str = "",
         timeout_s: float = aio.DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
     ) -> None:
         """Arguments and errors as those of `orion_registry.BalancerClient`."""
         self._loop = shared()
-        self._inner = aio.BalancerClient(address, caller=caller, zone=zone, profile=profile, timeout_s=timeout_s)
+        self._inner = aio.BalancerClient(
+            address, caller=caller, zone=zone, profile=profile, timeout_s=timeout_s, credentials=credentials
+        )
 
     def __enter__(self) -> "BalancerClient":
         self._loop.run(self._inner.__aenter__())

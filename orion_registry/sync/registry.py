@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from orion_registry.client import client as aio
+from orion_registry.client.credentials import Credentials
 from orion_registry.client.options import SessionOptions
 from orion_registry.core.frames import Drain, LostReason
 from orion_registry.core.model import ServiceSpec
@@ -22,11 +23,16 @@ class RegistryClient:
     """As `orion_registry.RegistryClient`, for threads; use it inside `with`."""
 
     def __init__(
-        self, address: str | Sequence[str] = "", *, profile: str = "", timeout_s: float = aio.DEFAULT_TIMEOUT_S
+        self,
+        address: str | Sequence[str] = "",
+        *,
+        profile: str = "",
+        timeout_s: float = aio.DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
     ) -> None:
         """Arguments and errors as those of `orion_registry.RegistryClient`."""
         self._loop = shared()
-        self._inner = aio.RegistryClient(address, profile=profile, timeout_s=timeout_s)
+        self._inner = aio.RegistryClient(address, profile=profile, timeout_s=timeout_s, credentials=credentials)
 
     def __enter__(self) -> "RegistryClient":
         self._loop.run(self._inner.__aenter__())

@@ -488,14 +488,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "waiting for a turn is held against the agent",
         f"{CORE}/sessions.py",
-        "            send_away(self._fleet, frame, wait_s, now)\n",
+        "            send_away(self._fleet, frame, self.actor.identity, wait_s, now)\n",
         "",
         f"{T}admission.py::test_whoever_was_told_to_wait_gets_that_on_top",
     ),
     Fault(
         "waiting helps those with a wrong secret",
         f"{CORE}/authority.py",
-        "            check_ref(fleet, request.ref)\n            fleet.wait_for",
+        "            check_ref(fleet, request.ref, identity)\n            fleet.wait_for",
         "            fleet.wait_for",
         f"{T}admission.py::test_whoever_was_told_to_wait_gets_that_on_top",
     ),

@@ -19,6 +19,9 @@ class FakeServer:
     def __init__(self) -> None:
         self.bound: list[str] = []
 
+    def add_secure_port(self, address: str, server_credentials: object) -> int:
+        return self.add_insecure_port(address)
+
     def add_insecure_port(self, address: str) -> int:
         self.bound.append(address)
         asked = int(address.rpartition(":")[2]) if not address.startswith("unix:") else 1
@@ -54,14 +57,14 @@ def test_what_is_no_address(text: str) -> None:
     "text", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1", "unix:/x"]
 )
 async def test_loopback_needs_no_asking(text: str) -> None:
-    assert await resolve(text, insecure=False)
+    assert await resolve(text, exposed=False)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"])
 async def test_plaintext_beyond_loopback_must_be_asked_for(text: str) -> None:
     with pytest.raises(SettingError, match="insecure_listen"):
-        await resolve(text, insecure=False)
-    assert await resolve(text, insecure=True)
+        await resolve(text, exposed=False)
+    assert await resolve(text, exposed=True)
 
 
 async def test_a_name_with_two_addresses_gets_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +73,7 @@ async def test_a_name_with_two_addresses_gets_one_port(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
     listeners, server = Listeners(), FakeServer()
-    await listeners.bind(server, ["localhost:0"], insecure=False)
+    await listeners.bind(server, ["localhost:0"], exposed=False)
     assert server.bound == ["127.0.0.1:0", "127.0.0.2:5001"]
     assert listeners.addresses == ("127.0.0.1:5001", "127.0.0.2:5001")
 
@@ -83,7 +86,7 @@ async def test_an_address_that_is_unusable_here_is_skipped_if_the_name_has_anoth
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
     listeners = Listeners()
-    await listeners.bind(FakeServer(), ["some.host:0"], insecure=True)
+    await listeners.bind(FakeServer(), ["some.host:0"], exposed=True)
     assert [address.partition(":")[0] for address in listeners.addresses] == ["127.0.0.1"]
 
 
@@ -98,13 +101,13 @@ async def test_a_port_in_use_on_one_of_two_addresses_is_refused(monkeypatch: pyt
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
         with pytest.raises(StartError, match=rf"port {port} on 127\.0\.0\.2 is in use: another daemon\?"):
-            await Listeners().bind(FakeServer(), [f"localhost:{port}"], insecure=False)
+            await Listeners().bind(FakeServer(), [f"localhost:{port}"], exposed=False)
 
 
 async def test_a_refused_bind_leaves_no_lock(tmp_path: Path) -> None:
     listeners = Listeners()
     with pytest.raises(StartError):
-        await listeners.bind(FakeServer(), [f"unix:{tmp_path}/a", "unix:/nowhere/b"], insecure=False)
+        await listeners.bind(FakeServer(), [f"unix:{tmp_path}/a", "unix:/nowhere/b"], exposed=False)
     listeners.close()
     assert os.listdir(tmp_path) == []
     assert listeners.addresses == ()

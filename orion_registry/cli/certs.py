@@ -1,0 +1,111 @@
+"""`orion-registry certs`: certificates for development, and what to do with them."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+
+from orion_registry.cli.outcome import CannotBegin, opened, run
+from orion_registry.errors import InvalidArgument
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_HELP = """\
+Make a certificate authority for development in DIR, and certificates of it: one for the registry, one for each client.
+
+Where DIR has an authority already, it is used: run it again to add clients, or to renew (--renew) what ends. A running
+registry takes renewed files by itself. For production, use the authority that your fleet has.
+
+\b
+Examples:
+  orion-registry certs certs                                     for this machine, one client: operator
+  orion-registry certs certs --host registry.example.org --host 10.0.0.5
+  orion-registry certs certs --client calc --client spiffe://example.org/agents/search
+  orion-registry certs certs --renew                             anew, of the same authority
+
+\b
+A client's identity is its name: a service belongs to the identity that registered it.
+Keys are readable by their owner alone. Whoever has ca-key.pem can make anybody's certificate.
+
+\b
+Exit codes: 0 done, 2 it could not begin (wrong usage, DIR cannot be used). One line on stderr says why.
+"""
+
+
+@click.command(help=_HELP, short_help="Make certificates for development.")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--host", "hosts", multiple=True, metavar="NAME", help="Name or address of the registry, besides loopback."
+)
+@click.option(
+    "--client", "clients", multiple=True, metavar="NAME", help="A client: DNS name or URI.  [default: operator]"
+)
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 3650), help="How long they are valid.")
+@click.option("--renew", is_flag=True, help="Replace certificates that are there; else they stay.")
+@click.option("--json", "as_json", is_flag=True, help="Print the files as one JSON object.")
+def certs(
+    directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], days: int, renew: bool, as_json: bool
+) -> int:
+    """See `_HELP`."""
+    return run(_certs(directory, hosts, clients, days, renew, as_json))
+
+
+async def _certs(
+    directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], days: int, renew: bool, as_json: bool
+) -> None:
+    made = _make(directory, hosts, clients, days, renew)
+    if as_json:
+        print(json.dumps(made))
+    else:
+        _tell(directory, made)
+
+
+def _make(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], days: int, renew: bool) -> dict[str, str]:
+    from orion_registry.server.development_ca import DevelopmentAuthority  # only this command waits for it
+
+    try:
+        authority = opened(lambda: DevelopmentAuthority(directory, days))
+    except ValueError:
+        raise CannotBegin(f"{directory}/ca.pem: not an authority that this command made; use another DIR") from None
+    known = {path.name.removesuffix("-key.pem") for path in directory.glob("*-key.pem")} - {"ca", "registry"}
+    wanted = {stem_of(name): name for name in clients or (() if known else ("operator",))}
+    made: dict[str, str] = {"ca": str(authority.file)}
+    try:
+        if renew or hosts or not (directory / "registry.pem").exists():
+            opened(lambda: authority.issue("registry", [*dict.fromkeys((*LOOPBACK, *hosts))]))
+        made["registry"] = str(directory / "registry.pem")
+        for stem, name in wanted.items():
+            if renew or not (directory / f"{stem}.pem").exists():
+                opened(lambda stem=stem, name=name: authority.issue(stem, [name]))  # type: ignore[misc]
+    except InvalidArgument as error:
+        raise CannotBegin(error.message) from None
+    for stem in sorted({*known, *wanted}):
+        made[stem] = str(directory / f"{stem}.pem")
+    return made
+
+
+def stem_of(name: str) -> str:
+    """Name of a client's files.
+
+    >>> stem_of("spiffe://example.org/agents/search")
+    'example.org-agents-search'
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name.partition("://")[2] or name).strip("-.") or "client"
+
+
+def _tell(directory: Path, made: dict[str, str]) -> None:
+    clients = [stem for stem in made if stem not in {"ca", "registry"}]
+    print(f"{'authority':<10}{made['ca']}")
+    print(f"{'registry':<10}{made['registry']}")
+    for stem in clients:
+        print(f"{'client':<10}{made[stem]}")
+    at = shlex.quote(str(directory))
+    print(
+        f"\norion-registry serve --tls-cert-file {at}/registry.pem --tls-key-file {at}/registry-key.pem "
+        f"--tls-client-ca-file {at}/ca.pem"
+    )
+    if clients:
+        one = f"{at}/{clients[0]}"
+        print(f"export ORION_CA_FILE={at}/ca.pem ORION_CERT_FILE={one}.pem ORION_KEY_FILE={one}-key.pem")

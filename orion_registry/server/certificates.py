@@ -1,0 +1,171 @@
+"""The certificate that the daemon shows, and the authorities of its clients: read, checked, and read again when they
+change on disk. What is broken never takes the place of what works.
+"""
+
+import logging
+import os
+import stat
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from orion_registry.errors import Said
+from orion_registry.server.security_settings import SecuritySettings
+from orion_registry.server.start_error import SettingError
+
+log = logging.getLogger("orion_registry")
+
+WARN_S = 14 * 86_400.0
+"""How long before its end a certificate is an alarm."""
+
+_Mark = tuple[tuple[int, int, int], ...]
+"""What tells a file that was written anew: inode, size, time of change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What one TLS handshake needs. authorities is None where clients show no certificate."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    authorities: bytes | None
+    ends_wall: float
+    mark: _Mark
+
+    @property
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
+        """As gRPC takes it."""
+        return grpc.ssl_server_certificate_configuration([(self.key, self.chain)], root_certificates=self.authorities)
+
+
+class Certificates:
+    """The files of the settings, as they were last found whole."""
+
+    def __init__(self, settings: SecuritySettings) -> None:
+        """Reads the files.
+
+        Raises:
+            SettingError: one cannot be read or used; it names the setting.
+        """
+        self._settings = settings
+        self._material = self._handed = _read(settings)
+        self._refused: _Mark = ()
+        self._fault = ""
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """For the listeners: each new connection is shown what is valid then. TLS 1.2 or newer, as gRPC has it."""
+        clients = self._settings.clients_identified
+        return grpc.dynamic_ssl_server_credentials(self._material.configuration, self._news, clients)  # type: ignore[arg-type] # may be None, as gRPC documents
+
+    def _news(self) -> grpc.ServerCertificateConfiguration | None:
+        """Asked by gRPC, in a thread of its own, before each handshake; None = nothing new."""
+        material = self._material
+        if material is self._handed:
+            return None
+        self._handed = material
+        return material.configuration
+
+    def look(self) -> None:
+        """Takes files that have changed, if they are whole; else says so once, and goes on with the old ones."""
+        mark = self._seen()
+        if mark in {self._material.mark, self._refused}:
+            if mark == self._material.mark:
+                self._refused, self._fault = (), ""
+            return
+        try:
+            material = _read(self._settings)
+        except SettingError as error:
+            self._refused, self._fault = mark, str(error)
+            log.warning("new certificate refused, the old one goes on", extra={"error": str(error)})
+            return
+        self._material = material
+        self._refused, self._fault = (), ""
+        log.info("certificate taken", extra={"ends": _day(material.ends_wall)})
+
+    def trouble(self, wall_s: float) -> str:
+        """What an operator should see to; empty = nothing. wall_s: now, for certificates end by the wall clock."""
+        ends = self._material.ends_wall
+        if self._fault:
+            return f"the files on disk are refused: {self._fault}"
+        if wall_s >= ends:
+            return f"the certificate ended on {_day(ends)}: nobody new can connect"
+        return f"the certificate ends on {_day(ends)}" if wall_s >= ends - WARN_S else ""
+
+    def _seen(self) -> _Mark:
+        try:
+            return _mark(self._settings)
+        except OSError as error:
+            return ((0, 0, error.errno or -1),)  # as good as any other mark: reading tells what is wrong
+
+
+def _mark(settings: SecuritySettings) -> _Mark:
+    found = [
+        os.stat(name) for name in (settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file) if name
+    ]
+    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+
+
+def _read(settings: SecuritySettings) -> Material:
+    cert, key = settings.tls_cert_file, settings.tls_key_file
+    mark_first = _mark_of_files(settings)
+    chain, key_pem = _bytes("tls_cert_file", cert), _bytes("tls_key_file", key)
+    leaf = _certificates("tls_cert_file", cert, chain)[0]
+    if _public(leaf.public_key()) != _public(_key(key, key_pem).public_key()):
+        raise SettingError("tls_key_file", f"the key of the certificate in {cert}", Said(f"another one in {key!r}"))
+    if os.stat(key).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning("others may read the private key: chmod 600", extra={"file": key})
+    authorities = None
+    if settings.tls_client_ca_file:
+        authorities = _bytes("tls_client_ca_file", settings.tls_client_ca_file)
+        _certificates("tls_client_ca_file", settings.tls_client_ca_file, authorities)
+    return Material(
+        chain=chain,
+        key=key_pem,
+        authorities=authorities,
+        ends_wall=leaf.not_valid_after_utc.timestamp(),
+        mark=mark_first,
+    )
+
+
+def _mark_of_files(settings: SecuritySettings) -> _Mark:
+    """Taken before the files are read: one that changes meanwhile is looked at again."""
+    try:
+        return _mark(settings)
+    except OSError:
+        return ()  # reading them names the file
+
+
+def _bytes(name: str, path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1024 * 1024)
+    except OSError as error:
+        raise SettingError(
+            name, "a file that can be read", Said(f"{path!r}: {(error.strerror or '').lower()}")
+        ) from None
+
+
+def _certificates(name: str, path: str, pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise SettingError(name, "a file of certificates (PEM)", path) from None
+
+
+def _key(path: str, pem: bytes) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):  # TypeError: it is encrypted
+        raise SettingError("tls_key_file", "a private key (PEM) that is not encrypted", path) from None
+
+
+def _public(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _day(wall_s: float) -> str:
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="seconds")

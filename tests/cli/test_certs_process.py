@@ -1,0 +1,55 @@
+"""orion-registry certs: files that the daemon and clients take, and what is said of them."""
+
+import json
+import stat
+from pathlib import Path
+
+from cryptography import x509
+
+from tests.cli.running import run
+
+
+def names_of(path: str) -> list[str]:
+    certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in found]
+
+
+def test_an_authority_a_registry_and_a_client(tmp_path: Path) -> None:
+    ended = run("certs", str(tmp_path / "certs"), "--host", "registry.example.org", "--host", "10.0.0.5")
+    assert ended.returncode == 0, ended.stderr
+    assert "--tls-client-ca-file" in ended.stdout
+    assert "export ORION_CA_FILE=" in ended.stdout
+    found = names_of(str(tmp_path / "certs" / "registry.pem"))
+    assert found == ["localhost", "127.0.0.1", "::1", "registry.example.org", "10.0.0.5"]
+    assert names_of(str(tmp_path / "certs" / "operator.pem")) == ["operator"]
+    keys = [path for path in (tmp_path / "certs").iterdir() if path.name.endswith("key.pem")]
+    assert len(keys) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+
+
+def test_further_clients_are_of_the_same_authority_and_nothing_else_changes(tmp_path: Path) -> None:
+    first = json.loads(run("certs", str(tmp_path), "--client", "calc", "--json").stdout)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again = json.loads(run("certs", str(tmp_path), "--client", "spiffe://fleet/agents/b", "--json").stdout)
+    assert set(again) - set(first) == {"fleet-agents-b"}
+    assert names_of(again["fleet-agents-b"]) == ["spiffe://fleet/agents/b"]
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert run("certs", str(tmp_path), "--renew").returncode == 0
+    assert (tmp_path / "registry.pem").read_bytes() != before["registry.pem"]
+    assert (tmp_path / "ca.pem").read_bytes() == before["ca.pem"]
+
+
+def test_what_is_wrong_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not ours")
+    (tmp_path / "file").touch()
+    for arguments, said in (
+        ((str(tmp_path),), "not an authority that this command made"),
+        ((str(tmp_path / "new"), "--client", "two words"), "must be 1 to 255 printable ASCII characters"),
+        ((str(tmp_path / "file"),), "is a file"),
+        ((str(tmp_path / "new"), "--days", "0"), "--days"),
+    ):
+        ended = run("certs", *arguments)
+        assert ended.returncode == 2, ended
+        assert said in ended.stderr
+        assert ended.stderr.count("\n") == 1
