@@ -1,0 +1,15 @@
+"""Certificates that change under open streams, and where a daemon starts: the short forms."""
+
+from pathlib import Path
+
+from examples.demo.processes import Nursery
+from tests.e2e import rotation, start_matrix
+
+
+async def test_no_stream_is_lost_to_a_rotation_and_strangers_stay_out(tmp_path: Path) -> None:
+    async with Nursery(tmp_path / "daemon") as nursery:
+        assert await rotation.rotate(rotation.Scene(tmp_path), 12, nursery) == []
+
+
+async def test_beyond_this_machine_a_daemon_starts_only_with_certificates_or_by_name() -> None:
+    assert await start_matrix.run(["plaintext", "mTLS"]) == []
