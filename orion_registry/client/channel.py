@@ -1,5 +1,6 @@
 """The way to the registry: addresses, channel options, and which address serves now."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -100,8 +101,8 @@ class Connection:
         self._addresses = addresses
         self._options = channel_options(patience)
         self._credentials = resolve_credentials(credentials)
-        self._written = self._credentials.written()
-        self._outdated: list[grpc.aio.Channel] = []
+        self._written: dict[str, tuple[int, ...]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._index = 0
         self._open: dict[str, tuple[grpc.aio.Channel, RegistryServiceAsyncStub]] = {}
         self._closed = False
@@ -145,6 +146,7 @@ class Connection:
             raise Unreachable("the client is closed: use it inside `async with`", address=self.address)
         opened = self._open.get(self.address)
         if opened is None:
+            self._written[self.address] = self._credentials.written()  # before they are read
             channel = self._credentials.open_channel(self.address, self._options)
             opened = self._open[self.address] = (channel, RegistryServiceStub(channel))
         return opened
@@ -153,15 +155,18 @@ class Connection:
         """Tells that an address could not be reached, or does not serve: the next call goes to the next one."""
         if address == self.address:
             self._index = (self._index + 1) % len(self._addresses)
-        self._renew()
+        self._renew(address)
 
-    def _renew(self) -> None:
-        """Has channels opened anew if the files of the credentials were written anew: they read them only once."""
-        written = self._credentials.written()
-        if written != self._written:
-            self._written = written
-            self._outdated += [channel for channel, _ in self._open.values()]
-            self._open.clear()
+    def _renew(self, address: str) -> None:
+        """Has a channel that is not connected made anew, if the files that it was made of were written anew."""
+        opened = self._open.get(address)
+        if opened is None or self._written[address] == self._credentials.written():
+            return
+        if opened[0].get_state() is not grpc.ChannelConnectivity.READY:
+            del self._open[address]
+            closing = asyncio.create_task(opened[0].close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def sent_away(self, address: str, alternates: Iterable[str]) -> None:
         """The registry at an address said go_away, and where to go instead: there first, then as before.
@@ -182,8 +187,7 @@ class Connection:
         while self._open:
             _, (channel, _stub) = self._open.popitem()
             await channel.close()
-        while self._outdated:
-            await self._outdated.pop().close()
+        await asyncio.gather(*self._closing)
 
     async def __aenter__(self) -> "Connection":
         return self

@@ -52,45 +52,57 @@ class Certificates:
             SettingError: one cannot be read or used; it names the setting.
         """
         self._settings = settings
-        self._material = self._handed = _read(settings)
-        self._refused: _Mark = ()
+        self._material = _read(settings)
+        self._doubted: _Mark | None = None
         self._fault = ""
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """For the listeners: each new connection is shown what is valid then. TLS 1.2 or newer, as gRPC has it."""
+        """For one port: each new connection is shown what is valid then. TLS 1.2 or newer, as gRPC has it."""
+        handed = self._material
+
+        def news() -> grpc.ServerCertificateConfiguration | None:
+            """Asked by gRPC, in a thread of its own, before each handshake; None = nothing new for this port."""
+            nonlocal handed
+            material = self._material
+            if material is handed:
+                return None
+            handed = material
+            return material.configuration
+
         clients = self._settings.clients_identified
-        return grpc.dynamic_ssl_server_credentials(self._material.configuration, self._news, clients)  # type: ignore[arg-type] # may be None, as gRPC documents
+        return grpc.dynamic_ssl_server_credentials(handed.configuration, news, clients)  # type: ignore[arg-type] # may be None, as gRPC documents
 
-    def _news(self) -> grpc.ServerCertificateConfiguration | None:
-        """Asked by gRPC, in a thread of its own, before each handshake; None = nothing new."""
-        material = self._material
-        if material is self._handed:
-            return None
-        self._handed = material
-        return material.configuration
+    def look(self, wall_s: float) -> None:
+        """Takes files that have changed, if they are whole and not ended; else goes on with the old ones.
 
-    def look(self) -> None:
-        """Takes files that have changed, if they are whole; else says so once, and goes on with the old ones."""
+        Files change one after the other: what is wrong is told once it still is at the next look.
+        """
         mark = self._seen()
-        if mark in {self._material.mark, self._refused}:
-            if mark == self._material.mark:
-                self._refused, self._fault = (), ""
+        if mark == self._material.mark:
+            self._doubted, self._fault = None, ""
             return
         try:
             material = _read(self._settings)
+            if material.ends_wall <= wall_s:
+                rule = "a certificate that has not ended"
+                raise SettingError("tls_cert_file", rule, Said(f"one that ended on {_day(material.ends_wall)}"))
         except SettingError as error:
-            self._refused, self._fault = mark, str(error)
-            log.warning("new certificate refused, the old one goes on", extra={"error": str(error)})
+            if mark == self._doubted and not self._fault:
+                self._fault = str(error)
+                log.warning("new certificate refused, the old one goes on", extra={"error": self._fault})
+            elif mark != self._doubted:
+                self._doubted, self._fault = mark, ""
             return
-        self._material = material
-        self._refused, self._fault = (), ""
-        log.info("certificate taken", extra={"ends": _day(material.ends_wall)})
+        if material.mark == self._seen():  # else they change right now
+            self._material = material
+            self._doubted, self._fault = None, ""
+            log.info("certificate taken", extra={"ends": _day(material.ends_wall)})
 
     def trouble(self, wall_s: float) -> str:
         """What an operator should see to; empty = nothing. wall_s: now, for certificates end by the wall clock."""
         ends = self._material.ends_wall
         if self._fault:
-            return f"the files on disk are refused: {self._fault}"
+            return f"new files are refused, the old ones go on: {self._fault}"
         if wall_s >= ends:
             return f"the certificate ended on {_day(ends)}: nobody new can connect"
         return f"the certificate ends on {_day(ends)}" if wall_s >= ends - WARN_S else ""

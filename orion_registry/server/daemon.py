@@ -144,7 +144,7 @@ class Daemon:
             from orion_registry.server.certificates import Certificates  # only those who need it wait for its import
 
             self._certificates = await asyncio.to_thread(Certificates, settings)
-            self._listeners = Listeners(self._certificates.server_credentials())
+            self._listeners = Listeners(self._certificates.server_credentials)
         exposed = settings.insecure_listen or settings.clients_identified
         await self._listeners.bind(server, settings.listen, exposed=exposed)
 
@@ -162,7 +162,7 @@ class Daemon:
         while True:
             self.coordinator.alarms.keep(CERTIFICATE, certificates.trouble(self._clock.now().wall))
             await asyncio.sleep(LOOK_S)
-            await asyncio.to_thread(certificates.look)
+            await asyncio.to_thread(certificates.look, self._clock.now().wall)
 
     def _make_coordinator(self) -> Coordinator:
         settings = self.settings

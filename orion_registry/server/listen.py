@@ -7,7 +7,7 @@ plain socket first (which also says *why* it cannot be had), and a Unix socket b
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import grpc
@@ -17,6 +17,9 @@ from orion_registry.server.socket_lock import SocketLock
 from orion_registry.server.start_error import StartError
 
 _UNUSABLE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+Credentials = Callable[[], grpc.ServerCredentials]
 
 
 class PortBinder(Protocol):
@@ -34,8 +37,8 @@ class PortBinder(Protocol):
 class Listeners:
     """What the daemon is bound to. Thin: binds at start, tidies up after the server has stopped."""
 
-    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
-        """credentials: for TLS on TCP addresses; None = plaintext. Unix sockets are plaintext always."""
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        """credentials: made for each TCP address, for TLS; None = plaintext. Unix sockets are plaintext always."""
         self.addresses: tuple[str, ...] = ()
         self._credentials = credentials
         self._locks: list[SocketLock] = []
@@ -94,10 +97,10 @@ def try_port(address: TcpAddress) -> None:
         probe.listen(1)  # SO_REUSEADDR lets two bind; only one may listen
 
 
-def _add_port(server: PortBinder, address: Address, credentials: grpc.ServerCredentials | None) -> int:
+def _add_port(server: PortBinder, address: Address, credentials: Credentials | None) -> int:
     try:
         if credentials is not None:
-            return server.add_secure_port(str(address), credentials)
+            return server.add_secure_port(str(address), credentials())
         return server.add_insecure_port(str(address))
     except RuntimeError:
         if isinstance(address, UnixAddress):

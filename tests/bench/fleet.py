@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-import grpc.aio
-
+from orion_registry.client.credentials import PLAINTEXT, Credentials
 from orion_registry.core.frames import Beat, Hello, SessionRequest
 from orion_registry.core.model import Load, ServiceSpec, SessionRef
 from orion_registry.wire.requests import encode_agent_frame, encode_spec
@@ -27,10 +26,12 @@ class Agent:
     """A beat, as hex."""
 
 
-async def register(address: str, names: list[str], capability: str) -> list[Agent]:
+async def register(
+    address: str, names: list[str], capability: str, credentials: Credentials = PLAINTEXT
+) -> list[Agent]:
     """Registers one service for each agent name, of the size that agents have: some labels, some metadata."""
     agents = []
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with credentials.open_channel(address, ()) as channel:
         stub = RegistryServiceStub(channel)
         for name in names:
             secret = f"{name:-<32}"

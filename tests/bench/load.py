@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc.aio
 
+from orion_registry.client.credentials import PLAINTEXT, Credentials
 from tests.bench.callers import Callers
 
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.http2.bdp_probe", 0))
@@ -63,7 +64,7 @@ class Load:
     def _channel(self, order: dict[str, Any]) -> grpc.aio.Channel:
         channel = self._channels.get(order["address"])
         if channel is None:
-            channel = self._channels[order["address"]] = grpc.aio.insecure_channel(order["address"], options=OPTIONS)
+            channel = self._channels[order["address"]] = _connect(order)
         return channel
 
     async def numbered(self, order: dict[str, Any]) -> dict[str, float]:
@@ -104,7 +105,7 @@ class Load:
         return {"streams": len(streams)}
 
     async def _open(self, order: dict[str, Any], first: bytes) -> Any:
-        channel = grpc.aio.insecure_channel(order["address"], options=OPTIONS)
+        channel = _connect(order)
         method: Any = channel.stream_stream(order["path"])
         call = method()
         self._channels[f"{order['address']} {len(self._channels)}"] = channel
@@ -125,6 +126,14 @@ class Load:
                 sent += 1
             await asyncio.sleep(0.001)
         return {"messages": sent, "seconds": time.perf_counter() - began}
+
+
+def _connect(order: dict[str, Any]) -> grpc.aio.Channel:
+    """A channel; with "tls" in the order, the files of authority, certificate and key, over TLS."""
+    credentials = PLAINTEXT
+    if files := order.get("tls"):
+        credentials = Credentials(ca_file=files[0], cert_file=files[1], key_file=files[2])
+    return credentials.open_channel(order["address"], OPTIONS)
 
 
 async def _read(call: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -74,12 +75,12 @@ def bare() -> Server:
     return Server("-m", "tests.bench.echo")
 
 
-def registry(data_dir: Path | None = None) -> Server:
+def registry(data_dir: Path | None = None, options: Sequence[str] = ()) -> Server:
     """The daemon, as users start it; quiet, so that its log needs no reader. In memory unless it has a directory."""
     place = ("--ephemeral",) if data_dir is None else ("--data-dir", str(data_dir))
     return Server(
         "-m", "orion_registry", "serve", *place, "--listen", "127.0.0.1:0", "--log-format", "json",
-        "--beat-budget", "1000000", "--admission-rate", "1000000",
+        "--beat-budget", "1000000", "--admission-rate", "1000000", *options,
     )  # fmt: skip
 
 

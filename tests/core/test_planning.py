@@ -124,15 +124,16 @@ def test_without_a_live_session_anybody_of_the_same_identity_may_claim() -> None
     assert entry.spec.port == 5
 
 
-def test_another_identity_may_not_claim_but_the_secret_is_enough() -> None:
+def test_another_identity_may_not_claim_whatever_it_brings() -> None:
     world = World()
     entry = world.register(actor=ALICE).entry
-    for takeover in (False, True):
+    for secret, takeover in ((OTHER_SECRET, False), (OTHER_SECRET, True), (SECRET, False), (SECRET, True)):
         with pytest.raises(PermissionDenied, match="another identity") as caught:
-            world.register(secret=OTHER_SECRET, takeover=takeover, actor=BOB)
+            world.register(secret=secret, takeover=takeover, actor=BOB)
         assert caught.value.reason is Reason.NOT_OWNER
-    world.register(actor=BOB)
-    assert entry.snapshot.record.identity == "bob"
+    assert entry.snapshot.record.identity == "alice"
+    with pytest.raises(PermissionDenied, match="another identity"):
+        world.register(secret=OTHER_SECRET)  # nobody in particular, without the secret
 
 
 def test_an_id_belongs_to_its_key() -> None:

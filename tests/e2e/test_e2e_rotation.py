@@ -7,7 +7,9 @@ from tests.e2e import rotation, start_matrix
 
 
 async def test_no_stream_is_lost_to_a_rotation_and_strangers_stay_out(tmp_path: Path) -> None:
-    async with Nursery(tmp_path / "daemon") as nursery:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    async with Nursery(logs) as nursery:
         assert await rotation.rotate(rotation.Scene(tmp_path), 12, nursery) == []
 
 

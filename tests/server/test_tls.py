@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from orion_registry.client.credentials import PLAINTEXT, Credentials
 from orion_registry.client.failures import Unreachable
 from orion_registry.errors import PermissionDenied, Reason, Unauthenticated
 from orion_registry.server.certificates import WARN_S, Certificates
+from orion_registry.server.development_ca import DevelopmentAuthority
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError
 from orion_registry.testing.daemon import running_daemon
@@ -128,20 +130,31 @@ def test_what_is_broken_takes_no_certificates_place(tmp_path: Path, caplog: pyte
     whole = certs.server_key.read_bytes()
     certs.server_key.write_bytes(b"half a k")
     with caplog.at_level(logging.WARNING, "orion_registry"):
-        found.look()
-        found.look()
+        found.look(0.0)
+        assert found.trouble(0.0) == ""  # it may be half written
+        found.look(0.0)
+        found.look(0.0)
     assert [record.message for record in caplog.records].count("new certificate refused, the old one goes on") == 1
     assert "tls_key_file: must be a private key (PEM)" in found.trouble(0.0)
     assert found._material is first
     certs.server_key.unlink()
-    found.look()
+    found.look(0.0)
+    found.look(0.0)
     assert "a file that can be read" in found.trouble(0.0)
     certs.server_key.write_bytes(whole)
     os.chmod(certs.server_key, 0o600)
-    found.look()
+    found.look(0.0)
     assert found.trouble(0.0) == ""
-    assert found._news() is not None
-    assert found._news() is None
+    assert found._material is not first
+
+
+def test_one_that_has_ended_takes_no_place(tmp_path: Path) -> None:
+    certs = Certs(tmp_path, days=90)
+    found = Certificates(Settings(**certs.settings))
+    DevelopmentAuthority(tmp_path, days=0).issue("registry", ["localhost"])
+    for _ in range(2):
+        found.look(time.time() + 1.0)
+    assert "tls_cert_file: must be a certificate that has not ended, got one that ended on 20" in found.trouble(0.0)
 
 
 def test_its_end_is_an_alarm_in_time(tmp_path: Path) -> None:
