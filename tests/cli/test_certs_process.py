@@ -1,12 +1,17 @@
 """orion-registry certs: files that the daemon and clients take, and what is said of them."""
 
 import json
+import re
+import shlex
 import stat
 from pathlib import Path
 
 from cryptography import x509
 
+from tests.cli.process import daemon_process
 from tests.cli.running import run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 
 
 def names_of(path: str) -> list[str]:
@@ -53,3 +58,25 @@ def test_what_is_wrong_ends_in_one_line(tmp_path: Path) -> None:
         assert ended.returncode == 2, ended
         assert said in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+def test_what_the_guide_says_can_be_typed(tmp_path: Path) -> None:
+    """Certificates, a daemon that shows them, and a command that gets in; without them it does not."""
+    made, served, exported = re.findall(r"```bash\norion-registry certs (.*?)\n```.*?orion-registry (serve .*?)\n```"
+                                        r".*?export (.*?)\n", PAGE, re.DOTALL)[0]  # fmt: skip
+    assert run("certs", *in_place(made, tmp_path)).returncode == 0
+    options = in_place(served, tmp_path)[1:]
+    files = dict(one.split("=") for one in in_place(exported, tmp_path))
+    with daemon_process(*options) as daemon:
+        address = daemon.wait_ready()
+        let_in = run("info", ORION_ADDRESS=address, **files)
+        assert let_in.returncode == 0, let_in.stderr
+        kept_out = run("info", ORION_ADDRESS=address)
+        assert (kept_out.returncode, "if it speaks TLS, set ca_file" in kept_out.stderr) == (1, True)
+        flags = [part for name, file in files.items() for part in (f"--{name[6:].lower().replace('_', '-')}", file)]
+        assert run("info", "--address", address, *flags).returncode == 0
+
+
+def in_place(arguments: str, place: Path) -> list[str]:
+    """The arguments, with the guide's directory `certs` in a place of the test's."""
+    return [re.sub(r"(^|=)certs($|/)", rf"\1{place}/certs\2", part) for part in shlex.split(arguments)]
