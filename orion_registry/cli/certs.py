@@ -1,5 +1,6 @@
 """`orion-registry certs`: certificates for development, and what to do with them."""
 
+import ipaddress
 import json
 import re
 import shlex
@@ -11,12 +12,15 @@ from orion_registry.cli.outcome import CannotBegin, opened, run
 from orion_registry.errors import InvalidArgument
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+REGISTRY = "registry"
+"""Stem of the registry's own files."""
 
 _HELP = """\
 Make a certificate authority for development in DIR, and certificates of it: one for the registry, one for each client.
 
-Where DIR has an authority already, it is used: run it again to add clients, or to renew (--renew) what ends. A running
-registry takes renewed files by itself. For production, use the authority that your fleet has.
+Where DIR has an authority already, it is used: run it again to add clients, or to make all anew (--renew) before they
+end; the authority stays. A running registry, and its clients, take renewed files by themselves. For production, use the
+authority that your fleet has.
 
 \b
 Examples:
@@ -65,25 +69,45 @@ async def _certs(
 def _make(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], days: int, renew: bool) -> dict[str, str]:
     from orion_registry.server.development_ca import DevelopmentAuthority  # only this command waits for it
 
+    wanted = _stems(clients)
     try:
         authority = opened(lambda: DevelopmentAuthority(directory, days))
+        known = opened(authority.issued)
     except ValueError:
-        raise CannotBegin(f"{directory}/ca.pem: not an authority that this command made; use another DIR") from None
-    known = {path.name.removesuffix("-key.pem") for path in directory.glob("*-key.pem")} - {"ca", "registry"}
-    wanted = {stem_of(name): name for name in clients or (() if known else ("operator",))}
-    made: dict[str, str] = {"ca": str(authority.file)}
+        raise CannotBegin(f"{directory}: holds other files than this command makes; use another DIR") from None
+    if not clients and known.keys() <= {REGISTRY}:
+        wanted = {"operator": "operator"}
+    issue: dict[str, list[str]] = {stem: [name] for stem, name in wanted.items() if renew or stem not in known}
+    if renew:
+        issue = {**known, **issue}
+    if hosts or renew or REGISTRY not in known:
+        issue[REGISTRY] = [*dict.fromkeys((*LOOPBACK, *known.get(REGISTRY, ()), *hosts))]
     try:
-        if renew or hosts or not (directory / "registry.pem").exists():
-            opened(lambda: authority.issue("registry", [*dict.fromkeys((*LOOPBACK, *hosts))]))
-        made["registry"] = str(directory / "registry.pem")
-        for stem, name in wanted.items():
-            if renew or not (directory / f"{stem}.pem").exists():
-                opened(lambda stem=stem, name=name: authority.issue(stem, [name]))  # type: ignore[misc]
+        for stem, names in issue.items():
+            opened(lambda stem=stem, names=names: authority.issue(stem, names))  # type: ignore[misc]
     except InvalidArgument as error:
         raise CannotBegin(error.message) from None
-    for stem in sorted({*known, *wanted}):
-        made[stem] = str(directory / f"{stem}.pem")
-    return made
+    others = sorted((known.keys() | issue.keys()) - {REGISTRY})
+    return {"ca": str(authority.file), **{stem: str(directory / f"{stem}.pem") for stem in (REGISTRY, *others)}}
+
+
+def _stems(clients: tuple[str, ...]) -> dict[str, str]:
+    """The names by the stem of their files.
+
+    Raises:
+        CannotBegin: one is no identity, or two would share their files.
+    """
+    stems: dict[str, str] = {}
+    for name in dict.fromkeys(clients):
+        stem = stem_of(name)
+        if is_address(name):
+            raise CannotBegin(f"--client {name}: an address is no identity: give a DNS name or a URI")
+        if stem in {"ca", REGISTRY} or stem in stems:
+            raise CannotBegin(
+                f"--client {name}: its files would be {stem}.pem, which is another's; choose another name"
+            )
+        stems[stem] = name
+    return stems
 
 
 def stem_of(name: str) -> str:
@@ -93,6 +117,15 @@ def stem_of(name: str) -> str:
     'example.org-agents-search'
     """
     return re.sub(r"[^A-Za-z0-9._]+", "-", name.partition("://")[2] or name).strip("-.") or "client"
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _tell(directory: Path, made: dict[str, str]) -> None:

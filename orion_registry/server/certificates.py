@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
@@ -19,6 +21,9 @@ from orion_registry.server.start_error import SettingError
 
 log = logging.getLogger("orion_registry")
 
+RSA_BITS = 2_048
+CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""What gRPC's TLS serves with; it tells of others on stderr alone, connection by connection."""
 WARN_S = 14 * 86_400.0
 """How long before its end a certificate is an alarm."""
 
@@ -86,7 +91,7 @@ class Certificates:
             if material.ends_wall <= wall_s:
                 rule = "a certificate that has not ended"
                 raise SettingError("tls_cert_file", rule, Said(f"one that ended on {_day(material.ends_wall)}"))
-        except SettingError as error:
+        except (SettingError, OSError) as error:
             if mark == self._doubted and not self._fault:
                 self._fault = str(error)
                 log.warning("new certificate refused, the old one goes on", extra={"error": self._fault})
@@ -163,16 +168,23 @@ def _bytes(name: str, path: str) -> bytes:
 
 def _certificates(name: str, path: str, pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+        found = x509.load_pem_x509_certificates(pem)
+        found[0].public_key()
+        return found
+    except (ValueError, UnsupportedAlgorithm):
         raise SettingError(name, "a file of certificates (PEM)", path) from None
 
 
 def _key(path: str, pem: bytes) -> PrivateKeyTypes:
     try:
-        return load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError):  # TypeError: it is encrypted
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it is encrypted
         raise SettingError("tls_key_file", "a private key (PEM) that is not encrypted", path) from None
+    strong = isinstance(key, rsa.RSAPrivateKey) and key.key_size >= RSA_BITS
+    if not strong and not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, CURVES)):
+        rule = f"RSA of at least {RSA_BITS:,} bits, or ECDSA on P-256, P-384 or P-521"
+        raise SettingError("tls_key_file", rule, path)
+    return key
 
 
 def _public(key: PublicKeyTypes) -> bytes:

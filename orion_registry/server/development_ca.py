@@ -71,6 +71,21 @@ class DevelopmentAuthority:
         _write(cert_file, certificate.public_bytes(Encoding.PEM), 0o644)
         return cert_file, key_file
 
+    def issued(self) -> dict[str, list[str]]:
+        """What is there besides the authority: the names of each certificate, by the stem of its files.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: it is no certificate with names.
+        """
+        found = {}
+        for key_file in sorted(self.directory.glob("*-key.pem")):
+            stem = key_file.name.removesuffix("-key.pem")
+            if stem != "ca":
+                certificate = x509.load_pem_x509_certificate((self.directory / f"{stem}.pem").read_bytes())
+                found[stem] = _names(certificate)
+        return found
+
     def _sign_itself(self) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = _builder("Orion Registry development CA", self._key, now - SKEW, now + self._days)
@@ -111,6 +126,14 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
     except ValueError:
         return x509.DNSName(name)
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        raise ValueError("a certificate without names") from None
+    return [str(name.value) for name in names]
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -40,8 +40,11 @@ def test_further_clients_are_of_the_same_authority_and_nothing_else_changes(tmp_
     assert set(again) - set(first) == {"fleet-agents-b"}
     assert names_of(again["fleet-agents-b"]) == ["spiffe://fleet/agents/b"]
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert run("certs", str(tmp_path), "--host", "10.0.0.5").returncode == 0
     assert run("certs", str(tmp_path), "--renew").returncode == 0
-    assert (tmp_path / "registry.pem").read_bytes() != before["registry.pem"]
+    assert names_of(str(tmp_path / "registry.pem")) == ["localhost", "127.0.0.1", "::1", "10.0.0.5"]
+    assert names_of(again["fleet-agents-b"]) == ["spiffe://fleet/agents/b"]
+    assert (tmp_path / "calc.pem").read_bytes() != before["calc.pem"]
     assert (tmp_path / "ca.pem").read_bytes() == before["ca.pem"]
 
 
@@ -49,9 +52,12 @@ def test_what_is_wrong_ends_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not ours")
     (tmp_path / "file").touch()
     for arguments, said in (
-        ((str(tmp_path),), "not an authority that this command made"),
+        ((str(tmp_path),), "holds other files than this command makes"),
         ((str(tmp_path / "new"), "--client", "two words"), "must be 1 to 255 printable ASCII characters"),
         ((str(tmp_path / "file"),), "is a file"),
+        ((str(tmp_path / "new"), "--client", "10.0.0.1"), "an address is no identity"),
+        ((str(tmp_path / "new"), "--client", "registry"), "which is another's"),
+        ((str(tmp_path / "new"), "--client", "spiffe://a/b", "--client", "a-b"), "which is another's"),
         ((str(tmp_path / "new"), "--days", "0"), "--days"),
     ):
         ended = run("certs", *arguments)

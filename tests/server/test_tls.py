@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from orion_registry import RegistryClient, ServiceSpec
 from orion_registry.client.admin import AdminClient
@@ -179,6 +181,10 @@ def test_files_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:
     for name, (path, rule) in wrong.items():
         with pytest.raises(SettingError, match=rf"{name}: must be {rule}"):
             Certificates(Settings(**{**certs.settings, name: path}))
+    weak = ed25519.Ed25519PrivateKey.generate()
+    rubbish.write_bytes(weak.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(SettingError, match="tls_key_file: must be RSA of at least 2,048 bits, or ECDSA on"):
+        Certificates(Settings(**{**certs.settings, "tls_key_file": str(rubbish)}))
     for half in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
         with pytest.raises(SettingError, match=r"tls_\w+: must be set with"):
             Settings(**{half: "x"})  # type: ignore[arg-type] # one of three
