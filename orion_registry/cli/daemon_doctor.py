@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from orion_registry import __version__
+from orion_registry.cli.certificate_options import given_credentials
 from orion_registry.cli.findings import Finding, note, ok, problem
 from orion_registry.cli.outcome import connect, connect_insight
 from orion_registry.cli.showing import plural, show_counts, show_span, show_time
@@ -106,7 +107,10 @@ def _of_services(info: ServerInfo) -> Iterator[Finding]:
 def _of_settings(info: ServerInfo) -> Iterator[Finding]:
     """Settings that are meant for something else than what people mostly do."""
     open_to_others = [where for where in info.listen_addresses if not where.startswith(LOOPBACK)]
-    if open_to_others:
+    if open_to_others and given_credentials().tls:
+        told = f"{', '.join(open_to_others)} is open to other machines, over TLS"
+        yield note("settings", told, "Whoever it lets in may do everything: tls_client_ca_file says who that is.")
+    elif open_to_others:
         told = f"insecure_listen: {', '.join(open_to_others)} is open to other machines, in plaintext"
         yield note("settings", told, "Whoever reaches it may do everything: only for a network that you trust.")
     if info.profile == "dev":

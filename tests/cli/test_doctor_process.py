@@ -190,6 +190,16 @@ def test_a_slow_answer_and_a_strategy_that_failed() -> None:
     assert [one.verdict for one in _of_selection(stats)] == [Verdict.NOTE, Verdict.PROBLEM]
 
 
+def test_tls_is_not_called_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks over TLS knows that it is spoken."""
+    exposed = replace(INFO, listen_addresses=("0.0.0.0:6746",))
+    (plain,) = [one for one in judge(exposed, "x", 0.1) if one.what == "settings"]
+    assert "in plaintext" in plain.told
+    monkeypatch.setenv("ORION_CA_FILE", "ca.pem")
+    (over_tls,) = [one for one in judge(exposed, "x", 0.1) if one.what == "settings"]
+    assert over_tls.told.endswith("0.0.0.0:6746 is open to other machines, over TLS")
+
+
 def test_every_alarm_has_advice() -> None:
     assert ALARMS.keys() == {CERTIFICATE, MASS_HOLD, STORE_DOWN}
 
