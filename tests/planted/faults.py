@@ -175,7 +175,14 @@ FAULTS: tuple[Fault, ...] = (
         f"{CORE}/planning.py",
         "    if held.identity != actor.identity:\n        raise PermissionDenied",
         "    if False:\n        raise PermissionDenied",
-        f"{T}planning.py::test_another_identity_may_not_claim_but_the_secret_is_enough",
+        f"{T}planning.py::test_another_identity_may_not_claim_whatever_it_brings",
+    ),
+    Fault(
+        "a stolen secret is enough",
+        f"{CORE}/authority.py",
+        "    if identity and owner and identity != owner:",
+        "    if False:",
+        f"{T}authority.py::test_a_stolen_secret_alone_is_worth_nothing",
     ),
     Fault(
         "natural key not compared",
