@@ -107,7 +107,7 @@ async def test_an_error_that_stays_is_raised_from_the_body(error: RegistryError)
         assert session.connection_state is ConnectionState.CLOSED
         with pytest.raises(type(error)):
             await session.ended()
-        # On a busy machine the end may meet a write of ours: then it is taken for a cut link, and met again on the next.
+        # On a busy machine the end may meet a write of ours: then it looks like a cut, and is met again on the next.
         assert len(registry.streams) in {1, 2}
 
 
