@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, ReprEnum, StrEnum
+from enum import IntEnum, ReprEnum
 from typing import Self
 
+from orion_registry.core.access.rights import EVERYTHING, Rights
 from orion_registry.core.checks.spec import CheckSpec
 
 Scalar = str | float | bool | None
@@ -88,15 +89,6 @@ class RemovalReason(IntEnum):
     REMOVED = 4
 
 
-class Role(StrEnum):
-    """What an identity may do; enforced once identities are configured."""
-
-    AGENT = "agent"
-    CALLER = "caller"
-    OPERATOR = "operator"
-    VIEWER = "viewer"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
     """An instant: `mono` seconds decide, `wall` seconds since 1970 are a label."""
@@ -109,12 +101,11 @@ class Now:
 class Actor:
     """Who gives a command.
 
-    identity is empty while none is configured; address is the peer's, empty for a Unix socket and in process.
+    identity is empty where none was proven; address is the peer's, empty for a Unix socket and in process.
     """
 
     identity: str = ""
-    roles: frozenset[Role] = frozenset(Role)
-    namespace: str = ""
+    rights: Rights = EVERYTHING
     address: str = ""
 
 

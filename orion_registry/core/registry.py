@@ -155,6 +155,10 @@ class Registry:
         overlays = tuple(self._fleet.overlays)
         return Stored(records=tuple(records), epochs_below=self._fleet.epochs.below, overlays=overlays)
 
+    def find(self, service_id: str) -> Entry | None:
+        """One service, ready or not; None if it is not registered."""
+        return self._fleet.catalog.get(service_id)
+
     def get(self, service_id: str) -> Entry:
         """One service, ready or not.
 

@@ -121,7 +121,11 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            door = Door(lambda: self.coordinator.serving, certificates=self.settings.clients_identified)
+            door = Door(
+                lambda: self.coordinator.serving,
+                lambda: self.coordinator.registry,
+                certificates=self.settings.clients_identified,
+            )
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             self._say_who_may()
