@@ -1,7 +1,7 @@
 """Who may come in now, when all come at once: token buckets, and a turn for each who has to wait."""
 
 from orion_registry.core.config import RegistryConfig
-from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.errors import Limit, Reason, ResourceExhausted
 
 WAIT_MOST_S = 30.0
 """Longest wait that anybody is told. When more wait than fit, turns begin again from the first: so they stay spread."""
@@ -103,10 +103,10 @@ class Admission:
         """
         wait_s = self._registrations.take(mono)
         if wait_s:
-            raise come_again("registrations", wait_s)
+            raise come_again("registrations", wait_s, Limit.REGISTRATIONS)
 
 
-def come_again(what: str, wait_s: float) -> ResourceExhausted:
+def come_again(what: str, wait_s: float, limit: Limit) -> ResourceExhausted:
     """The refusal of one that comes while all come."""
     message = f"more {what} a second than this registry takes; your turn is in {wait_s:.1f} s"
-    return ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=wait_s)
+    return ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=wait_s, limit=limit)

@@ -102,7 +102,7 @@ class Coordinator:
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
         self.serving = False
         self.started_at = clock.now()
-        self._hub = WatchHub(clock, lambda: self.registry.revision)
+        self._hub = WatchHub(clock, lambda: self.registry.revision, self.registry.unwatch)
         self.events = EventLog(clock, self.registry.history_id)
         self.alarms = Alarms(clock, self.events.add)
         self._writer = Writer(self.registry, store, clock, writer or WriterConfig())
@@ -349,6 +349,7 @@ class Coordinator:
 
         Raises:
             InvalidArgument: BAD_FIELD.
+            ResourceExhausted: TOO_LARGE, the namespace's quota of watches is used up.
             Unavailable: NOT_SERVING.
         """
         self.require_serving()

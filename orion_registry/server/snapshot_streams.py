@@ -8,7 +8,7 @@ import grpc.aio
 
 from orion_registry.core.commands import Imported
 from orion_registry.core.model import Actor
-from orion_registry.errors import Reason, RegistryError, ResourceExhausted
+from orion_registry.errors import Limit, Reason, RegistryError, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.stream import Stream, abort
 from orion_registry.store.snapshot import SnapshotReader, write_snapshot
@@ -50,7 +50,7 @@ class SnapshotStreams:
         """One at a time, because each may hold a whole file in memory."""
         if self._importing:
             message = "another snapshot is being imported"
-            raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S)
+            raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S, limit=Limit.IMPORTS)
         self._importing = True
         try:
             reader = SnapshotReader()
@@ -70,7 +70,7 @@ class SnapshotStreams:
 
     async def _next(self, stream: Stream) -> pb.ImportSnapshotRequest | None:
         message = f"the import was cut: nothing came for {self._idle_s:g} s; nothing was imported"
-        late = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S)
+        late = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S, limit=Limit.IMPORTS)
         with self._cut_after(self._idle_s, stream, late):
             request: pb.ImportSnapshotRequest | None = await stream.read()
         return request

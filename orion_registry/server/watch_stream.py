@@ -6,7 +6,7 @@ import grpc.aio
 
 from orion_registry.core.model import Actor
 from orion_registry.core.watching import WatchBatch, WatchKind
-from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.errors import Limit, Reason, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.watch_hub import Watcher
 from orion_registry.server.stream import Stream, abort
@@ -78,7 +78,8 @@ class _Cut:
 
     async def _abort(self) -> None:
         message = "the watch was cut: its client took nothing for too long; resume it"
+        error = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=CUT_RETRY_S, limit=Limit.UNREAD_WATCH)
         try:
-            await abort(self._stream.context, ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=CUT_RETRY_S))
+            await abort(self._stream.context, error)
         except (grpc.aio.AbortError, asyncio.CancelledError):
             return  # that is how `abort` returns
