@@ -128,7 +128,7 @@ class Daemon:
             raise
         self._server = server
         alarms = self.coordinator.alarms
-        self._looking = asyncio.create_task(self._access.keep(self._clock, alarms, self._door.judge_again))
+        self._looking = asyncio.create_task(self._access.keep(self._clock, alarms, self._go_by_access))
         self._health.set_serving(True)
         log.info("ready", extra=self._where())
 
@@ -169,6 +169,12 @@ class Daemon:
             raise StartError(str(error)) from error
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
+        self.coordinator.registry.set_quotas(self._access.rules.quotas)
+
+    async def _go_by_access(self) -> None:
+        """The files say something else than before."""
+        self.coordinator.registry.set_quotas(self._access.rules.quotas)
+        await self._door.judge_again()
 
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""

@@ -104,7 +104,7 @@ def take_grant(row: Row) -> Grant:
     rule = f"1 to {len(Role)} of {_ROLES}"
     roles = row.take("roles", rule, lambda raw: frozenset(map(Role, _listed(raw, _word))))
     rule = f'1 to {LISTED} namespaces, or "*" for all'
-    namespaces = row.take("namespaces", rule, lambda raw: _listed(raw, _namespace), DEFAULT)
+    namespaces = row.take("namespaces", rule, lambda raw: _listed(raw, read_namespace), DEFAULT)
     rule = f'1 to {LISTED} capabilities, or beginnings with an asterisk at the end ("payments.*")'
     capabilities = row.take("capabilities", rule, lambda raw: _listed(raw, _pattern), EVERY)
     return Grant(roles=roles, namespaces=namespaces, capabilities=capabilities)
@@ -126,7 +126,8 @@ def read_identity_pattern(raw: object) -> str:
     return _one_asterisk(read_identity(raw))
 
 
-def _namespace(raw: object) -> str:
+def read_namespace(raw: object) -> str:
+    """A namespace, or the asterisk for all of them. Raises: ValueError or TypeError, it is none."""
     name = _word(raw)
     if name != ALL and not limits.ID.fullmatch(name):
         raise ValueError("no namespace")

@@ -48,10 +48,10 @@ class SecuritySettings(CheckSettings):
         path("FILE"),
         "",
         group=_GROUP,
-        default_text="none: nothing is granted",
+        default_text="none: nothing is granted, nothing limited",
         meaning=(
-            "What each identity of a client certificate may do (TOML): [[grant]] rows with identity, roles, "
-            "namespaces, capabilities. docs/security.md has the form."
+            "What each identity of a client certificate may do ([[grant]] rows), and how much each namespace may take "
+            "([[quota]] rows). TOML; docs/security.md has the form."
         ),
         trade_off=(
             "Looked at every second: what is taken away ends the streams that need it within 2 s. A file that is "

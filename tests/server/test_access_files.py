@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orion_registry.core.access.quota import Quota
 from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.access_file import read_access
@@ -155,7 +156,12 @@ def test_grants_are_read(tmp_path: Path) -> None:
             ", grant 1, roles: must be 1 to 4 of agent, caller, operator, viewer, got nothing",
         ),
         ("[[grant]]\nidentity = 'a'\nroles = ['agent']\nrole = 'x'", ", grant 1: must be a table of identity, roles"),
-        ("[[grants]]\nidentity = 'a'", ": must be a file of [[grant]]"),
+        ("[[grants]]\nidentity = 'a'", ": must be a file of [[grant]] and [[quota]] rows, got 'grants'"),
+        ("[[quota]]\nservices = 1", ", quota 1, namespace: must be a namespace, or"),
+        ("[[quota]]\nnamespace = 'a'\nservices = -1", ", quota 1, services: must be a whole number of 0 (no limit) to"),
+        ("[[quota]]\nnamespace = 'a'\nservices = true", ", quota 1, services: must be"),
+        ("[[quota]]\nnamespace = 'a'\nstream = 1", ", quota 1: must be a table of namespace, services, streams,"),
+        ("[[quota]]\nnamespace='a'\n[[quota]]\nnamespace='a'", ", quota 2, namespace: must be another one in each row"),
         ("grant = 5", ", grant: must be a list of at most 10,000 rows, got 5"),
         ("[[grant]", ": must be TOML, got "),
     ],
@@ -165,6 +171,21 @@ def test_an_access_file_that_is_wrong_is_named(tmp_path: Path, text: str, said: 
     with pytest.raises(FileError) as wrong:
         read_access(path)
     assert str(wrong.value).startswith(f"access_file: {path}{said}")
+
+
+def test_quotas_are_read_and_need_no_certificates(tmp_path: Path) -> None:
+    text = """
+        [[quota]]
+        namespace = "payments"
+        services = 20
+        registrations_per_minute = 60
+        [[quota]]
+        namespace = "*"
+        streams = 5
+    """
+    rules = Access(Settings(access_file=access_file(tmp_path, text))).rules
+    assert rules.quotas.of("payments") == Quota(services=20, registrations_per_minute=60)
+    assert rules.quotas.of("other") == Quota(streams=5)
 
 
 def test_what_is_broken_takes_no_files_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

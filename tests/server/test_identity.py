@@ -316,3 +316,18 @@ async def test_a_broken_tokens_file_lets_the_old_one_go_on(tmp_path: Path) -> No
         await stub.DiscoverServices(DISCOVER, metadata=bearer(text))
         tokens.write()
         await until(lambda: not daemon.coordinator.alarms.held, ENDED_S)
+
+
+async def test_quotas_hold_from_the_start_and_change_with_their_file(tmp_path: Path) -> None:
+    rules = write_access(tmp_path / "rules.toml", '[[quota]]\nnamespace = "*"\nservices = 1\n')
+    async with (
+        running_daemon(access_file=str(rules)) as daemon,
+        grpc.aio.insecure_channel(daemon.address, options=OWN_CONNECTION) as channel,
+    ):
+        stub: Any = RegistryServiceStub(channel)
+        await stub.RegisterService(register(agent_id="a"))
+        code, _ = await refused(stub.RegisterService(register(agent_id="b")))
+        assert code == "RESOURCE_EXHAUSTED"
+        write_access(rules, '[[quota]]\nnamespace = "*"\nservices = 2\n')
+        await until(lambda: daemon.coordinator.registry._fleet.usage.quotas.of("x").services == 2, ENDED_S)
+        await stub.RegisterService(register(agent_id="b"))
