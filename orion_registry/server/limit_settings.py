@@ -49,12 +49,12 @@ class LimitSettings(SecuritySettings):
     )
     max_streams_per_connection: int = setting(
         whole(1, 100_000),
-        1_024,
+        256,
         group=_GROUP,
         meaning="Calls and streams open at once on one connection; the client's library queues more.",
         trade_off=(
-            "An idle stream costs about 23 kB: this times max_connections bounds what clients can hold. Agents "
-            "behind one proxy share its connection."
+            "An idle stream costs about 23 kB: this times max_connections bounds what clients can hold, and how long "
+            "everybody waits behind one that resets its calls at once. Agents behind one proxy share its connection."
         ),
     )
     max_connections: int = setting(
