@@ -18,8 +18,8 @@ from tests.e2e.abuse import attacks
 from tests.e2e.abuse.play import Played, Row, play
 from tests.e2e.fleet import raise_open_files_limit
 
-LONG_S, QUICK_S = 20.0, 2.0
-QUIET_LONG_S, QUIET_QUICK_S = 5.0, 1.0
+LONG_S, QUICK_S = 10.0, 2.0
+QUIET_LONG_S, QUIET_QUICK_S = 3.0, 1.0
 BEGIN, END = "<!-- rows: tests.e2e.abuse --publish -->", "<!-- end of abuse -->"
 
 ROWS = (
