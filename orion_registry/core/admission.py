@@ -33,13 +33,13 @@ class TokenBucket:
         self._mono = float("-inf")
         self._turn = float("-inf")
 
-    def take(self, mono: float) -> float:
-        """Seconds to wait; 0 = come in."""
+    def take(self, mono: float, units: int = 1) -> float:
+        """Seconds to wait; 0 = come in. What is worth several comes in as others do, and who is next waits for it."""
         if mono > self._mono:  # judged time may step back a little, see `patience`
             self._tokens = min(self._burst, self._tokens + (mono - self._mono) * self._rate)
             self._mono = mono
         if self._tokens >= 1.0 - ROUNDING:
-            self._tokens -= 1.0
+            self._tokens -= units
             return 0.0
         first = mono + (1.0 - self._tokens) / self._rate
         turn = max(first, self._turn + 1.0 / self._rate)

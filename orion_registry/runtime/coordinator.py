@@ -35,6 +35,7 @@ from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.monitor import Monitor, Probe, no_prober
 from orion_registry.runtime.reaper import Reaper
+from orion_registry.runtime.refusal_log import RefusalLog
 from orion_registry.runtime.selections import Selections
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
@@ -110,6 +111,7 @@ class Coordinator:
         self.events.hand_to(self._journal.take)
         self.timelines = Timelines(store, self.events)
         self._vital_signs = VitalSigns(self.registry)
+        self._refusal_log = RefusalLog(self.registry.refused)
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
@@ -172,6 +174,7 @@ class Coordinator:
             self.events.add(event)
         self.events.tick()
         self._journal.flush()
+        self._refusal_log.tick(now.mono)
         self.timelines.flush()
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())

@@ -9,6 +9,7 @@ from types import TracebackType
 import grpc.aio
 
 from orion_registry import __version__
+from orion_registry.core.access.rates import Rates
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
 from orion_registry.probes.prober import Prober
@@ -20,9 +21,10 @@ from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.check_settings import callables_of
-from orion_registry.server.door import Door
 from orion_registry.server.health import Health
 from orion_registry.server.identity import Identities
+from orion_registry.server.limit_settings import rate_limits
+from orion_registry.server.limited_door import LimitedDoor
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
 from orion_registry.server.monitor_service import MonitorService
@@ -76,9 +78,10 @@ class Daemon:
         self._health = Health(SERVICES)
         self._reflection = Reflection(SERVICES)
         self._access: Access
-        self._door: Door
+        self._door: LimitedDoor
         self._looking: asyncio.Task[None] | None = None
         self._listeners = Listeners()
+        self._rates = Rates(rate_limits(settings))
         self._server: grpc.aio.Server | None = None
         self._probe = probe
         self._prober: Prober | None = None
@@ -114,8 +117,13 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            known = Identities(self._access, self._clock) if self.settings.callers_known else None
-            self._door = Door(lambda: self.coordinator.serving, lambda: self.coordinator.registry, identify=known)
+            self._door = LimitedDoor(
+                lambda: self.coordinator.serving,
+                lambda: self.coordinator.registry,
+                identify=Identities(self._access, self._clock) if self.settings.callers_known else None,
+                rates=self._rates,
+                clock=lambda: self._clock.now().mono,
+            )
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, self._door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             say_who_may(self.settings, self._where(), exposed=self.settings.insecure_listen)
@@ -179,6 +187,7 @@ class Daemon:
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""
         self.settings = settings
+        self._rates.reconfigure(rate_limits(settings))
         self.coordinator.registry.reconfigure(registry_config(settings), balancer_config(settings))
 
     async def stop(self) -> None:

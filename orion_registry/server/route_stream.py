@@ -61,6 +61,7 @@ class _Route(Duplex):
         super().__init__(stream.context)
         self._service = service
         self._check = stream.check
+        self._refused = service.coordinator.registry.refused
         self._selections = service.selections
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
@@ -115,6 +116,7 @@ class _Route(Duplex):
             self._check(command)
             self._outbox.append(self._result(command, now))
         except RegistryError as error:
+            self._refused.note(error)
             self._outbox.append(result_error(command.id, error))
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
@@ -154,6 +156,7 @@ class _Route(Duplex):
         if waiter.lease is not None:
             self._tell(result_selected(command_id, self._service.selected((waiter.lease,))))
         elif waiter.error is not None:
+            self._refused.note(waiter.error)
             self._tell(result_error(command_id, waiter.error))
 
     def _cancel(self, command: RouteCommand) -> bytes:

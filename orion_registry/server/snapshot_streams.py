@@ -64,7 +64,7 @@ class SnapshotStreams:
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_S
         while loop.time() < end:
-            with self._cut_after(PAUSE_S, stream, error):
+            with self._cut_after(PAUSE_S, stream, error, told=True):
                 if await stream.context.read() is grpc.aio.EOF:
                     return
 
@@ -76,10 +76,15 @@ class SnapshotStreams:
         return request
 
     @contextmanager
-    def _cut_after(self, delay_s: float, stream: Stream, error: RegistryError) -> Iterator[None]:
-        """Around reads that may take too long: the call is ended beside them, for to cancel one destroys the stream."""
+    def _cut_after(self, delay_s: float, stream: Stream, error: RegistryError, *, told: bool = False) -> Iterator[None]:
+        """Around reads that may take too long: the call is ended beside them, for to cancel one destroys the stream.
+
+        told: the handler ends with the error, too, and it is noted then.
+        """
 
         def cut() -> None:
+            if not told:
+                self._coordinator.registry.refused.note(error)
             task = asyncio.get_running_loop().create_task(_abort(stream, error))
             self._cuts.add(task)
             task.add_done_callback(self._cuts.discard)

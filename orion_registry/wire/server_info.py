@@ -40,6 +40,7 @@ class ServerInfo:
         agents: connected; on `streams` heartbeat streams.
         watchers: WatchServices calls open; event_watchers: WatchEvents calls.
         refused_hellos: told to come back later, in this life.
+        refusals: how often each limit turned somebody away, in this life; only those that did.
         store_kind: memory or sqlite; store_trouble: why it takes no ordinary writes now, empty if it does.
     """
 
@@ -70,6 +71,7 @@ class ServerInfo:
     store_trouble: str
     python_version: str
     grpcio_version: str
+    refusals: Mapping[str, int] = field(default_factory=dict)
 
 
 def encode_server_info(info: ServerInfo) -> bytes:
@@ -108,6 +110,8 @@ def encode_server_info(info: ServerInfo) -> bytes:
         message.by_status.add(status=service_pb2.ServiceStatus.ValueType(status), count=count)
     for reason, count in sorted(info.by_reason.items()):
         message.by_reason.add(reason=service_pb2.StatusReasonCode.ValueType(reason), count=count)
+    for limit, count in sorted(info.refusals.items()):
+        message.refusals.add(limit=limit, count=count)
     return message.SerializeToString()
 
 
@@ -143,6 +147,7 @@ def decode_server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
         store_trouble=message.store.trouble,
         python_version=message.python_version,
         grpcio_version=message.grpcio_version,
+        refusals={row.limit: row.count for row in message.refusals},
     )
 
 

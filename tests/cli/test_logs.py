@@ -117,3 +117,21 @@ for name in ("debug", "info", "warning", "error"):
     levels = ["debug", "info", "warning", "error"]
     assert [word for word in said if word in levels] == levels[levels.index(level) :]
     assert [word for word in said if word not in levels] == ["other warning", "other error"]
+
+
+RESETS = """
+import logging
+from orion_registry.cli import logs
+logs.configure("info", "json")
+grpc = logging.getLogger("grpc._cython.cygrpc")
+grpc.error("ExecuteBatchError raised in core by servicer method [/a/B]", exc_info=ValueError("x"))
+grpc.error("something else")
+"""
+
+
+def test_a_client_that_resets_its_calls_cannot_fill_the_log() -> None:
+    """grpc tells of each answer that it could not send, with a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", RESETS], capture_output=True, text=True, check=True, env=clean_environment()
+    )
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["something else"]
