@@ -12,7 +12,7 @@ from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.frames import Hello, LostReason
 from orion_registry.core.liveness import AWAITED, Event
-from orion_registry.core.model import LivenessMode, Now, SessionRef
+from orion_registry.core.model import Actor, LivenessMode, Now, SessionRef
 from orion_registry.errors import (
     Aborted,
     FailedPrecondition,
@@ -102,9 +102,7 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     if entry.spec.agent_id != session.agent_id:
         message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
         raise PermissionDenied(Reason.NOT_OWNER, message)
-    if session.actor.rights is not EVERYTHING and not session.actor.rights.inside(entry.spec.namespace, _AGENTS):
-        message = f"{session.actor.identity!r} does not have the role agent in namespace {entry.spec.namespace!r}"
-        raise PermissionDenied(Reason.NOT_ALLOWED, message)
+    refuse_ungranted(session.actor, entry)
     check_ref(fleet, ref, session.actor.identity)
     if entry.spec.liveness is not LivenessMode.STREAM:
         raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
@@ -115,6 +113,24 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
         fleet.usage.stream(entry.spec.namespace, replaces=bool(entry.streams))
     fleet.epochs.require(EPOCHS_KEPT)
     use_epoch(fleet, entry, ref.epoch, now, by=session)
+
+
+def refuse_ungranted(actor: Actor, entry: Entry) -> None:
+    """Lets a stream carry only what its opener may act for, now.
+
+    Raises:
+        PermissionDenied: NOT_ALLOWED, of a namespace that is not its to act in, or of a capability that it may not
+            claim, or no more.
+    """
+    if actor.rights is EVERYTHING:
+        return
+    spec = entry.spec
+    if not actor.rights.inside(spec.namespace, _AGENTS):
+        message = f"{actor.identity!r} does not have the role agent in namespace {spec.namespace!r}"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
+    if (capability := actor.rights.unclaimable(spec.namespace, spec.capabilities)) is not None:
+        message = f"{actor.identity!r} may not claim {capability!r} in namespace {spec.namespace!r}"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
 
 
 def is_known(fleet: Fleet, hello: Hello, identity: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from orion_registry.core import draining, falling, limits
 from orion_registry.core.admission import Allowance, come_again
-from orion_registry.core.authority import admit, is_known, send_away, use_epoch
+from orion_registry.core.authority import admit, is_known, refuse_ungranted, send_away, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.frame_checks import check_beats, check_sessions
@@ -104,6 +104,16 @@ class HeartbeatSession:
         self.ended = False
         self.departure = Event.ENDED
         self.goodbye: GoodbyeReason | None = None
+
+    def go_on_as(self, actor: Actor) -> None:
+        """The rights of who opened it have changed.
+
+        Raises:
+            PermissionDenied: NOT_ALLOWED, it carries a service that it no longer may.
+        """
+        for entry in self.services.values():
+            refuse_ungranted(actor, entry)
+        self.actor = actor
 
     # What the registry says.
 

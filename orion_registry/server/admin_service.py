@@ -10,7 +10,8 @@ from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.methods import ADMIN_SERVICE
 from orion_registry.server.server_info import server_info
 from orion_registry.server.snapshot_streams import IDLE_S, SnapshotStreams
-from orion_registry.server.wrapper import Handlers, Stream
+from orion_registry.server.stream import Stream
+from orion_registry.server.wrapper import Handlers
 from orion_registry.wire.events import decode_filter, encode_news, encode_page
 from orion_registry.wire.overlay import (
     decode_overlay_filter,

@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import grpc.aio
 
@@ -18,10 +17,12 @@ from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
+from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.check_settings import callables_of
 from orion_registry.server.health import Health
+from orion_registry.server.identity import Identities
 from orion_registry.server.limit_settings import rate_limits
 from orion_registry.server.limited_door import LimitedDoor
 from orion_registry.server.listen import Listeners
@@ -38,9 +39,6 @@ from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import build_handlers
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
-if TYPE_CHECKING:
-    from orion_registry.server.certificates import Certificates
-
 log = logging.getLogger("orion_registry")
 
 PING_SLACK_S = 0.2
@@ -49,12 +47,6 @@ PING_SLACK_S = 0.2
 
 GC_EVERY = 10_000
 """Objects between two looks of the garbage collector: measured, it saves 12 to 15% of a durable registration's CPU."""
-
-CERTIFICATE = "CERTIFICATE"
-"""Alarm: the daemon's certificate ends soon or has ended, or the files that are to take its place are broken."""
-
-LOOK_S = 1.0
-"""How often the certificate's files are looked at."""
 
 SERVICES = tuple(dict.fromkeys(method.service for method in METHODS))
 """Full names of the gRPC services that the daemon serves."""
@@ -85,7 +77,8 @@ class Daemon:
         self._entropy = entropy or SystemEntropy()
         self._health = Health(SERVICES)
         self._reflection = Reflection(SERVICES)
-        self._certificates: Certificates | None = None
+        self._access: Access
+        self._door: LimitedDoor
         self._looking: asyncio.Task[None] | None = None
         self._listeners = Listeners()
         self._rates = Rates(rate_limits(settings))
@@ -124,16 +117,17 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            door = LimitedDoor(
+            known = Identities(self._access, self._clock) if self.settings.callers_known else None
+            self._door = LimitedDoor(
                 lambda: self.coordinator.serving,
                 lambda: self.coordinator.registry,
-                certificates=self.settings.clients_identified,
+                identify=known,
                 rates=self._rates,
                 clock=lambda: self._clock.now().mono,
             )
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
+            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, self._door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
-            self._say_who_may()
+            say_who_may(self.settings, self._where(), exposed=self.settings.insecure_listen)
             await server.start()
             await self._start_coordinator()
         except BaseException:
@@ -142,36 +136,17 @@ class Daemon:
             self._listeners.close()
             raise
         self._server = server
-        if self._certificates is not None:
-            self._looking = asyncio.create_task(self._keep_certificates(self._certificates))
+        alarms = self.coordinator.alarms
+        self._looking = asyncio.create_task(self._access.keep(self._clock, alarms, self._go_by_access))
         self._health.set_serving(True)
         log.info("ready", extra=self._where())
 
     async def _bind(self, server: grpc.aio.Server) -> None:
         settings = self.settings
-        if settings.tls:
-            from orion_registry.server.certificates import Certificates  # only those who need it wait for its import
-
-            self._certificates = await asyncio.to_thread(Certificates, settings)
-            self._listeners = Listeners(self._certificates.server_credentials)
-        exposed = settings.insecure_listen or settings.clients_identified
-        await self._listeners.bind(server, settings.listen, exposed=exposed)
-
-    def _say_who_may(self) -> None:
-        """An open registry says so."""
-        if self.settings.clients_identified:
-            log.info("clients show certificates", extra={"authorities": self.settings.tls_client_ca_file})
-        elif self.settings.insecure_listen:
-            log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self._where())
-        else:
-            log.info("open: whoever is on this machine may do everything", extra=self._where())
-
-    async def _keep_certificates(self, certificates: "Certificates") -> None:
-        """Looks after the files for as long as it serves."""
-        while True:
-            self.coordinator.alarms.keep(CERTIFICATE, certificates.trouble(self._clock.now().wall))
-            await asyncio.sleep(LOOK_S)
-            await asyncio.to_thread(certificates.look, self._clock.now().wall)
+        self._access = await asyncio.to_thread(Access, settings)
+        if self._access.certificates is not None:
+            self._listeners = Listeners(self._access.certificates.server_credentials)
+        await self._listeners.bind(server, settings.listen, exposed=settings.insecure_listen or settings.safe_beyond)
 
     def _make_coordinator(self) -> Coordinator:
         settings = self.settings
@@ -203,6 +178,12 @@ class Daemon:
             raise StartError(str(error)) from error
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
+        self.coordinator.registry.set_quotas(self._access.rules.quotas)
+
+    async def _go_by_access(self) -> None:
+        """The files say something else than before."""
+        self.coordinator.registry.set_quotas(self._access.rules.quotas)
+        await self._door.judge_again()
 
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""

@@ -7,7 +7,8 @@ from orion_registry.core.frames import Beat
 from orion_registry.core.model import Actor
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.wrapper import Stream, not_a_message
+from orion_registry.server.identity import Context
+from orion_registry.server.stream import Stream, not_a_message
 from orion_registry.wire.agent_frames import decode_agent_frame
 from orion_registry.wire.registry_frames import encode_registry_frame
 from orion_registry_pb.v1.heartbeat_pb2 import HeartbeatRequest
@@ -21,7 +22,9 @@ class HeartbeatStreams:
 
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
-        await _Pump(self._coordinator, actor, stream).run()
+        pump = _Pump(self._coordinator, actor, stream)
+        stream.belongs_to(pump)
+        await pump.run()
 
 
 class _Pump(Duplex):
@@ -40,6 +43,10 @@ class _Pump(Duplex):
         if self._session.ended:
             self._finish_once_sent(self._session.end)
         self._wake()
+
+    def go_on_as(self, actor: Actor) -> None:
+        """Its services are judged as if they were attached anew."""
+        self._session.go_on_as(actor)
 
     async def _take_all(self) -> None:
         # Everything that a beat touches is at hand: of 10,000 agents, each beat finds cold caches.

@@ -13,7 +13,8 @@ from orion_registry.core.access.rates import Hold, Rates
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
 from orion_registry.errors import RegistryError
-from orion_registry.server.door import Admission, Check, Context, Door, Gate, Identify
+from orion_registry.server.door import Admission, Check, Door, Gate
+from orion_registry.server.identity import Context, Identify
 from orion_registry.server.methods import Kind, Method
 
 _WATCHES = frozenset({"WatchServices", "WatchEvents"})
@@ -32,12 +33,11 @@ class LimitedDoor(Door):
         registry: Callable[[], Registry],
         *,
         identify: Identify | None = None,
-        certificates: bool = False,
         rates: Rates,
         clock: Callable[[], float],
     ) -> None:
         """Args: as `Door`; rates: of identities; clock: monotonic seconds."""
-        super().__init__(gate, registry, identify=identify, certificates=certificates)
+        super().__init__(gate, registry, identify=identify)
         self._rates = rates
         self._clock = clock
 

@@ -16,7 +16,8 @@ from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.errors import RegistryError, bad_field
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.wrapper import Stream, not_a_message, stopping
+from orion_registry.server.stream import Stream, not_a_message
+from orion_registry.server.wrapper import stopping
 from orion_registry.wire.balancer import Origin, decode_hello
 from orion_registry.wire.route import (
     notice_expired,
@@ -48,7 +49,9 @@ class RouteStreams:
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._service.coordinator.require_serving()
-        await _Route(self._service, actor, stream).run()
+        route = _Route(self._service, actor, stream)
+        stream.belongs_to(route)
+        await route.run()
 
 
 class _Route(Duplex):

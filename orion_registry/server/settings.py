@@ -37,10 +37,10 @@ class Settings(LimitSettings):
         switch(),
         False,
         group="Where it listens",
-        meaning="Allow addresses that other machines can reach, though clients show no certificate.",
+        meaning=("Allow addresses that other machines can reach, though callers do not prove who they are over TLS."),
         trade_off=(
-            "Whoever reaches the port may register, read and remove, and without tls_cert_file in plaintext; only for "
-            "a network that you trust."
+            "Without tokens_file whoever reaches the port may register, read and remove; without tls_cert_file "
+            "everything, tokens too, can be read on the way. Only for a network that you trust."
         ),
     )
     data_dir: str = setting(

@@ -10,7 +10,7 @@ from orion_registry.core.commands import Imported
 from orion_registry.core.model import Actor
 from orion_registry.errors import Limit, Reason, RegistryError, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
-from orion_registry.server.wrapper import Stream, abort
+from orion_registry.server.stream import Stream, abort
 from orion_registry.store.snapshot import SnapshotReader, write_snapshot
 from orion_registry.wire.encode import encode_imported
 from orion_registry_pb.v1 import admin_pb2 as pb

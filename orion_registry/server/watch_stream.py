@@ -10,7 +10,7 @@ from orion_registry.core.watching import WatchBatch, WatchKind
 from orion_registry.errors import Limit, Reason, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.watch_hub import Watcher
-from orion_registry.server.wrapper import Stream, abort
+from orion_registry.server.stream import Stream, abort
 from orion_registry.wire.decode import decode_selector
 from orion_registry.wire.watch import encode_batch
 from orion_registry_pb.v1.registry_pb2 import WatchServicesRequest

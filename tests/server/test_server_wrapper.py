@@ -17,7 +17,8 @@ from orion_registry.server import scopes
 from orion_registry.server.door import Door
 from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Kind, Method
 from orion_registry.server.peer import peer_address
-from orion_registry.server.wrapper import Stream, build_handlers
+from orion_registry.server.stream import Stream
+from orion_registry.server.wrapper import build_handlers
 from orion_registry.wire.status import error_from_status
 from orion_registry_pb.v1 import registry_pb2 as pb
 from tests.server.serving import MIB, Served, nothing_registered, raw, served_registry, serving, until
