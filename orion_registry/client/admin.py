@@ -112,6 +112,7 @@ class AdminClient(MonitorCalls):
             types=encode_types(wanted.types),
             service_id=wanted.service_id,
             agent_id=wanted.agent_id,
+            namespace=wanted.namespace,
             after_seq=after_seq,
             history_id=history_id,
             page_size=page_size,
@@ -143,6 +144,7 @@ class AdminClient(MonitorCalls):
             types=encode_types(wanted.types),
             service_id=wanted.service_id,
             agent_id=wanted.agent_id,
+            namespace=wanted.namespace,
             after_seq=after_seq,
             history_id=history_id,
         )

@@ -7,7 +7,6 @@ from orion_registry.core.frames import Beat
 from orion_registry.core.model import Actor
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.identity import Context
 from orion_registry.server.stream import Stream, not_a_message
 from orion_registry.wire.agent_frames import decode_agent_frame
 from orion_registry.wire.registry_frames import encode_registry_frame

@@ -163,12 +163,12 @@ MONITOR_METHODS = (
 
 ADMIN_METHODS = (
     _admin("GetServerInfo", admin_pb2.GetServerInfoRequest, _VIEWERS, scopes.anywhere, Cost.READ, always=True),
-    _admin("ListEvents", admin_pb2.ListEventsRequest, _VIEWERS, scopes.by_listed_service, Cost.READ),
+    _admin("ListEvents", admin_pb2.ListEventsRequest, _VIEWERS, scopes.by_events, Cost.READ),
     _admin(
         "WatchEvents",
         admin_pb2.WatchEventsRequest,
         _VIEWERS,
-        scopes.by_listed_service,
+        scopes.by_events,
         Cost.STREAM,
         Kind.SERVER_STREAM,
     ),

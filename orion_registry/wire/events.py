@@ -68,6 +68,7 @@ def decode_filter(request: admin_pb2.ListEventsRequest | admin_pb2.WatchEventsRe
         types=frozenset(types),
         service_id=check_id("service_id", request.service_id) if request.service_id else "",
         agent_id=check_id("agent_id", request.agent_id) if request.agent_id else "",
+        namespace=check_id("namespace", request.namespace) if request.namespace else "",
     )
 
 
@@ -99,6 +100,7 @@ def encode_event(logged: LoggedEvent) -> bytes:
         message = _message_of(logged.event)
         message.seq = logged.seq
         message.time.CopyFrom(timestamp_of(logged.wall))
+        message.namespace = getattr(logged.event, "namespace", "")
         logged.encoded = message.SerializeToString()
     return logged.encoded
 
@@ -213,7 +215,7 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             return core.ServiceRegistered(
                 service_id=registered.service_id,
                 agent_id=registered.agent_id,
-                namespace=registered.namespace,
+                namespace=message.namespace or registered.namespace,
                 service_name=registered.service_name,
                 status=_known_status(registered.status),
                 reasons=_known_reasons(registered.reasons),
@@ -221,13 +223,17 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
         case "service_updated":
             updated = message.service_updated
             return core.ServiceUpdated(
-                service_id=updated.service_id, agent_id=updated.agent_id, generation=updated.generation
+                service_id=updated.service_id,
+                agent_id=updated.agent_id,
+                namespace=message.namespace,
+                generation=updated.generation,
             )
         case "service_removed":
             removed = message.service_removed
             return core.ServiceRemoved(
                 service_id=removed.service_id,
                 agent_id=removed.agent_id,
+                namespace=message.namespace,
                 status=_known_status(removed.status),
                 removal=known(RemovalReason, removed.removal, RemovalReason.REMOVED),
             )
@@ -236,23 +242,28 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             return core.StatusChanged(
                 service_id=changed.service_id,
                 agent_id=changed.agent_id,
+                namespace=message.namespace,
                 before=_known_status(changed.before),
                 after=_known_status(changed.after),
                 reasons=_known_reasons(changed.reasons),
                 ready=changed.ready,
             )
         case "overlay_set":
-            return _overlay_set_of(message.overlay_set)
+            return _overlay_set_of(message.overlay_set, message.namespace)
         case "overlay_cleared":
             cleared = message.overlay_cleared
             return core.OverlayCleared(
-                service_id=cleared.service_id, agent_id=cleared.agent_id, cleared_by=cleared.cleared_by
+                service_id=cleared.service_id,
+                agent_id=cleared.agent_id,
+                namespace=message.namespace,
+                cleared_by=cleared.cleared_by,
             )
         case "check_not_run":
             not_run = message.check_not_run
             return core.CheckNotRun(
                 service_id=not_run.service_id,
                 agent_id=not_run.agent_id,
+                namespace=message.namespace,
                 check=not_run.check,
                 verdict=known(Verdict, not_run.verdict, Verdict.UNAVAILABLE),
                 detail=not_run.detail,
@@ -261,10 +272,11 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             return _own_event_of(message)
 
 
-def _overlay_set_of(message: pb.OverlaySet) -> core.OverlaySet:
+def _overlay_set_of(message: pb.OverlaySet, namespace: str) -> core.OverlaySet:
     return core.OverlaySet(
         service_id=message.service_id,
         agent_id=message.agent_id,
+        namespace=namespace,
         mode=known(OverlayMode, message.mode, OverlayMode.NONE),
         weight=message.weight if message.HasField("weight") else None,
         deadline_s=decode_known_span(message.deadline) if message.HasField("deadline") else None,

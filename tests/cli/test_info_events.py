@@ -256,11 +256,11 @@ def test_help_teaches(command: str) -> None:
 
 # What people read.
 
-ABOUT: dict[str, Any] = {"service_id": "s", "agent_id": "a"}
+ABOUT: dict[str, Any] = {"service_id": "s", "agent_id": "a", "namespace": "n"}
 HEALTHY, UNHEALTHY = ServiceStatus.HEALTHY, ServiceStatus.UNHEALTHY
 SHOWN: tuple[tuple[RegistryEvent, str], ...] = (
     (
-        core.ServiceRegistered(**ABOUT, namespace="n", service_name="c", status=HEALTHY, reasons=(Code.STATIC,)),
+        core.ServiceRegistered(**ABOUT, service_name="c", status=HEALTHY, reasons=(Code.STATIC,)),
         "SERVICE_REGISTERED  a  s  c in n: HEALTHY (STATIC)",
     ),
     (core.ServiceUpdated(**ABOUT, generation=1_000), "SERVICE_UPDATED     a  s  generation 1,000"),

@@ -368,6 +368,7 @@ class ListEventsRequest(_message.Message):
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     HISTORY_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Only events of this service; empty = of all, and of the registry itself."""
     agent_id: _builtins.str
@@ -378,6 +379,8 @@ class ListEventsRequest(_message.Message):
     """The life that after_seq is of; empty = the present one."""
     page_size: _builtins.int
     """Events at most; 0 = 100; above 1,000 counts as 1,000."""
+    namespace: _builtins.str
+    """Only events of this namespace's services; empty = of all, and of the registry itself."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_events_pb2.EventType.ValueType]:
         """Types of events to list; empty = all. At most 32."""
@@ -391,10 +394,11 @@ class ListEventsRequest(_message.Message):
         after_seq: _builtins.int = ...,
         history_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "page_size", b"page_size", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "namespace", b"namespace", "page_size", b"page_size", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,6 +455,7 @@ class WatchEventsRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     HISTORY_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Only events of this service; empty = of all, and of the registry itself."""
     agent_id: _builtins.str
@@ -459,6 +464,8 @@ class WatchEventsRequest(_message.Message):
     """Begins after this event; 0 = with the oldest that is kept."""
     history_id: _builtins.str
     """The life that after_seq is of; empty = the present one."""
+    namespace: _builtins.str
+    """Only events of this namespace's services; empty = of all, and of the registry itself."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_events_pb2.EventType.ValueType]:
         """Types of events to send; empty = all. At most 32."""
@@ -471,10 +478,11 @@ class WatchEventsRequest(_message.Message):
         agent_id: _builtins.str = ...,
         after_seq: _builtins.int = ...,
         history_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "namespace", b"namespace", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

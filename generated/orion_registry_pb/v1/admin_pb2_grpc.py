@@ -107,7 +107,8 @@ class AdminServiceServicer(object):
         Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
         are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-        Who may call: operators, viewers.
+        Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+        namespace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,7 +121,7 @@ class AdminServiceServicer(object):
         Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
         UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-        Who may call: operators, viewers.
+        Who may call: as ListEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

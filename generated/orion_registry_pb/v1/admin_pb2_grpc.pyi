@@ -54,7 +54,8 @@ class AdminServiceStub:
     Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
     are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-    Who may call: operators, viewers.
+    Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+    namespace.
     """
     WatchEvents: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchEventsRequest, _admin_pb2.WatchEventsResponse]
     """Sends events as they happen, within 100 ms, after those since after_seq. Nothing is left out: a client that takes
@@ -63,7 +64,7 @@ class AdminServiceStub:
     Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
     UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-    Who may call: operators, viewers.
+    Who may call: as ListEvents.
     """
     SetOverlay: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetOverlayRequest, _admin_pb2.SetOverlayResponse]
     """Sets what is wanted of services, whatever their agents say: drain, maintenance, quarantine, weight. It is stored,
@@ -145,7 +146,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
     are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-    Who may call: operators, viewers.
+    Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+    namespace.
     """
     WatchEvents: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchEventsRequest, _admin_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """Sends events as they happen, within 100 ms, after those since after_seq. Nothing is left out: a client that takes
@@ -154,7 +156,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
     UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-    Who may call: operators, viewers.
+    Who may call: as ListEvents.
     """
     SetOverlay: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetOverlayRequest, _admin_pb2.SetOverlayResponse]  # type: ignore[assignment]
     """Sets what is wanted of services, whatever their agents say: drain, maintenance, quarantine, weight. It is stored,
@@ -245,7 +247,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
         are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-        Who may call: operators, viewers.
+        Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+        namespace.
         """
 
     @_abc_1.abstractmethod
@@ -260,7 +263,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
         UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-        Who may call: operators, viewers.
+        Who may call: as ListEvents.
         """
 
     @_abc_1.abstractmethod
