@@ -39,8 +39,8 @@ def read_file(name: str, path: str, most: int) -> bytes:
         with open(path, "rb") as file:
             data = file.read(most + 1)
     except OSError as error:
-        got = Said(f"{path!r}: {(error.strerror or str(error)).lower()}")
-        raise FileError(name, "a file that can be read", got) from None
+        why = (error.strerror or str(error)).lower()
+        raise FileError(name, f"a file that can be read ({why})", path) from None
     if len(data) > most:
         raise FileError(name, f"a file of at most {most:,} bytes", path)
     return data

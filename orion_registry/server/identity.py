@@ -63,7 +63,10 @@ class Identities:
                 return actor_of(token.identity, token.rights, peer)
             if peer.startswith(UNIX):
                 return _machine_owner(peer)  # its directory and mode say who gets here: the machine's owner
-            message = f"{HEADER}: must be '{SCHEME}' and a token (orion-registry token create makes one), got nothing"
+            message = (
+                f"{HEADER}: must be '{SCHEME}' and a token, got nothing: make one (orion-registry token create) and "
+                "give it to the client (ORION_TOKEN_FILE)"
+            )
             raise Unauthenticated(Reason.NO_IDENTITY, message)
         names = certificate_names(context.auth_context())
         if not names:

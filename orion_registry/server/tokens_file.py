@@ -5,9 +5,9 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from orion_registry.core import limits
 from orion_registry.core.access.tokens import TOKEN_ID, Token, TokenBook
@@ -22,6 +22,8 @@ from orion_registry.server.file_rows import (
     rows_of,
     take_grant,
 )
+
+T = TypeVar("T")
 
 NAME: Final = "tokens_file"
 FILE_BYTES: Final = 16 * 1024 * 1024
@@ -57,7 +59,7 @@ def write_tokens(path: str, tokens: Iterable[Token]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    text = json.dumps({"version": VERSION, "tokens": [_shown(token) for token in tokens]}, indent=1) + "\n"
+    text = json.dumps({"version": VERSION, "tokens": [show_token(token) for token in tokens]}, indent=1) + "\n"
     folder = os.path.dirname(os.path.abspath(path))
     number, made = tempfile.mkstemp(prefix=".tokens-", dir=folder)  # 0600
     try:
@@ -72,17 +74,24 @@ def write_tokens(path: str, tokens: Iterable[Token]) -> None:
         raise
 
 
-@contextlib.contextmanager
-def alone(path: str) -> Iterator[None]:
-    """While it holds nobody else changes the file: two who make tokens at once would lose one.
+def change_tokens(path: str, change: Callable[[dict[str, Token]], T], *, anew: bool = False) -> T:
+    """Changes what a file keeps, and nobody else meanwhile: two who make tokens at once would lose one.
+
+    anew: it is made if it is not there. change: of the tokens by their ids; what it returns is returned.
 
     Raises:
-        OSError: there is no such directory, or it cannot be written.
+        FileError: the file is broken, or not there.
+        OSError: it cannot be written.
     """
     number = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)
-        yield
+        tokens = {} if anew and not os.path.exists(path) else dict(read_tokens(path).tokens)
+        before = dict(tokens)
+        done = change(tokens)
+        if tokens != before:
+            write_tokens(path, tokens.values())
+        return done
     finally:
         os.close(number)
 
@@ -95,18 +104,19 @@ def _token(row: Row) -> Token:
         grant=take_grant(row),
         created_wall=row.take("created", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
         expires_wall=row.take("expires", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
-        note=row.take("note", f"at most {limits.NOTE} printable characters", _note, ""),
+        note=take_note(row),
     )
     row.end()
     return token
 
 
-def _shown(token: Token) -> dict[str, Any]:
+def show_token(token: Token, *, hashed: bool = True) -> dict[str, Any]:
+    """A row as it stands in the file; hashed: with its hash."""
     grant = token.grant
     return {
         "id": token.token_id,
         "identity": token.identity,
-        "sha256": token.secret_hash,
+        **({"sha256": token.secret_hash} if hashed else {}),
         "roles": sorted(grant.roles),
         "namespaces": list(grant.namespaces),
         "capabilities": list(grant.capabilities),
@@ -144,6 +154,15 @@ def _matching(form: Any, raw: object) -> str:
     if not isinstance(raw, str) or not form.fullmatch(raw):
         raise ValueError("another form")
     return raw
+
+
+def take_note(row: Row) -> str:
+    """The field for people.
+
+    Raises:
+        FileError: it is too long, or cannot be printed.
+    """
+    return row.take("note", f"at most {limits.NOTE} printable characters", _note, "")
 
 
 def _note(raw: object) -> str:
