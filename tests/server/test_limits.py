@@ -15,6 +15,7 @@ import pytest
 from orion_registry import RegistryClient, ServiceSpec
 from orion_registry.client.admin import AdminClient
 from orion_registry.client.credentials import Credentials
+from orion_registry.client.failures import registry_error
 from orion_registry.core.access.quota import Quota, Quotas
 from orion_registry.core.selector import Selector
 from orion_registry.errors import Limit, Reason, ResourceExhausted
@@ -23,7 +24,6 @@ from orion_registry.testing.daemon import running_daemon
 from orion_registry_pb.v1 import balancer_pb2, heartbeat_pb2, registry_pb2
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
-from tests.e2e.raw_stream import error_of
 from tests.server.serving import until
 from tests.server.tls import Certs, running_tls
 
@@ -43,7 +43,7 @@ async def known(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Daemon, 
 async def refused(call: Any) -> ResourceExhausted:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await call
-    error = error_of(failure.value)
+    error = registry_error(failure.value, "the registry")
     assert isinstance(error, ResourceExhausted), error
     assert error.retry_after_s
     return error
@@ -118,7 +118,7 @@ async def test_frames_of_a_heartbeat_stream_count_the_services_that_they_name(tm
         await call.write(heartbeat_pb2.HeartbeatRequest(attach=attach))
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await all_of(call)
-        error = error_of(failure.value)
+        error = registry_error(failure.value, "the registry")
         assert error.reason is Reason.RATE_LIMITED
         assert error.retry_after_s
         assert "identity_report_rate" in error.message

