@@ -19,8 +19,9 @@ from orion_registry.store import schema
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.rows import checksum, edge_from_json, overlay_from_json, record_from_json
+from orion_registry.store.sqlite_audit import check_chain
 from orion_registry.store.sqlite_rows import STATEMENTS
-from orion_registry.store.sqlite_state import State, read_state, write_state
+from orion_registry.store.sqlite_state import AUDITED, State, read_state, write_state
 
 CONNECTION: type[sqlite3.Connection] = sqlite3.Connection
 """What opens the file; tests put a slow or failing one here."""
@@ -143,8 +144,10 @@ def _examine(directory: DataDirectory) -> None:
             raise ValueError("; ".join(problems).replace("\n", "; ")[:500])
         if not schema.is_intact(connection, version):
             raise ValueError(f"its tables are not those of schema {version}")
-        state = read_state(connection)
+        state = read_state(connection, version)
         _check_rows(connection, state)
+        if version >= AUDITED:
+            check_chain(connection)
     if testimony is not None and testimony.commits:
         if testimony.store_id != state.store_id:
             raise StoreDamaged(str(path), "it is another database than the one that was here")
@@ -160,7 +163,7 @@ def _take(connection: sqlite3.Connection) -> State:
     connection.execute("BEGIN IMMEDIATE")
     schema.migrate(connection, version)
     connection.execute("COMMIT")
-    return read_state(connection)
+    return read_state(connection, schema.VERSION)
 
 
 def _settings(connection: sqlite3.Connection) -> None:
