@@ -1,8 +1,8 @@
 """The audit chain: what was changed and what was refused, each record bound to the one before it by a hash.
 
-A record's canonical text is JSON with its keys in order and nothing but ASCII in it, so that no name that a client chose
-can end a line or pass for another field. Its hash is SHA-256 over the hash before it and that text. Whoever edits,
-deletes or moves a record breaks the chain there; whoever cuts its end off is found out by a head that was kept elsewhere.
+A record's canonical text is JSON with its keys in order and nothing but ASCII in it, so that no name that a client
+chose can end a line or pass for another field. Its hash is SHA-256 over the hash before it and that text. Whoever
+edits, deletes or moves a record breaks the chain there; whoever cuts off its end is found out by a head kept elsewhere.
 """
 
 import hashlib
@@ -103,6 +103,27 @@ class AuditHead:
         return f"{self.seq}:{self.hash}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which records somebody asks for. What is empty lets all through."""
+
+    identity: str = ""
+    method: str = ""
+    namespace: str = ""
+    target: str = ""
+    outcome: str = ""
+
+    def passes(self, record: AuditRecord) -> bool:
+        """Whether a record is asked for."""
+        return (
+            self.identity in ("", record.identity)
+            and self.method in ("", record.method)
+            and self.namespace in ("", record.namespace)
+            and self.target in ("", record.target)
+            and self.outcome in ("", record.outcome)
+        )
+
+
 def is_hash(text: str) -> bool:
     """Whether a text could be a SHA-256 as it is written here."""
     return len(text) == _HEX and all(digit in "0123456789abcdef" for digit in text)
@@ -127,7 +148,7 @@ def sealed(head: AuditHead, entry: AuditEntry, before_hash: str, after_hash: str
             "outcome": entry.outcome,
             "seq": seq,
             "target": entry.target,
-            "wall": entry.wall,
+            "wall": float(entry.wall),
         }
     )
     return text, AuditHead(seq=seq, hash=chained(head.hash, text))

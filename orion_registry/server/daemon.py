@@ -4,6 +4,8 @@ import asyncio
 import gc
 import logging
 import os
+from dataclasses import fields
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,10 @@ from orion_registry import __version__
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
 from orion_registry.probes.prober import Prober
+from orion_registry.runtime.audit import AuditConfig
+from orion_registry.runtime.audit_export import AuditExport
 from orion_registry.runtime.clock import Clock, SystemClock
-from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.runtime.coordinator import REGISTRY_ACTOR, Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
 from orion_registry.server.admin_service import AdminService
@@ -34,6 +38,7 @@ from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import build_handlers
+from orion_registry.store.audit_file import AuditFile
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 if TYPE_CHECKING:
@@ -88,6 +93,7 @@ class Daemon:
         self._listeners = Listeners()
         self._server: grpc.aio.Server | None = None
         self._probe = probe
+        self._export: AuditExport | None = None
         self._prober: Prober | None = None
 
     @property
@@ -126,6 +132,7 @@ class Daemon:
                 lambda: self.coordinator.registry,
                 certificates=self.settings.clients_identified,
             )
+            door.tell_refusals(self.coordinator.audit.refused)
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             self._say_who_may()
@@ -180,6 +187,7 @@ class Daemon:
             clock=self._clock,
             entropy=self._entropy,
             balancer=balancer_config(settings),
+            audit=AuditConfig(keep=settings.audit_keep),
             probe=probe,
         )
 
@@ -189,8 +197,12 @@ class Daemon:
             await prober.close()
 
     async def _start_coordinator(self) -> None:
+        coordinator, settings = self.coordinator, self.settings
+        if settings.audit_file:
+            file = AuditFile(Path(settings.audit_file), settings.audit_file_size, settings.audit_files)
+            self._export = AuditExport(coordinator.store, coordinator.audit, file)
         try:
-            await self.coordinator.start()
+            await coordinator.start()
         except StoreDamaged as error:
             way_out = "restore a snapshot with `orion-registry snapshot restore FILE --data-dir DIR`"
             raise StartError(f"{error}; {way_out}, or move the directory away to begin empty") from error
@@ -198,11 +210,17 @@ class Daemon:
             raise StartError(str(error)) from error
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
+        if self._export is not None:
+            self._export.start()
 
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""
-        self.settings = settings
+        old, self.settings = self.settings, settings
         self.coordinator.registry.reconfigure(registry_config(settings), balancer_config(settings))
+        changed = [
+            field.name for field in fields(settings) if getattr(settings, field.name) != getattr(old, field.name)
+        ]
+        self.coordinator.audit.did(REGISTRY_ACTOR, "Reload", target=" ".join(changed))
 
     async def stop(self) -> None:
         """Takes nothing new, sends every stream away and ends it, then stops. Calling it again does nothing.
@@ -220,6 +238,8 @@ class Daemon:
         self._health.set_serving(False)
         # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
         stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
+        if self._export is not None:
+            self.coordinator.before_close = self._export.stop
         await self.coordinator.stop()
         await self._close_prober()
         self._health.close()

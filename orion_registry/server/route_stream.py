@@ -58,6 +58,7 @@ class _Route(Duplex):
         super().__init__(stream.context)
         self._service = service
         self._check = stream.check
+        self._actor = actor
         self._selections = service.selections
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
@@ -112,7 +113,11 @@ class _Route(Duplex):
             self._check(command)
             self._outbox.append(self._result(command, now))
         except RegistryError as error:
+            self._refused(error)
             self._outbox.append(result_error(command.id, error))
+
+    def _refused(self, error: RegistryError) -> None:
+        self._service.coordinator.audit.refused(self._actor, "Route", error)
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
         match command.WhichOneof("command"):

@@ -31,7 +31,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE audit (seq INTEGER PRIMARY KEY, record TEXT NOT NULL, hash TEXT NOT NULL)",
         "CREATE TABLE audit_ends (one INTEGER PRIMARY KEY CHECK (one = 1), head_seq INTEGER NOT NULL, "
         "head_hash TEXT NOT NULL, anchor_seq INTEGER NOT NULL, anchor_hash TEXT NOT NULL)",
-        f"INSERT INTO audit_ends VALUES (1, 0, '{START}', 0, '{START}')",
+        f"INSERT INTO audit_ends VALUES (1, 0, '{START}', 0, '{START}')",  # noqa: S608 - a constant
     ),
 )
 """Statements that lead from each version to the next; an empty file is version 0. `state` is `sqlite_state.State`."""

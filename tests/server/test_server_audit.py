@@ -1,0 +1,125 @@
+"""The audit chain of a daemon: every change with who made it, every denial, and nothing that is not so."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc.aio
+import pytest
+
+from orion_registry.client.admin import AdminClient
+from orion_registry.core.audit import AuditFilter, AuditRecord, record_of_line
+from orion_registry.core.audit_verification import verify
+from orion_registry.core.overlay import OverlayMode, ServiceKey
+from orion_registry.server.daemon import Daemon
+from orion_registry.server.settings import Settings
+from orion_registry.testing.stores import FailingStore
+from orion_registry_pb.v1 import balancer_pb2, registry_pb2, service_pb2
+from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
+from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+async def chain_of(admin: AdminClient, wanted: AuditFilter | None = None) -> list[AuditRecord]:
+    found, after = list[AuditRecord](), 0
+    while True:
+        page = await admin.audit_page(wanted or AuditFilter(), after_seq=after, page_size=3)
+        found, after = [*found, *page.records], page.after_seq
+        if after >= page.head.seq:
+            return found
+
+
+async def until(admin: AdminClient, wanted: AuditFilter) -> AuditRecord:
+    """The first record that passes; denials and the like come with the next second."""
+    async with asyncio.timeout(20):
+        while not (found := await chain_of(admin, wanted)):
+            await asyncio.sleep(0.05)
+    return found[0]
+
+
+def service(name: str = "a") -> service_pb2.ServiceInfo:
+    return service_pb2.ServiceInfo(
+        agent_id="calc", service_name="calc", service_id=name, host="127.0.0.1", port=1, liveness=4
+    )
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    settings = Settings(
+        listen=("127.0.0.1:0",), data_dir=str(tmp_path / "data"), audit_file=str(tmp_path / "audit.jsonl")
+    )
+    async with Daemon(settings) as daemon:
+        yield daemon
+
+
+async def test_every_change_and_every_denial_is_in_the_chain(daemon: Daemon, tmp_path: Path) -> None:
+    async with AdminClient(daemon.address) as admin, grpc.aio.insecure_channel(daemon.address) as channel:
+        registry, balancer = RegistryServiceStub(channel), BalancerServiceStub(channel)
+        made = await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
+        ref = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET)
+        mask = {"paths": ["tags"]}
+        await registry.UpdateService(
+            registry_pb2.UpdateServiceRequest(ref=ref, service=service_pb2.ServiceInfo(tags=["x"]), update_mask=mask)
+        )
+        await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+        await admin.set_overlay(ServiceKey(namespace="default", service_id="a"), OverlayMode.QUARANTINE)
+        await admin.set_overlay(ServiceKey(namespace="default", service_id="a"), OverlayMode.NONE)
+        wrong = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET[::-1])
+        for _ in range(5):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await registry.UnregisterService(registry_pb2.UnregisterServiceRequest(ref=wrong))
+        await balancer.SetStrategy(balancer_pb2.SetStrategyRequest(strategy=1))
+        await registry.UnregisterService(registry_pb2.UnregisterServiceRequest(ref=ref))
+        await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
+        await admin.remove_service("a")
+        denied = await until(admin, AuditFilter(outcome="WRONG_SECRET"))
+        await until(admin, AuditFilter(method="SetStrategy"))
+        chain = await chain_of(admin)
+        info = await admin.server_info()
+        page = await admin.audit_page()
+        assert verify(chain, anchor=page.anchor, head=page.head).broken is None
+        assert (info.audit_head_seq, info.audit_lost) == (chain[-1].seq, 0)
+        assert info.audit_head_hash == chain[-1].hash
+        assert (denied.method, denied.address) == ("UnregisterService", "127.0.0.1")
+        assert sum(one.count for one in chain if one.outcome == "WRONG_SECRET") == 5
+        stored = [one for one in chain if one.before_hash or one.after_hash]
+        assert [(one.method, one.target) for one in stored] == [
+            ("RegisterService", "a"),
+            ("UpdateService", "a"),
+            ("SetOverlay", "default/calc/calc/a"),
+            ("SetOverlay", "default/calc/calc/a"),
+            ("UnregisterService", "a"),
+            ("RegisterService", "a"),
+            ("RemoveService", "a"),
+        ]
+        of_a = [one for one in stored if one.target == "a"]
+        for earlier, later in zip(of_a, of_a[1:], strict=False):
+            assert later.before_hash == earlier.after_hash
+        soft = {one.method for one in chain if one.outcome == "OK"} - {one.method for one in stored}
+        assert soft == {"UpdateServiceStatus", "SetStrategy"}
+        assert all(one.history_id == info.history_id and one.wall > 1.6e9 for one in chain)
+    await daemon.stop()
+    lines = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert [record_of_line(line) for line in lines][: len(chain)] == chain
+
+
+async def test_what_a_broken_disk_loses_is_counted_and_an_alarm() -> None:
+    store = FailingStore()
+    async with Daemon(Settings(listen=("127.0.0.1:0",)), store=store) as daemon, AdminClient(daemon.address) as admin:
+        async with grpc.aio.insecure_channel(daemon.address) as channel:
+            registry = RegistryServiceStub(channel)
+            made = await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
+            store.failing = True
+            ref = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET)
+            await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+            async with asyncio.timeout(20):
+                while "AUDIT" not in {alarm.name for alarm in (await admin.server_info()).alarms}:
+                    await asyncio.sleep(0.05)
+            assert (await admin.server_info()).audit_lost == 1
+            store.failing = False
+            await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+            async with asyncio.timeout(20):
+                while (await admin.server_info()).alarms:
+                    await asyncio.sleep(0.05)
+            assert [one.method for one in await chain_of(admin)] == ["RegisterService", "UpdateServiceStatus"]
