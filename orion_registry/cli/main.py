@@ -9,6 +9,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import click
 
 from orion_registry import __version__
+from orion_registry.cli.audit import audit
 from orion_registry.cli.certs import certs
 from orion_registry.cli.completion import VARIABLE, completion
 from orion_registry.cli.doctor import doctor
@@ -43,6 +44,7 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
+cli.add_command(audit)
 cli.add_command(certs)
 for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion):
     cli.add_command(_command)

@@ -55,7 +55,11 @@ class Verdict:
 
 
 def verify(
-    records: Iterable[AuditRecord | Unreadable], *, anchor: AuditHead | None = None, head: AuditHead | None = None
+    records: Iterable[AuditRecord | Unreadable],
+    *,
+    anchor: AuditHead | None = None,
+    head: AuditHead | None = None,
+    end: AuditHead | None = None,
 ) -> Verdict:
     """Follows a chain.
 
@@ -64,6 +68,7 @@ def verify(
         anchor: the place that the first record must come after. None: the very beginning if its number is 1; else it is
             believed, for what came before may have been let go of by intent.
         head: a place that was seen before, and must be in the chain.
+        end: the place that the last record is said to have.
     """
     walk = _Walk(anchor, head)
     rest = iter(records)
@@ -71,7 +76,7 @@ def verify(
         broken = walk.step(record, rest)
         if broken is not None:
             return walk.verdict(broken)
-    return walk.verdict(walk.end())
+    return walk.verdict(walk.end(end))
 
 
 class _Walk:
@@ -110,8 +115,18 @@ class _Walk:
         message = f"record {record.seq} has another hash than the head that is known: the chain was written anew"
         return Break(damage=Damage.EDITED, seq=record.seq, message=message)
 
-    def end(self) -> Break | None:
+    def end(self, end: AuditHead | None) -> Break | None:
         """There are no more records."""
+        return self._unknown() or self._short(end)
+
+    def _short(self, end: AuditHead | None) -> Break | None:
+        at = self._at or AuditHead()
+        if end is None or at == end:
+            return None
+        message = f"the chain ends at record {at.seq}, its own head says {end.seq}"
+        return Break(damage=Damage.TRUNCATED, seq=at.seq, message=message)
+
+    def _unknown(self) -> Break | None:
         known = self._known
         if known is None or self._known_found:
             return None

@@ -127,10 +127,10 @@ def walk_rows(connection: sqlite3.Connection, anchor: AuditHead) -> Iterator[Aud
     for seq, text, own_hash in connection.execute("SELECT seq, record, hash FROM audit ORDER BY rowid"):
         try:
             record = record_of(text, prev_hash, own_hash)
-            if record.seq != seq:
-                raise ValueError(f"it says that it is record {record.seq}")
         except (ValueError, TypeError, AttributeError) as error:
             yield Unreadable(where=f"row {seq}", why=str(error))
         else:
-            yield record
+            yield record  # by the number in it: a row that was moved is out of place
+            if record.seq != seq:
+                yield Unreadable(where=f"row {seq}", why=f"it holds record {record.seq}")
         prev_hash = own_hash

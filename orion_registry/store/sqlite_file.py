@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from orion_registry.core.audit import AuditRecord
+from orion_registry.core.audit_verification import Unreadable
 from orion_registry.core.facts import Stored
 from orion_registry.core.model import Record
 from orion_registry.core.overlay import Overlay
@@ -19,7 +21,7 @@ from orion_registry.store import schema
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.rows import checksum, edge_from_json, overlay_from_json, record_from_json
-from orion_registry.store.sqlite_audit import check_chain
+from orion_registry.store.sqlite_audit import AuditEnds, check_chain, read_ends, walk_rows
 from orion_registry.store.sqlite_rows import STATEMENTS
 from orion_registry.store.sqlite_state import AUDITED, State, read_state, write_state
 
@@ -79,6 +81,23 @@ def read_all(connection: sqlite3.Connection, path: Path, state: State) -> Stored
             edges=tuple(_edges(connection)),
             overlays=tuple(_overlays(connection)),
         )
+
+
+@contextlib.contextmanager
+def open_chain(path: Path) -> Iterator[tuple[AuditEnds, Iterator[AuditRecord | Unreadable]]]:
+    """The audit chain of a data directory that no daemon uses, whatever was done to it; nothing is changed.
+
+    Raises:
+        StoreFailed: it cannot be read, or a daemon uses it.
+        StoreDamaged: there is no audit chain in it.
+    """
+    directory = DataDirectory(path)
+    try:
+        with _explained(directory.database), contextlib.closing(_connect(directory.database, "ro")) as connection:
+            ends = read_ends(connection)
+            yield ends, walk_rows(connection, ends.anchor)
+    finally:
+        directory.close()
 
 
 def _refuse_if_lost(directory: DataDirectory) -> None:

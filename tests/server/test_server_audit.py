@@ -1,8 +1,10 @@
 """The audit chain of a daemon: every change with who made it, every denial, and nothing that is not so."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import grpc.aio
 import pytest
@@ -30,11 +32,29 @@ async def chain_of(admin: AdminClient, wanted: AuditFilter | None = None) -> lis
             return found
 
 
+T = TypeVar("T")
+
+
+async def eventually(ask: Callable[[], Awaitable[T]]) -> T:
+    """The first answer that is something."""
+    async with asyncio.timeout(20):
+        while True:
+            if found := await ask():
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def alarmed(admin: AdminClient, alarm: str) -> bool:
+    return alarm in {held.name for held in (await admin.server_info()).alarms}
+
+
+async def calm(admin: AdminClient) -> bool:
+    return not (await admin.server_info()).alarms
+
+
 async def until(admin: AdminClient, wanted: AuditFilter) -> AuditRecord:
     """The first record that passes; denials and the like come with the next second."""
-    async with asyncio.timeout(20):
-        while not (found := await chain_of(admin, wanted)):
-            await asyncio.sleep(0.05)
+    found = await eventually(lambda: chain_of(admin, wanted))
     return found[0]
 
 
@@ -94,7 +114,7 @@ async def test_every_change_and_every_denial_is_in_the_chain(daemon: Daemon, tmp
             ("RemoveService", "a"),
         ]
         of_a = [one for one in stored if one.target == "a"]
-        for earlier, later in zip(of_a, of_a[1:], strict=False):
+        for earlier, later in itertools.pairwise(of_a):
             assert later.before_hash == earlier.after_hash
         soft = {one.method for one in chain if one.outcome == "OK"} - {one.method for one in stored}
         assert soft == {"UpdateServiceStatus", "SetStrategy"}
@@ -106,20 +126,19 @@ async def test_every_change_and_every_denial_is_in_the_chain(daemon: Daemon, tmp
 
 async def test_what_a_broken_disk_loses_is_counted_and_an_alarm() -> None:
     store = FailingStore()
-    async with Daemon(Settings(listen=("127.0.0.1:0",)), store=store) as daemon, AdminClient(daemon.address) as admin:
-        async with grpc.aio.insecure_channel(daemon.address) as channel:
-            registry = RegistryServiceStub(channel)
-            made = await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
-            store.failing = True
-            ref = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET)
-            await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
-            async with asyncio.timeout(20):
-                while "AUDIT" not in {alarm.name for alarm in (await admin.server_info()).alarms}:
-                    await asyncio.sleep(0.05)
-            assert (await admin.server_info()).audit_lost == 1
-            store.failing = False
-            await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
-            async with asyncio.timeout(20):
-                while (await admin.server_info()).alarms:
-                    await asyncio.sleep(0.05)
-            assert [one.method for one in await chain_of(admin)] == ["RegisterService", "UpdateServiceStatus"]
+    async with (
+        Daemon(Settings(listen=("127.0.0.1:0",)), store=store) as daemon,
+        AdminClient(daemon.address) as admin,
+        grpc.aio.insecure_channel(daemon.address) as channel,
+    ):
+        registry = RegistryServiceStub(channel)
+        made = await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
+        store.failing = True
+        ref = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET)
+        await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+        await eventually(lambda: alarmed(admin, "AUDIT"))
+        assert (await admin.server_info()).audit_lost == 1
+        store.failing = False
+        await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+        await eventually(lambda: calm(admin))
+        assert [one.method for one in await chain_of(admin)] == ["RegisterService", "UpdateServiceStatus"]
