@@ -53,11 +53,15 @@ PIECE_BYTES: Final = 60 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """What an import did: services added, services kept because they are registered, revision after it."""
+    """What an import did: services added, services kept because they are registered, revision after it.
+
+    masked: values that were masked in the file, and are left out.
+    """
 
     added: int
     kept: int
     revision: int
+    masked: int = 0
 
 
 class AdminClient(MonitorCalls):
@@ -240,10 +244,13 @@ class AdminClient(MonitorCalls):
         request = encode_audit_filter(wanted, after_seq, page_size)
         return decode_audit_page(await unary(self._connection, self._stub.ListAuditRecords, request, self._timeout_s))
 
-    async def export_snapshot(self) -> AsyncIterator[bytes]:
-        """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts."""
+    async def export_snapshot(self, *, with_secrets: bool = False) -> AsyncIterator[bytes]:
+        """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts.
+
+        with_secrets: also what looks like a secret in metadata and checks; else it is masked, and not brought back.
+        """
         address = self.address
-        call = self._stub.ExportSnapshot(pb.ExportSnapshotRequest(), timeout=self._timeout_s)
+        call = self._stub.ExportSnapshot(pb.ExportSnapshotRequest(with_secrets=with_secrets), timeout=self._timeout_s)
         try:
             while isinstance(response := await call.read(), pb.ExportSnapshotResponse):
                 yield response.chunk
@@ -269,7 +276,7 @@ class AdminClient(MonitorCalls):
             raise error_of(failure, self._connection, address) from None
         finally:
             call.cancel()
-        return Import(added=answer.added, kept=answer.kept, revision=answer.revision)
+        return Import(added=answer.added, kept=answer.kept, revision=answer.revision, masked=answer.masked)
 
     @property
     def _stub(self) -> "AdminServiceAsyncStub":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orion_registry.core.masking import mask_text
 from orion_registry.core.model import ServiceStatus, StatusReasonCode
 from orion_registry.wire.enums import known
 from orion_registry.wire.spans import decode_known_span, span_of, timestamp_of, wall_of
@@ -110,7 +111,9 @@ def encode_server_info(info: ServerInfo) -> bytes:
         audit_lost=info.audit_lost,
     )
     for alarm in info.alarms:
-        message.alarms.add(name=alarm.name, text=safe_message(alarm.text), since=timestamp_of(alarm.since_wall))
+        message.alarms.add(
+            name=alarm.name, text=safe_message(mask_text(alarm.text)), since=timestamp_of(alarm.since_wall)
+        )
     for status, count in sorted(info.by_status.items()):
         message.by_status.add(status=service_pb2.ServiceStatus.ValueType(status), count=count)
     for reason, count in sorted(info.by_reason.items()):
