@@ -62,9 +62,24 @@ or DIR cannot be used, or a daemon uses DIR.
 """
 
 
-@click.group(cls=Group)
+_HELP = """\
+Show what was changed and refused, and prove that the record of it is whole.
+
+docs/security.md says what is in the chain, and how to keep its head where nobody here can change it.
+
+\b
+Examples:
+  orion-registry audit show --follow
+  orion-registry audit verify /var/log/orion/audit.jsonl*
+
+\b
+Exit codes: 0 done, or whole; 1 broken, or it failed; 2 wrong usage. Each command's --help says more.
+"""
+
+
+@click.group(cls=Group, help=_HELP, short_help="Show what was changed and refused, and prove it.")
 def audit() -> None:
-    """Show what was changed and refused, and prove that the record of it is whole."""
+    """See `_HELP`."""
 
 
 # Showing.

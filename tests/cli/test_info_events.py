@@ -62,7 +62,7 @@ def test_info(daemon: DaemonProcess) -> None:
     lines = done("info", "--address", address)
     assert [line.split("  ")[0] for line in lines] == [
         "registry", "health", "services", "reasons", "connected",
-        "store", "history", "listens on", "profile", "versions",
+        "store", "audit", "history", "listens on", "profile", "versions",
     ]  # fmt: skip
     assert lines[0].startswith(f"registry    serving on {address}, up ")
     assert lines[2] == "services    1: 1 HEALTHY"
@@ -344,6 +344,7 @@ def test_alarms_stand_first() -> None:
         "reasons     2 STATIC, 1 SILENT",
         "connected   1 agent on 2 streams; 1 watch of services, 0 of events",
         "store       sqlite: full",
+        "audit       record 0",
         "history     h, revision 1, event 2",
         "listens on  a:1, unix:/b",
         "profile     lan",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_the_rest_of_a_trimmed_chain_is_proven_by_its_anchor() -> None:
 
 
 def damage_of(records: Sequence[AuditRecord | Unreadable], **known: AuditHead) -> Damage | None:
-    broken = verify(records, **known).broken  # type: ignore[arg-type]  # mypy does not follow it
+    broken = verify(records, **known).broken
     return None if broken is None else broken.damage
 
 
@@ -69,7 +70,8 @@ def with_one(number: int, edited: AuditRecord | Unreadable) -> list[AuditRecord 
 def test_an_edited_record_is_found_where_it_is(number: int, name: str) -> None:
     record = CHAIN[number - 1]
     value = getattr(record, name)
-    edited = replace(record, **{name: "else" if isinstance(value, str) else value + 1})
+    change: dict[str, Any] = {name: "else" if isinstance(value, str) else value + 1}
+    edited = replace(record, **change)
     verdict = verify(with_one(number, edited))
     assert verdict.broken is not None
     assert (verdict.broken.damage, verdict.broken.seq, verdict.records) == (Damage.EDITED, number, number - 1)

@@ -91,7 +91,12 @@ async def write_until_killed(address: str, place: Place, done: Counter[tuple[str
         for number in itertools.count():
             name, secret = f"s-{life}-{caller}-{number}", secrets.token_hex(16)
             service = service_pb2.ServiceInfo(
-                agent_id=name, service_name="w", service_id=name, host="127.0.0.1", port=1, liveness=4
+                agent_id=name,
+                service_name="w",
+                service_id=name,
+                host="127.0.0.1",
+                port=1,
+                liveness=service_pb2.LIVENESS_MODE_STATIC,
             )
             request = registry_pb2.RegisterServiceRequest(service=service, secret=secret)
             made = await stub.RegisterService(request)
@@ -109,7 +114,7 @@ async def write_until_killed(address: str, place: Place, done: Counter[tuple[str
         await asyncio.to_thread(place.end, signal.SIGKILL)
         for outcome in await asyncio.gather(*writers, return_exceptions=True):
             if not isinstance(outcome, grpc.aio.AioRpcError):
-                raise RuntimeError("a writer ended before the daemon did") from outcome  # type: ignore[misc]
+                raise RuntimeError("a writer ended before the daemon did") from outcome
         return f"{info.audit_head_seq}:{info.audit_head_hash}"
 
 
@@ -190,15 +195,15 @@ def canary(shape: str) -> str:
 def filled(message: Message, text: str, depth: int = 0) -> Message:
     """Every text in a message is this one."""
     for field in message.DESCRIPTOR.fields:
-        value = getattr(message, field.name)
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        value, kind = getattr(message, field.name), field.message_type
+        if kind is not None and (kind.GetOptions().map_entry or kind.full_name.startswith("google.")):
             continue
         if field.type == field.TYPE_STRING:
             if field.is_repeated:
                 value.append(text)
             else:
                 setattr(message, field.name, text)
-        elif field.type == field.TYPE_MESSAGE and depth < 4 and not field.message_type.full_name.startswith("google."):
+        elif field.type == field.TYPE_MESSAGE and depth < 4:
             filled(value.add() if field.is_repeated else value, text, depth + 1)
     return message
 
@@ -228,13 +233,21 @@ async def send_where_they_belong(channel: grpc.aio.Channel, canaries: dict[str, 
     http = service_pb2.HealthCheck.Http(path="/", headers={"X-Check-Token": canaries["check header"]})
     check = service_pb2.HealthCheck(name="c", http=http)
     service = service_pb2.ServiceInfo(
-        agent_id="a", service_name="n", service_id="kept", host="127.0.0.1", port=1, liveness=4, checks=[check]
+        agent_id="a",
+        service_name="n",
+        service_id="kept",
+        host="127.0.0.1",
+        port=1,
+        liveness=service_pb2.LIVENESS_MODE_STATIC,
+        checks=[check],
     )
     service.metadata.update({"api_key": canaries["metadata"], "deep": {"note": f"use {canaries['token shape']}"}})
     secret = canaries["registration secret"]
     made = await stub.RegisterService(registry_pb2.RegisterServiceRequest(service=service, secret=secret))
     ref = service_pb2.SessionRef(service_id="kept", epoch=made.service.epoch, secret=secret)
-    await stub.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=3))
+    await stub.UpdateServiceStatus(
+        registry_pb2.UpdateServiceStatusRequest(ref=ref, status=service_pb2.SERVICE_STATUS_UNHEALTHY)
+    )
     await admin.set_overlay(Selector(agent_id="a"), OverlayMode.DRAIN, note=f"see {canaries['url']}")
     refused: list[tuple[Any, Message]] = []
     for name, value in (("health_check_url", canaries["url"]), ("host", canaries["token shape"] + "/"), ("port", -1)):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import grpc.aio
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from orion_registry.client.admin import AdminClient
 from orion_registry.core.audit import AuditFilter, AuditRecord, record_of_line
@@ -60,7 +61,12 @@ async def until(admin: AdminClient, wanted: AuditFilter) -> AuditRecord:
 
 def service(name: str = "a") -> service_pb2.ServiceInfo:
     return service_pb2.ServiceInfo(
-        agent_id="calc", service_name="calc", service_id=name, host="127.0.0.1", port=1, liveness=4
+        agent_id="calc",
+        service_name="calc",
+        service_id=name,
+        host="127.0.0.1",
+        port=1,
+        liveness=service_pb2.LIVENESS_MODE_STATIC,
     )
 
 
@@ -78,18 +84,22 @@ async def test_every_change_and_every_denial_is_in_the_chain(daemon: Daemon, tmp
         registry, balancer = RegistryServiceStub(channel), BalancerServiceStub(channel)
         made = await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
         ref = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET)
-        mask = {"paths": ["tags"]}
+        mask = FieldMask(paths=["tags"])
         await registry.UpdateService(
             registry_pb2.UpdateServiceRequest(ref=ref, service=service_pb2.ServiceInfo(tags=["x"]), update_mask=mask)
         )
-        await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+        await registry.UpdateServiceStatus(
+            registry_pb2.UpdateServiceStatusRequest(ref=ref, status=service_pb2.SERVICE_STATUS_STARTING)
+        )
         await admin.set_overlay(ServiceKey(namespace="default", service_id="a"), OverlayMode.QUARANTINE)
         await admin.set_overlay(ServiceKey(namespace="default", service_id="a"), OverlayMode.NONE)
         wrong = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET[::-1])
         for _ in range(5):
             with pytest.raises(grpc.aio.AioRpcError):
                 await registry.UnregisterService(registry_pb2.UnregisterServiceRequest(ref=wrong))
-        await balancer.SetStrategy(balancer_pb2.SetStrategyRequest(strategy=1))
+        await balancer.SetStrategy(
+            balancer_pb2.SetStrategyRequest(strategy=balancer_pb2.SELECTION_STRATEGY_ROUND_ROBIN)
+        )
         await registry.UnregisterService(registry_pb2.UnregisterServiceRequest(ref=ref))
         await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
         await admin.remove_service("a")
@@ -135,10 +145,14 @@ async def test_what_a_broken_disk_loses_is_counted_and_an_alarm() -> None:
         made = await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=service(), secret=SECRET))
         store.failing = True
         ref = service_pb2.SessionRef(service_id="a", epoch=made.service.epoch, secret=SECRET)
-        await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+        await registry.UpdateServiceStatus(
+            registry_pb2.UpdateServiceStatusRequest(ref=ref, status=service_pb2.SERVICE_STATUS_STARTING)
+        )
         await eventually(lambda: alarmed(admin, "AUDIT"))
         assert (await admin.server_info()).audit_lost == 1
         store.failing = False
-        await registry.UpdateServiceStatus(registry_pb2.UpdateServiceStatusRequest(ref=ref, status=4))
+        await registry.UpdateServiceStatus(
+            registry_pb2.UpdateServiceStatusRequest(ref=ref, status=service_pb2.SERVICE_STATUS_STARTING)
+        )
         await eventually(lambda: calm(admin))
         assert [one.method for one in await chain_of(admin)] == ["RegisterService", "UpdateServiceStatus"]
