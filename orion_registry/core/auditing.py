@@ -29,7 +29,7 @@ def audits_of(
     """
 
     def told(method: str, before: Record | Overlay | None, after: Record | Overlay | None) -> Audit:
-        namespace, target = _whom(after or before)
+        namespace, target = whom(after or before)
         entry = AuditEntry(
             wall=wall,
             history_id=history_id,
@@ -72,8 +72,8 @@ def _overlaid(fleet: Fleet, plan: Overlaying) -> Iterator[tuple[Overlay | None, 
         yield overlay if held is None else held.overlay, None
 
 
-def _whom(stored: Record | Overlay | None) -> tuple[str, str]:
-    """Namespace and target."""
+def whom(stored: Record | Overlay | None) -> tuple[str, str]:
+    """Namespace and target of something stored."""
     match stored:
         case Record():
             return stored.spec.namespace, stored.spec.service_id

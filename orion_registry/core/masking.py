@@ -30,7 +30,7 @@ _SHAPES: Final = (
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}",
     r"\bAIza[A-Za-z0-9_-]{30,}",
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?",
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-{5}.*?(?:-----END [A-Z ]*PRIVATE KEY-{5}|\Z)",
 )
 _TEXT: Final = re.compile(
     rf"(?P<shape>{'|'.join(_SHAPES)})"
