@@ -32,13 +32,8 @@ class AuditEnds:
     anchor: AuditHead = field(default_factory=AuditHead)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsealed:
-    """An entry on its way: what was stored of its target, and the stored form of what is now."""
-
-    entry: AuditEntry
-    before: Record | Overlay | None
-    after: str
+Unsealed = tuple[AuditEntry, Record | Overlay | None, str]
+"""An entry on its way: what was stored of its target, and the stored form of what is now."""
 
 
 def read_ends(connection: sqlite3.Connection) -> AuditEnds:
@@ -64,8 +59,8 @@ def write_ends(connection: sqlite3.Connection, ends: AuditEnds) -> None:
 def add_records(connection: sqlite3.Connection, entries: Sequence[Unsealed], ends: AuditEnds) -> AuditEnds:
     """Gives entries their places behind the head, within the caller's transaction; returns the ends then."""
     head, rows = ends.head, []
-    for one in entries:
-        text, head = sealed(head, one.entry, stored_hash(one.before), hash_of_stored(one.after))
+    for entry, before, after in entries:
+        text, head = sealed(head, entry, stored_hash(before), hash_of_stored(after))
         rows.append((head.seq, text, head.hash))
     for part in parts(rows):
         connection.execute(many(_INSERT, len(part)), tuple(chain.from_iterable(part)))

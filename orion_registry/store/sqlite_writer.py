@@ -296,11 +296,12 @@ class SqliteWriter:
 
     def _write_audit(self, rows: Sequence[Row], ends: AuditEnds) -> AuditEnds:
         """All of a transaction together: it may have none to spare, see `sqlite_rows`."""
-        entries, through = [], 0
+        entries: list[Unsealed] = []
+        through = 0
         for row in rows:
             match row.fact:
                 case Audit(entry=entry, before=before):
-                    entries.append(Unsealed(entry, before, row.text))
+                    entries.append((entry, before, row.text))
                 case TrimAudit():
                     through = max(through, row.fact.through)
         if entries:

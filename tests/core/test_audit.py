@@ -1,7 +1,8 @@
 """The audit chain: what is done to it is found, and named as what it is."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -132,6 +133,8 @@ def test_no_text_can_forge_a_line(target: str, identity: str, method: str, wall:
     text, head = sealed(AuditHead(), entry, "", "")
     record = record_of(text, AuditHead().hash, head.hash)
     line = line_of(record)
+    plain = {field.name: getattr(record, field.name) for field in fields(record)[:-2]}
+    assert text == json.dumps(plain, sort_keys=True, separators=(",", ":")), "as anybody can write it"
     assert (record.target, record.identity, record.method, record.count) == (target, identity, method, count)
     assert line.isascii()
     assert line.isprintable()
