@@ -83,6 +83,15 @@ def test_an_edited_record_is_found_where_it_is(number: int, name: str) -> None:
         assert damage_of(with_one(number, resealed(edited)), head=HEAD) is Damage.EDITED
 
 
+@given(st.integers(1, COUNT - 1))
+def test_an_edited_record_that_its_successor_was_made_to_follow_is_found_at_that(number: int) -> None:
+    edited = resealed(replace(CHAIN[number - 1], target="else"))
+    follower = replace(CHAIN[number], prev_hash=edited.hash)
+    verdict = verify([*CHAIN[: number - 1], edited, follower, *CHAIN[number + 1 :]])
+    assert verdict.broken is not None
+    assert (verdict.broken.damage, verdict.broken.seq) == (Damage.EDITED, number + 1)
+
+
 def test_a_chain_that_was_written_anew_is_found_by_a_head_kept_elsewhere() -> None:
     forged = chain(target="x")
     assert damage_of(forged) is None

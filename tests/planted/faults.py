@@ -1029,7 +1029,7 @@ FAULTS: tuple[Fault, ...] = (
         f"{CORE}/audit.py",
         'hashlib.sha256((prev_hash + text).encode("ascii"))',
         'hashlib.sha256(text.encode("ascii"))',
-        f"{T}audit.py::test_an_edited_record_is_found_where_it_is",
+        f"{T}audit.py::test_an_edited_record_that_its_successor_was_made_to_follow_is_found_at_that",
     ),
     Fault(
         "a line that is not written as the registry writes it is taken",
