@@ -21,27 +21,21 @@ class Usage:
 
     Args:
         services: how many are registered in a namespace.
+
+    Attributes:
+        quotas: what it goes by from now on.
     """
 
-    __slots__ = ("_arriving", "_buckets", "_coming", "_quotas", "_services", "_streams", "_watches")
+    __slots__ = ("_arriving", "_buckets", "_coming", "_services", "_streams", "_watches", "quotas")
 
     def __init__(self, services: Callable[[str], int]) -> None:
         self._services = services
-        self._quotas = NO_QUOTAS
+        self.quotas = NO_QUOTAS
         self._coming: dict[str, str] = {}
         self._arriving: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
         self._watches: Counter[str] = Counter()
         self._buckets: OrderedDict[str, tuple[int, TokenBucket]] = OrderedDict()
-
-    @property
-    def quotas(self) -> Quotas:
-        """What it goes by."""
-        return self._quotas
-
-    @quotas.setter
-    def quotas(self, quotas: Quotas) -> None:
-        self._quotas = quotas
 
     # Services.
 
@@ -51,7 +45,7 @@ class Usage:
         Raises:
             ResourceExhausted: RATE_LIMITED, more a minute than the namespace's quota.
         """
-        per_minute = self._quotas.of(namespace).registrations_per_minute
+        per_minute = self.quotas.of(namespace).registrations_per_minute
         if not per_minute:
             return
         held = self._buckets.get(namespace)
@@ -76,7 +70,7 @@ class Usage:
             ResourceExhausted: TOO_LARGE, a namespace's quota has no room for them.
         """
         for namespace, new in Counter(namespaces).items():
-            most = self._quotas.of(namespace).services
+            most = self.quotas.of(namespace).services
             there = self._services(namespace) + self._arriving[namespace]
             if most and there + new > most:
                 raise _used_up(namespace, "services", most, there, Limit.NAMESPACE_SERVICES)
@@ -102,7 +96,7 @@ class Usage:
         Raises:
             ResourceExhausted: TOO_LARGE, the namespace's quota of streams is used up.
         """
-        most, there = self._quotas.of(namespace).streams, self._streams[namespace]
+        most, there = self.quotas.of(namespace).streams, self._streams[namespace]
         if most and there - replaces >= most:
             raise _used_up(namespace, "streams", most, there, Limit.NAMESPACE_STREAMS)
 
@@ -122,7 +116,7 @@ class Usage:
         Raises:
             ResourceExhausted: TOO_LARGE, the namespace's quota of watches is used up.
         """
-        most, there = self._quotas.of(namespace).watches, self._watches[namespace]
+        most, there = self.quotas.of(namespace).watches, self._watches[namespace]
         if most and there >= most:
             raise _used_up(namespace, "watches", most, there, Limit.NAMESPACE_WATCHES)
         self._watches[namespace] += 1
