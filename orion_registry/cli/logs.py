@@ -19,6 +19,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 from orion_registry.core.masking import mask_text, mask_value
 
+_GRPC = "grpc._cython.cygrpc"
+_UNSENT = "ExecuteBatchError raised in core by servicer method"
+
 log = logging.getLogger("orion_registry")
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -105,10 +108,18 @@ def configure(level: str = "info", log_format: str = "auto") -> None:
     root.addHandler(make_handler(log_format, sys.stderr, os.environ))
     root.setLevel(logging.WARNING)
     log.setLevel(level.upper())
+    logging.getLogger(_GRPC).addFilter(_is_news)
     logging.captureWarnings(True)
     sys.excepthook = _on_exception
     sys.unraisablehook = _on_unraisable
     threading.excepthook = _on_thread_exception
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that an answer could not be sent because its call was reset: grpc tells of each with a traceback, so a client
+    that resets its calls could fill the disk.
+    """
+    return not record.getMessage().startswith(_UNSENT)
 
 
 def watch_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -16,6 +16,7 @@ from orion_registry.core.model import LivenessMode, Now, SessionRef
 from orion_registry.errors import (
     Aborted,
     FailedPrecondition,
+    Limit,
     PermissionDenied,
     Reason,
     RegistryError,
@@ -95,7 +96,7 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     Raises:
         PermissionDenied: NOT_OWNER, it is another agent's; NOT_ALLOWED, its namespace is not the stream's to act in.
         FailedPrecondition: WRONG_MODE.
-        ResourceExhausted: TOO_LARGE, the stream carries as many as it can.
+        ResourceExhausted: TOO_LARGE, the stream carries as many as it can, or its namespace has no room for a stream.
         RegistryError: see `check_ref`.
     """
     if entry.spec.agent_id != session.agent_id:
@@ -108,7 +109,10 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     if entry.spec.liveness is not LivenessMode.STREAM:
         raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
     if len(session.services) >= limits.SESSIONS and ref.service_id not in session.services:
-        raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS:,} services")
+        message = f"one stream carries at most {limits.SESSIONS:,} services; open another one for the rest"
+        raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.STREAM_SERVICES)
+    if entry.spec.namespace not in session.namespaces:
+        fleet.usage.stream(entry.spec.namespace, replaces=bool(entry.streams))
     fleet.epochs.require(EPOCHS_KEPT)
     use_epoch(fleet, entry, ref.epoch, now, by=session)
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from orion_registry.core import liveness
+from orion_registry.core.access.refused import Refused
+from orion_registry.core.access.usage import Usage
 from orion_registry.core.admission import Admission
 from orion_registry.core.catalog import Catalog
 from orion_registry.core.census import Headcount, agent_of
@@ -60,6 +62,8 @@ class Fleet:
         revision: that of the latest edge; 1 = nothing has happened in this life.
         judging: False once the daemon is stopping: streams that end then say nothing about their services.
         tell: takes events that are no edges.
+        usage: what namespaces take, against their quotas.
+        refused: how often limits turned somebody away.
         leases_left: how many selections of a service are still held. Whoever gives leases puts its count here; until
             then there are none.
         rewriting: hears of every record that is about to be replaced.
@@ -80,6 +84,8 @@ class Fleet:
         self.pace = Pace(config.beat_budget, config.beats_missed, config.silence_floor_s)
         self.patience = Patience(config.late_tick_s)
         self.admission = Admission(config)
+        self.usage = Usage(self.catalog.count)
+        self.refused = Refused()
         self.overlays = OverlayBook()
         self.leases_left: Callable[[str], int] = lambda _: 0
         self.rewriting: Rewriting = lambda *_: None

@@ -7,6 +7,7 @@ import ipaddress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from orion_registry.core import limits
 from orion_registry.core.admissible import check_spec
 from orion_registry.core.authority import authorize, refuse_others
 from orion_registry.core.checks.validation import check_custom
@@ -143,6 +144,8 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
 
 
 def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor: Actor, now: Now) -> Plan:
+    if limits.ID.fullmatch(command.spec.namespace):  # else it is refused below
+        fleet.usage.registration(command.spec.namespace, now.mono)
     fleet.admission.registration(now.mono)
     check_text("request_id", command.request_id)
     if command.secret:
@@ -154,6 +157,8 @@ def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor:
     payload = payload_hash(asked, command.secret, command.takeover)
     fleet.epochs.require(IN_FLIGHT)
     entry = fleet.catalog.get(spec.service_id)
+    if entry is None:
+        fleet.usage.services((spec.namespace,))
     held = None if entry is None else entry.snapshot.record
     made = "" if command.secret else secrets.secret(spec.service_id, command.request_id)
     claim = _Claim.NEW if entry is None else _judge_claim(entry, spec, command, made, payload, actor)

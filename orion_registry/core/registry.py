@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orion_registry.core import applying, draining, falling, planning
+from orion_registry.core.access.quota import Quotas
+from orion_registry.core.access.refused import Refused
 from orion_registry.core.auditing import audits_of
 from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch
 from orion_registry.core.balancing import Balancing
@@ -125,6 +127,10 @@ class Registry:
         self.config = self._fleet.config = config
         self.balancing.reconfigure(balancer)
 
+    def set_quotas(self, quotas: Quotas) -> None:
+        """Goes by other quotas from now on. Nobody is put out: whatever is there beyond them stays until it goes."""
+        self._fleet.usage.quotas = quotas
+
     def stop_judging(self) -> None:
         """From now on the end of a stream says nothing: the daemon itself is about to end them."""
         self._fleet.judging = False
@@ -189,10 +195,14 @@ class Registry:
     def watch(self, selector: Selector, start_revision: int = 0, history_id: str = "") -> WatchBuffer:
         """A watcher's buffer: a snapshot, or all since `start_revision` if the history reaches that far.
 
+        It counts until it is handed to `unwatch`.
+
         Raises:
             InvalidArgument: BAD_FIELD.
+            ResourceExhausted: TOO_LARGE, the namespace's quota of watches is used up.
         """
         selector = check_selector(selector)
+        self._fleet.usage.watch(selector.namespace)
         buffer = WatchBuffer(selector)
         known = self._fleet.history.since(start_revision, self.revision) if history_id == self.history_id else None
         if known is not None:
@@ -202,6 +212,15 @@ class Registry:
             members = [snapshot for snapshot in shown if selector.shows(snapshot)]
             buffer.start(members, resync=start_revision != 0)
         return buffer
+
+    def unwatch(self, buffer: WatchBuffer) -> None:
+        """A watch is over; to be said once."""
+        self._fleet.usage.unwatch(buffer.selector.namespace)
+
+    @property
+    def refused(self) -> Refused:
+        """How often limits turned somebody away; whoever tells somebody so notes it there."""
+        return self._fleet.refused
 
     @property
     def census(self) -> Census:
@@ -259,6 +278,10 @@ class Registry:
             entry = self._fleet.catalog.get(service_id)
             if entry is not None:
                 entry.departing = departing
+            elif isinstance(plan, Registration) and departing:
+                self._fleet.usage.coming(service_id, plan.record.spec.namespace)
+            if not departing:
+                self._fleet.usage.come(service_id)
 
     def departing(self, service_id: str) -> bool:
         """Whether a claim or removal of a service is on its way to the store."""

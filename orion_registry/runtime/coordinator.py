@@ -39,6 +39,7 @@ from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.monitor import Monitor, Probe, no_prober
 from orion_registry.runtime.reaper import Reaper
+from orion_registry.runtime.refusal_log import RefusalLog
 from orion_registry.runtime.selections import Selections
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
@@ -109,7 +110,7 @@ class Coordinator:
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
         self.serving = False
         self.started_at = clock.now()
-        self._hub = WatchHub(clock, lambda: self.registry.revision)
+        self._hub = WatchHub(clock, lambda: self.registry.revision, self.registry.unwatch)
         self.events = EventLog(clock, self.registry.history_id)
         self.alarms = Alarms(clock, self.events.add)
         self.audit = AuditTrail(store, clock, self.registry.history_id, audit or AuditConfig())
@@ -118,6 +119,7 @@ class Coordinator:
         self.events.hand_to(self._journal.take)
         self.timelines = Timelines(store, self.events)
         self._vital_signs = VitalSigns(self.registry)
+        self._refusal_log = RefusalLog(self.registry.refused)
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
@@ -186,6 +188,7 @@ class Coordinator:
             self.events.add(event)
         self.events.tick()
         self._journal.flush()
+        self._refusal_log.tick(now.mono)
         self.timelines.flush()
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
@@ -398,6 +401,7 @@ class Coordinator:
 
         Raises:
             InvalidArgument: BAD_FIELD.
+            ResourceExhausted: TOO_LARGE, the namespace's quota of watches is used up.
             Unavailable: NOT_SERVING.
         """
         self.require_serving()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from orion_registry.server.security_settings import SecuritySettings
+from orion_registry.server.limit_settings import LimitSettings
 from orion_registry.server.setting_kinds import path, size, whole
 from orion_registry.server.setting_rows import setting
 
@@ -10,7 +10,7 @@ _GROUP = "Security"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSettings(SecuritySettings):
+class AuditSettings(LimitSettings):
     """Fields of `Settings`; see there."""
 
     audit_file: str = setting(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from orion_registry import __version__
+from orion_registry.core.access.rates import Rates
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
 from orion_registry.probes.prober import Prober
@@ -24,8 +25,9 @@ from orion_registry.runtime.monitor import Probe
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.check_settings import callables_of
-from orion_registry.server.door import Door
 from orion_registry.server.health import Health
+from orion_registry.server.limit_settings import rate_limits
+from orion_registry.server.limited_door import LimitedDoor
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS
 from orion_registry.server.monitor_service import MonitorService
@@ -91,6 +93,7 @@ class Daemon:
         self._certificates: Certificates | None = None
         self._looking: asyncio.Task[None] | None = None
         self._listeners = Listeners()
+        self._rates = Rates(rate_limits(settings))
         self._server: grpc.aio.Server | None = None
         self._probe = probe
         self._export: AuditExport | None = None
@@ -127,10 +130,12 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            door = Door(
+            door = LimitedDoor(
                 lambda: self.coordinator.serving,
                 lambda: self.coordinator.registry,
                 certificates=self.settings.clients_identified,
+                rates=self._rates,
+                clock=lambda: self._clock.now().mono,
             )
             door.tell_refusals(self.coordinator.audit.refused)
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
@@ -216,6 +221,7 @@ class Daemon:
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""
         old, self.settings = self.settings, settings
+        self._rates.reconfigure(rate_limits(settings))
         self.coordinator.registry.reconfigure(registry_config(settings), balancer_config(settings))
         changed = [
             field.name for field in fields(settings) if getattr(settings, field.name) != getattr(old, field.name)

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rights import Role
 from orion_registry.server import scopes
 from orion_registry.server.scopes import Scope
@@ -29,21 +30,6 @@ class Kind(Enum):
     SERVER_STREAM = "server stream"
     CLIENT_STREAM = "client stream"
     BIDI = "bidi"
-
-
-class Cost(Enum):
-    """What a call costs the daemon; limits on rates will be set by class."""
-
-    READ = "read"
-    """Memory only, bounded by the answer's size."""
-    REPORT = "report"
-    """Memory only, but watchers may hear of it."""
-    WRITE = "write"
-    """Waits for the store."""
-    PROBE = "probe"
-    """Knocks at a service, and waits for what it says."""
-    STREAM = "stream"
-    """Holds a stream open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

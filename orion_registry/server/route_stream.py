@@ -59,6 +59,7 @@ class _Route(Duplex):
         self._service = service
         self._check = stream.check
         self._actor = actor
+        self._refused = service.coordinator.registry.refused
         self._selections = service.selections
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
@@ -113,10 +114,11 @@ class _Route(Duplex):
             self._check(command)
             self._outbox.append(self._result(command, now))
         except RegistryError as error:
-            self._refused(error)
+            self._denied(error)
+            self._refused.note(error)
             self._outbox.append(result_error(command.id, error))
 
-    def _refused(self, error: RegistryError) -> None:
+    def _denied(self, error: RegistryError) -> None:
         self._service.coordinator.audit.refused(self._actor, "Route", error)
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
@@ -156,6 +158,7 @@ class _Route(Duplex):
         if waiter.lease is not None:
             self._tell(result_selected(command_id, self._service.selected((waiter.lease,))))
         elif waiter.error is not None:
+            self._refused.note(waiter.error)
             self._tell(result_error(command_id, waiter.error))
 
     def _cancel(self, command: RouteCommand) -> bytes:

@@ -49,4 +49,5 @@ def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str
         store_trouble=coordinator.store_trouble,
         python_version=platform.python_version(),
         grpcio_version=grpc.__version__,
+        refusals={limit.value: count for limit, count in registry.refused.counts.items()},
     )

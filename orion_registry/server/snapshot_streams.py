@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import grpc.aio
 
 from orion_registry.core.model import Actor
-from orion_registry.errors import Reason, RegistryError, ResourceExhausted
+from orion_registry.errors import Limit, Reason, RegistryError, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.wrapper import Stream, abort
 from orion_registry.store.snapshot import SnapshotReader, write_snapshot
@@ -50,7 +50,7 @@ class SnapshotStreams:
         """One at a time, because each may hold a whole file in memory."""
         if self._importing:
             message = "another snapshot is being imported"
-            raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S)
+            raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S, limit=Limit.IMPORTS)
         self._importing = True
         try:
             reader = SnapshotReader()
@@ -65,22 +65,27 @@ class SnapshotStreams:
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_S
         while loop.time() < end:
-            with self._cut_after(PAUSE_S, stream, error):
+            with self._cut_after(PAUSE_S, stream, error, told=True):
                 if await stream.context.read() is grpc.aio.EOF:
                     return
 
     async def _next(self, stream: Stream) -> pb.ImportSnapshotRequest | None:
         message = f"the import was cut: nothing came for {self._idle_s:g} s; nothing was imported"
-        late = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S)
+        late = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=BUSY_RETRY_S, limit=Limit.IMPORTS)
         with self._cut_after(self._idle_s, stream, late):
             request: pb.ImportSnapshotRequest | None = await stream.read()
         return request
 
     @contextmanager
-    def _cut_after(self, delay_s: float, stream: Stream, error: RegistryError) -> Iterator[None]:
-        """Around reads that may take too long: the call is ended beside them, for to cancel one destroys the stream."""
+    def _cut_after(self, delay_s: float, stream: Stream, error: RegistryError, *, told: bool = False) -> Iterator[None]:
+        """Around reads that may take too long: the call is ended beside them, for to cancel one destroys the stream.
+
+        told: the handler ends with the error, too, and it is noted then.
+        """
 
         def cut() -> None:
+            if not told:
+                self._coordinator.registry.refused.note(error)
             task = asyncio.get_running_loop().create_task(_abort(stream, error))
             self._cuts.add(task)
             task.add_done_callback(self._cuts.discard)

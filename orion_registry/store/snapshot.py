@@ -24,7 +24,7 @@ from orion_registry.core.limits import COUNTER
 from orion_registry.core.masking import mask_text, masked_spec, unmasked_spec
 from orion_registry.core.model import Record, ServiceSpec
 from orion_registry.core.overlay import Overlay
-from orion_registry.errors import InvalidArgument, Reason, RegistryError, ResourceExhausted
+from orion_registry.errors import InvalidArgument, Limit, Reason, RegistryError, ResourceExhausted
 from orion_registry.store.rows import overlay_from_json, overlay_to_json, record_from_json, record_to_json
 
 FORMAT = "orion-registry-snapshot"
@@ -152,7 +152,7 @@ class SnapshotReader:
         self.size += len(data)
         if self._limit is not None and self.size > self._limit:
             message = f"the snapshot has more than {self._limit} bytes; restore it offline: snapshot restore --data-dir"
-            raise ResourceExhausted(Reason.TOO_LARGE, message)
+            raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.IMPORTS)
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._rest += line

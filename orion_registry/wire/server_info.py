@@ -42,6 +42,7 @@ class ServerInfo:
         watchers: WatchServices calls open; event_watchers: WatchEvents calls.
         refused_hellos: told to come back later, in this life.
         audit_head_seq, audit_head_hash: the latest audit record; audit_lost: those that could not be stored.
+        refusals: how often each limit turned somebody away, in this life; only those that did.
         store_kind: memory or sqlite; store_trouble: why it takes no ordinary writes now, empty if it does.
     """
 
@@ -75,6 +76,7 @@ class ServerInfo:
     store_trouble: str
     python_version: str
     grpcio_version: str
+    refusals: Mapping[str, int] = field(default_factory=dict)
 
 
 def encode_server_info(info: ServerInfo) -> bytes:
@@ -118,6 +120,8 @@ def encode_server_info(info: ServerInfo) -> bytes:
         message.by_status.add(status=service_pb2.ServiceStatus.ValueType(status), count=count)
     for reason, count in sorted(info.by_reason.items()):
         message.by_reason.add(reason=service_pb2.StatusReasonCode.ValueType(reason), count=count)
+    for limit, count in sorted(info.refusals.items()):
+        message.refusals.add(limit=limit, count=count)
     return message.SerializeToString()
 
 
@@ -156,6 +160,7 @@ def decode_server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
         audit_head_seq=message.audit_head_seq,
         audit_head_hash=message.audit_head_hash,
         audit_lost=message.audit_lost,
+        refusals={row.limit: row.count for row in message.refusals},
     )
 
 

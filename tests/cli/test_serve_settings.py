@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orion_registry.cli.settings_table import BEGIN, END, insert
-from orion_registry.server.settings import TABLE, Settings, most_connections
+from orion_registry.server.limit_settings import most_connections
+from orion_registry.server.settings import TABLE, Settings
 from orion_registry.server.settings_sources import load, print_config
 from orion_registry.server.start_error import SettingError, StartError
 from tests.cli.process import run_serve

@@ -9,12 +9,13 @@ import grpc
 import grpc.aio
 import pytest
 
+from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rights import Grant, Rights, Role
 from orion_registry.core.model import Actor
 from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unavailable
 from orion_registry.server import scopes
 from orion_registry.server.door import Door
-from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Cost, Kind, Method
+from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Kind, Method
 from orion_registry.server.peer import peer_address
 from orion_registry.server.wrapper import Stream, build_handlers
 from orion_registry.wire.status import error_from_status

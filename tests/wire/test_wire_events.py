@@ -188,6 +188,7 @@ infos = st.builds(
     store_trouble=labels,
     python_version=labels,
     grpcio_version=labels,
+    refusals=st.dictionaries(ids, counts, max_size=3),
 )
 
 
@@ -205,6 +206,7 @@ def test_no_field_of_the_answer_is_forgotten(info: ServerInfo) -> None:
         by_reason={StatusReasonCode.STATIC: 1}, listen_addresses=("a",), serving=True, revision=1, event_seq=1,
         services=1, agents=1, streams=1, watchers=1, event_watchers=1, refused_hellos=1, audit_head_seq=1,
         audit_head_hash="a", audit_lost=1,
+        refusals={"READ_RATE": 1},
     )  # fmt: skip
     message = admin_pb2.GetServerInfoResponse.FromString(encode_server_info(full))
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

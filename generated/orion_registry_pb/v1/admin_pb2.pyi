@@ -73,6 +73,7 @@ class GetServerInfoResponse(_message.Message):
     AUDIT_HEAD_SEQ_FIELD_NUMBER: _builtins.int
     AUDIT_HEAD_HASH_FIELD_NUMBER: _builtins.int
     AUDIT_LOST_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the registry."""
     history_id: _builtins.str
@@ -139,6 +140,10 @@ class GetServerInfoResponse(_message.Message):
     def store(self) -> Global___StoreInfo:
         """Where registrations are kept."""
 
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusalCount]:
+        """How often each limit turned somebody away in this life, by its name; only limits that did."""
+
     def __init__(
         self,
         *,
@@ -167,14 +172,43 @@ class GetServerInfoResponse(_message.Message):
         audit_head_seq: _builtins.int = ...,
         audit_head_hash: _builtins.str = ...,
         audit_lost: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___RefusalCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["self_health", b"self_health", "started_at", b"started_at", "store", b"store", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "alarms", b"alarms", "audit_head_hash", b"audit_head_hash", "audit_head_seq", b"audit_head_seq", "audit_lost", b"audit_lost", "by_reason", b"by_reason", "by_status", b"by_status", "event_seq", b"event_seq", "event_watchers", b"event_watchers", "grpcio_version", b"grpcio_version", "history_id", b"history_id", "listen_addresses", b"listen_addresses", "profile", b"profile", "python_version", b"python_version", "refused_hellos", b"refused_hellos", "revision", b"revision", "self_health", b"self_health", "services", b"services", "serving", b"serving", "started_at", b"started_at", "store", b"store", "streams", b"streams", "uptime", b"uptime", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "alarms", b"alarms", "audit_head_hash", b"audit_head_hash", "audit_head_seq", b"audit_head_seq", "audit_lost", b"audit_lost", "by_reason", b"by_reason", "by_status", b"by_status", "event_seq", b"event_seq", "event_watchers", b"event_watchers", "grpcio_version", b"grpcio_version", "history_id", b"history_id", "listen_addresses", b"listen_addresses", "profile", b"profile", "python_version", b"python_version", "refusals", b"refusals", "refused_hellos", b"refused_hellos", "revision", b"revision", "self_health", b"self_health", "services", b"services", "serving", b"serving", "started_at", b"started_at", "store", b"store", "streams", b"streams", "uptime", b"uptime", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class RefusalCount(_message.Message):
+    """How often a limit turned somebody away with RESOURCE_EXHAUSTED. What gRPC refuses by itself (a message or metadata that
+    is too large, connections and streams beyond their number) is not among them: the registry is not told.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.str
+    """Which, such as NAMESPACE_SERVICES or READ_RATE; docs/security.md lists them."""
+    count: _builtins.int
+    """How often."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusalCount: _TypeAlias = RefusalCount  # noqa: Y015
 
 @_typing.final
 class SelfHealth(_message.Message):
