@@ -29,7 +29,9 @@ def audits_of(
     """
 
     def told(method: str, before: Record | Overlay | None, after: Record | Overlay | None) -> Audit:
-        namespace, target = whom(after or before)
+        changed = before if after is None else after
+        assert changed is not None  # else nothing would have changed
+        namespace, target = whom(changed)
         entry = AuditEntry(
             wall=wall,
             history_id=history_id,
@@ -72,12 +74,10 @@ def _overlaid(fleet: Fleet, plan: Overlaying) -> Iterator[tuple[Overlay | None, 
         yield overlay if held is None else held.overlay, None
 
 
-def whom(stored: Record | Overlay | None) -> tuple[str, str]:
+def whom(stored: Record | Overlay) -> tuple[str, str]:
     """Namespace and target of something stored."""
     match stored:
         case Record():
             return stored.spec.namespace, stored.spec.service_id
         case Overlay():
             return stored.namespace, stored.key
-        case None:
-            return "", ""

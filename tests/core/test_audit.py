@@ -14,6 +14,7 @@ from orion_registry.core.audit import (
     AuditRecord,
     body_of,
     chained,
+    hash_of_stored,
     line_of,
     record_of,
     record_of_line,
@@ -179,3 +180,19 @@ def test_a_head_is_a_number_and_a_hash(text: str) -> None:
     with pytest.raises(ValueError, match="SEQ:HASH"):
         AuditHead.parse(text)
     assert AuditHead.parse(str(HEAD)) == HEAD
+
+
+def test_a_chain_says_how_far_it_says_that_it_goes() -> None:
+    assert verify(CHAIN, end=HEAD).broken is None
+    broken = verify(CHAIN[:-1], end=HEAD).broken
+    assert broken is not None
+    assert (broken.damage, broken.message) == (Damage.TRUNCATED, "the chain ends at record 8, its own head says 9")
+
+
+def test_of_nothing_stored_there_is_no_hash() -> None:
+    assert (hash_of_stored(""), len(hash_of_stored("x"))) == ("", 64)
+
+
+def test_a_record_that_cannot_be_said_is_refused() -> None:
+    with pytest.raises(ValueError, match="wall: must be a finite number, got nan"):
+        sealed(AuditHead(), make_audit_entry(wall=float("nan")), "", "")

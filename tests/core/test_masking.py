@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orion_registry.core.checks.spec import CheckSpec, HttpProbe
+from orion_registry.core.checks.spec import CheckSpec, HttpProbe, TcpProbe
 from orion_registry.core.masking import MASK, is_secret_name, mask_text, mask_value, masked_spec, unmasked_spec
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import ServiceSpec
@@ -56,6 +56,7 @@ PLAIN_NAMES = [
 def test_a_secret_is_known_by_its_name(name: str) -> None:
     assert is_secret_name(name)
     assert mask_value(name, "x") == MASK
+    assert mask_value(name, {"inner": "x"}) == MASK
     assert mask_value("outer", {"inner": [{name: "x"}]}) == {"inner": [{name: MASK}]}
 
 
@@ -115,9 +116,14 @@ def spec(metadata: dict[str, Any], **fields: Any) -> ServiceSpec:
     return make_spec(service_id="s", metadata_json=metadata_json, metadata_scalars=scalars, **fields)
 
 
+def test_what_is_no_text_is_shown_unless_its_name_says_that_it_is_a_secret() -> None:
+    values = {"token_limit": 4_096, "pin": None, "cookie": True, "password": 1_234, "odd": b"bytes"}
+    assert mask_value("all", values) == {**values, "password": MASK}
+
+
 def test_a_masked_service_comes_back_without_what_was_masked_and_with_all_else() -> None:
     probe = HttpProbe(path="/health?token=abc", headers=(("accept", "x"), ("authorization", "Bearer abcdefgh1")))
-    check = CheckSpec(name="c", probes=(probe,))
+    check = CheckSpec(name="c", probes=(probe, TcpProbe(port=1)))
     whole = spec(
         {"model": "m", "api_key": "k", "deep": {"password": "p", "list": ["a", "sk-" + "a" * 20]}, "stars": "* *** *"},
         health_check_url="http://me:pw@h/x?a=1",
@@ -131,13 +137,14 @@ def test_a_masked_service_comes_back_without_what_was_masked_and_with_all_else()
         "stars": "* *** *",
     }
     assert masked.metadata_scalars == {"api_key": MASK, "model": "m", "stars": "* *** *"}
-    (shown,) = masked.checks[0].probes
+    shown, as_it_was = masked.checks[0].probes
+    assert as_it_was == TcpProbe(port=1)
     assert shown == HttpProbe(path=f"/health?token={MASK}", headers=(("accept", "x"), ("authorization", MASK)))
     bare, count = unmasked_spec(masked)
     assert count == 6
     assert json.loads(bare.metadata_json) == {"deep": {"list": ["a"]}, "model": "m", "stars": "* *** *"}
     assert bare.metadata_scalars == {"model": "m", "stars": "* *** *"}
-    assert bare.checks[0].probes == (HttpProbe(path="/health", headers=(("accept", "x"),)),)
+    assert bare.checks[0].probes == (HttpProbe(path="/health", headers=(("accept", "x"),)), TcpProbe(port=1))
     assert bare.health_check_url == ""
     assert unmasked_spec(bare) == (bare, 0)
     assert unmasked_spec(whole) == (whole, 0)

@@ -156,3 +156,27 @@ async def test_what_a_broken_disk_loses_is_counted_and_an_alarm() -> None:
         )
         await eventually(lambda: calm(admin))
         assert [one.method for one in await chain_of(admin)] == ["RegisterService", "UpdateServiceStatus"]
+
+
+async def test_a_snapshot_is_masked_unless_it_is_asked_for_and_the_chain_says_who_asked(daemon: Daemon) -> None:
+    async with AdminClient(daemon.address) as admin, grpc.aio.insecure_channel(daemon.address) as channel:
+        told = service()
+        told.metadata.update({"api_key": "k-1", "model": "m"})
+        registry = RegistryServiceStub(channel)
+        await registry.RegisterService(registry_pb2.RegisterServiceRequest(service=told, secret=SECRET))
+        masked = b"".join([piece async for piece in admin.export_snapshot()])
+        whole = b"".join([piece async for piece in admin.export_snapshot(with_secrets=True)])
+        assert (b"k-1" in masked, b"k-1" in whole) == (False, True)
+        await until(admin, AuditFilter(method="ExportSnapshot", target="with secrets"))
+        for file, left_out, metadata in ((masked, 1, {"model": "m"}), (whole, 0, {"api_key": "k-1", "model": "m"})):
+            await admin.remove_service("a")
+            done = await admin.import_snapshot(in_pieces(file))
+            assert (done.added, done.masked) == (1, left_out)
+            found = await registry.GetService(registry_pb2.GetServiceRequest(service_id="a"))
+            assert dict(found.service.metadata) == metadata
+        imports = await chain_of(admin, AuditFilter(method="ImportSnapshot"))
+        assert [(one.target, bool(one.after_hash)) for one in imports] == [("a", True), ("a", True)]
+
+
+async def in_pieces(file: bytes) -> AsyncIterator[bytes]:
+    yield file
