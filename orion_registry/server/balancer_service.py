@@ -178,10 +178,17 @@ class BalancerService:
         now, draw = self._selections.now(), seeded_draw(request.seed)
         return encode_explanation(self._balancing.explain(pool, wanted.request, now, draw), len(pool.line))
 
-    def set_strategy(self, request: pb.SetStrategyRequest, _actor: Actor) -> bytes:
+    def set_strategy(self, request: pb.SetStrategyRequest, actor: Actor) -> bytes:
         """SetStrategy."""
         strategy = decode_strategy("strategy", request.strategy)
-        return encode_strategy_set(self._balancing.set_strategy(decode_scope(request), strategy))
+        scope = decode_scope(request)
+        answer = encode_strategy_set(self._balancing.set_strategy(scope, strategy))
+        where = f"service_name {scope.service_name}" if scope.service_name else f"capability {scope.capability}"
+        target = "none" if strategy is None else strategy.name
+        if scope.service_name or scope.capability:
+            target += f", {where}"
+        self.coordinator.audit.did(actor, "SetStrategy", target=target)
+        return answer
 
     def get_balancer_stats(self, _request: pb.GetBalancerStatsRequest, actor: Actor) -> bytes:
         """GetBalancerStats. Names of services and capabilities are for those who may look everywhere."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from orion_registry.core import events as core
 from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
+from orion_registry.core.masking import mask_text
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
 from orion_registry.core.overlay import OverlayMode
 from orion_registry.core.validation import check_id
@@ -151,7 +152,7 @@ def _message_of(event: RegistryEvent) -> pb.Event:
                 agent_id=event.agent_id,
                 check=event.check,
                 verdict=monitor_pb2.CheckVerdict.ValueType(event.verdict),
-                detail=safe_message(event.detail),
+                detail=safe_message(mask_text(event.detail)),
             )
             return pb.Event(check_not_run=not_run)
         case _:
@@ -165,7 +166,7 @@ def _overlay_set(event: core.OverlaySet) -> pb.OverlaySet:
         mode=overlay_pb2.OverlayMode.ValueType(event.mode),
         weight=event.weight,
         deadline=None if event.deadline_s is None else span_of(event.deadline_s),
-        note=event.note,
+        note=mask_text(event.note),
         set_by=event.set_by,
     )
 
@@ -176,7 +177,7 @@ def _message_of_own(event: core.OwnEvent) -> pb.Event:
         case core.StallCredited():
             return pb.Event(stall_credited=pb.StallCredited(lag=span_of(event.lag_s)))
         case core.AlarmRaised():
-            return pb.Event(alarm_raised=pb.AlarmRaised(name=event.name, text=safe_message(event.text)))
+            return pb.Event(alarm_raised=pb.AlarmRaised(name=event.name, text=safe_message(mask_text(event.text))))
         case core.AlarmCleared():
             return pb.Event(alarm_cleared=pb.AlarmCleared(name=event.name))
         case core.HellosRefused():

@@ -61,6 +61,7 @@ Admin.SetOverlay:selector            NOT_ALLOWED  NOT_ALLOWED    NOT_ALLOWED  NO
 Admin.ListOverlays                   NOT_ALLOWED  NOT_ALLOWED    NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED
 Admin.ListOverlays:namespace         OK         NOT_ALLOWED      OK           NOT_ALLOWED  NOT_ALLOWED  OK
 Admin.RemoveService                  NOT_ALLOWED  NO_SUCH_SERVICE  NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED  OK
+Admin.ListAuditRecords               NOT_ALLOWED  NOT_ALLOWED    NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED
 Admin.ExportSnapshot                 NOT_ALLOWED  NOT_ALLOWED    NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED
 Admin.ImportSnapshot                 NOT_ALLOWED  NOT_ALLOWED    NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED  NOT_ALLOWED
 ServerReflection.ServerReflectionInfo            OK  OK  OK  OK  OK  OK

@@ -137,7 +137,7 @@ def test_pages_and_news() -> None:
 @given(st.frozensets(st.sampled_from(EventType)), ids | st.just(""), ids | st.just(""), ids | st.just(""))
 def test_filter(types: frozenset[EventType], service_id: str, agent_id: str, namespace: str) -> None:
     for request in (admin_pb2.ListEventsRequest, admin_pb2.WatchEventsRequest):
-        asked = {"service_id": service_id, "agent_id": agent_id, "namespace": namespace}
+        asked: Any = {"service_id": service_id, "agent_id": agent_id, "namespace": namespace}
         sent = request(types=encode_types(types), **asked)
         assert decode_filter(sent) == EventFilter(types=types, **asked)
 
@@ -206,7 +206,8 @@ def test_no_field_of_the_answer_is_forgotten(info: ServerInfo) -> None:
     full = replace(
         info, alarms=(HeldAlarm(name="A", text="t", since_wall=1.0),), by_status={ServiceStatus.HEALTHY: 1},
         by_reason={StatusReasonCode.STATIC: 1}, listen_addresses=("a",), serving=True, revision=1, event_seq=1,
-        services=1, agents=1, streams=1, watchers=1, event_watchers=1, refused_hellos=1,
+        services=1, agents=1, streams=1, watchers=1, event_watchers=1, refused_hellos=1, audit_head_seq=1,
+        audit_head_hash="a", audit_lost=1,
         refusals={"READ_RATE": 1},
     )  # fmt: skip
     message = admin_pb2.GetServerInfoResponse.FromString(encode_server_info(full))

@@ -8,6 +8,7 @@ save it and bring it back.
 from collections import abc as _abc
 from grpc import aio as _aio
 from orion_registry_pb.v1 import admin_pb2 as _admin_pb2
+from orion_registry_pb.v1 import audit_pb2 as _audit_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -98,10 +99,19 @@ class AdminServiceStub:
 
     Who may call: operators.
     """
+    ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditRecordsRequest, _audit_pb2.ListAuditRecordsResponse]
+    """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+    records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+    head_seq.
+
+    Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+    Who may call: operators, of every namespace.
+    """
     ExportSnapshot: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportSnapshotRequest, _admin_pb2.ExportSnapshotResponse]
     """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
     the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-    hashes alone.
+    hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
     Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 
@@ -190,10 +200,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Who may call: operators.
     """
+    ListAuditRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditRecordsRequest, _audit_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
+    """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+    records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+    head_seq.
+
+    Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+    Who may call: operators, of every namespace.
+    """
     ExportSnapshot: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportSnapshotRequest, _admin_pb2.ExportSnapshotResponse]  # type: ignore[assignment]
     """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
     the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-    hashes alone.
+    hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
     Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 
@@ -317,6 +336,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListAuditRecords(
+        self,
+        request: _audit_pb2.ListAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ListAuditRecordsResponse, _abc.Awaitable[_audit_pb2.ListAuditRecordsResponse]]:
+        """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+        records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+        head_seq.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+        Who may call: operators, of every namespace.
+        """
+
+    @_abc_1.abstractmethod
     def ExportSnapshot(
         self,
         request: _admin_pb2.ExportSnapshotRequest,
@@ -324,7 +358,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.ExportSnapshotResponse], _abc.AsyncIterator[_admin_pb2.ExportSnapshotResponse]]:
         """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
         the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-        hashes alone.
+        hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
         Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 
