@@ -21,6 +21,7 @@ from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import REGISTRY_ACTOR, Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
+from orion_registry.server.accepting import open_server, serve
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
@@ -109,7 +110,7 @@ class Daemon:
             StartError: with what it was given it cannot start; nothing stays bound.
         """
         # No interceptors: one costs 20 to 50 us a call and none sees bytes that do not parse; see the wrapper.
-        server = grpc.aio.server(options=server_options(self.settings))
+        server = open_server(server_options(self.settings))
         try:
             await self._bind(server)
             self.coordinator = self._make_coordinator()
@@ -131,7 +132,7 @@ class Daemon:
                 clock=lambda: self._clock.now().mono,
             )
             self._door.tell_refusals(self.coordinator.audit.refused)
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, self._door))
+            serve(server, build_handlers(METHODS, handlers, self._door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             say_who_may(self.settings, self._where(), exposed=self.settings.insecure_listen)
             await server.start()
