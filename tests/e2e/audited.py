@@ -65,6 +65,11 @@ class Place:
         self.log += self._daemon.raw
         self._daemon.close()
 
+    def close(self) -> None:
+        """Leaves no daemon behind."""
+        if self._daemon is not None:
+            self._daemon.close()
+
     @property
     def files(self) -> list[Path]:
         return sorted(self.file.parent.glob("audit.jsonl*"))
@@ -316,11 +321,14 @@ async def leaks(place: Place) -> Iterator[str]:
 
 async def run(kills: int, directory: Path) -> list[str]:
     """All faults."""
-    place = Place(directory)
-    faults = list(await killed(place, kills))
-    faults += await asyncio.to_thread(lambda: list(damaged(place, directory)))
-    faults += await leaks(Place(directory / "secrets"))
-    return faults
+    place, other = Place(directory), Place(directory / "secrets")
+    try:
+        faults = list(await killed(place, kills))
+        faults += await asyncio.to_thread(lambda: list(damaged(place, directory)))
+        return faults + list(await leaks(other))
+    finally:
+        place.close()
+        other.close()
 
 
 def main() -> int:
