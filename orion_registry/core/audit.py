@@ -28,7 +28,7 @@ class AuditEntry:
     Attributes:
         wall: when, in seconds since 1970; a label, which may go back.
         history_id: the life of the registry in which it happened.
-        identity: who did it; empty where none was proven, "registry" for what the registry does by itself.
+        identity: who did it; empty where none was proven, "the registry" for what it does by itself.
         address: where the caller came from; empty for a Unix socket and in process.
         method: the RPC, or what the registry did by itself.
         namespace: of the target; empty if there is none.

@@ -65,8 +65,8 @@ CLOSE_S = 1.0
 ANYBODY = Actor()
 """Who has no identity."""
 
-REGISTRY_ACTOR = Actor(identity="registry")
-"""Who removes what has been dead for too long."""
+REGISTRY_ACTOR = Actor(identity="the registry")
+"""Who removes what has been dead for too long. No certificate and no token names it: identities have no spaces."""
 
 
 class Coordinator:

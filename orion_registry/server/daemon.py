@@ -194,8 +194,9 @@ class Daemon:
         if self._export is not None:
             self._export.start()
 
-    async def _go_by_access(self) -> None:
-        """The files say something else than before."""
+    async def _go_by_access(self, why: str) -> None:
+        """Somebody may do more or less than before, because of these files."""
+        self.coordinator.audit.did(REGISTRY_ACTOR, "AccessChanged", target=why)
         self.coordinator.registry.set_quotas(self._access.rules.quotas)
         await self._door.judge_again()
 

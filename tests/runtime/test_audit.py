@@ -195,7 +195,7 @@ async def test_what_the_registry_removes_by_itself_is_recorded_as_its_own() -> N
     await passing(90)
     assert len(coordinator.registry) == 0
     last = (await chain(store))[-1]
-    assert (last.method, last.identity, last.target) == ("EXPIRED", "registry", entry.service_id)
+    assert (last.method, last.identity, last.target) == ("EXPIRED", "the registry", entry.service_id)
     assert (bool(last.before_hash), last.after_hash) == (True, "")
     await coordinator.stop()
 

@@ -47,11 +47,11 @@ class AuditRecord(_message.Message):
     history_id: _builtins.str
     """The life of the registry in which it happened."""
     identity: _builtins.str
-    """Who did it; empty where none was proven, "registry" for what the registry does by itself."""
+    """Who did it; empty where none was proven, "the registry" for what it does by itself."""
     address: _builtins.str
     """Where the caller came from; empty for a Unix socket."""
     method: _builtins.str
-    """The RPC, or what the registry did by itself: EXPIRED, Reload. "*" counts what there were too many kinds of."""
+    """The RPC, or what the registry did by itself: EXPIRED, Reload, AccessChanged. "*" counts those of too many kinds."""
     namespace: _builtins.str
     """Namespace of the target; empty if it has none."""
     target: _builtins.str
