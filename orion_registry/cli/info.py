@@ -82,6 +82,8 @@ def lines_of(info: ServerInfo, address: str, paint: Paint) -> Iterator[str]:
     if info.refusals:
         yield _row("refused", ", ".join(f"{limit} {count:,}" for limit, count in sorted(info.refusals.items())))
     yield _row("store", info.store_kind + (f": {info.store_trouble}" if info.store_trouble else ""))
+    lost = f"; {plural(info.audit_lost, 'record')} lost" if info.audit_lost else ""
+    yield _row("audit", f"record {info.audit_head_seq:,}{lost}")
     yield _row("history", f"{info.history_id}, revision {info.revision:,}, event {info.event_seq:,}")
     yield _row("listens on", ", ".join(info.listen_addresses))
     if info.profile:

@@ -10,6 +10,7 @@ import click
 
 from orion_registry import __version__
 from orion_registry.cli.access import access
+from orion_registry.cli.audit import audit
 from orion_registry.cli.certs import certs
 from orion_registry.cli.completion import VARIABLE, completion
 from orion_registry.cli.doctor import doctor
@@ -45,6 +46,7 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
+cli.add_command(audit)
 cli.add_command(certs)
 cli.add_command(token)
 cli.add_command(access)

@@ -30,6 +30,7 @@ WHERE: Mapping[Scope, str] = {
     scopes.by_command: "of each command's selector or service",
     scopes.by_target: "of the key or selector",
     scopes.by_listed_service: "of the service; every namespace if none is named",
+    scopes.by_events: "the one that is named, else that of the service, else every one",
     scopes.by_listed_namespace: "the one that is named, else every one",
 }
 """Where a role is needed, in words."""

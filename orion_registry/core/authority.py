@@ -9,7 +9,7 @@ from orion_registry.core import limits
 from orion_registry.core.access.rights import EVERYTHING, Role
 from orion_registry.core.credentials import secret_matches
 from orion_registry.core.entry import Entry
-from orion_registry.core.fleet import Fleet
+from orion_registry.core.fleet import Fleet, no_such_service
 from orion_registry.core.frames import Hello, LostReason
 from orion_registry.core.liveness import AWAITED, Event
 from orion_registry.core.model import Actor, LivenessMode, Now, SessionRef
@@ -94,11 +94,14 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     """Lets a stream carry a service: the ref's epoch counts as used from now on.
 
     Raises:
+        NotFound: NO_SUCH_SERVICE, its namespace is not one that the stream's opener may see.
         PermissionDenied: NOT_OWNER, it is another agent's; NOT_ALLOWED, its namespace is not the stream's to act in.
         FailedPrecondition: WRONG_MODE.
         ResourceExhausted: TOO_LARGE, the stream carries as many as it can, or its namespace has no room for a stream.
         RegistryError: see `check_ref`.
     """
+    if not session.actor.rights.inside(entry.spec.namespace, frozenset(Role)):
+        raise no_such_service(entry.service_id)
     if entry.spec.agent_id != session.agent_id:
         message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
         raise PermissionDenied(Reason.NOT_OWNER, message)

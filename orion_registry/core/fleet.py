@@ -103,7 +103,7 @@ class Fleet:
         """
         entry = self.catalog.get(service_id)
         if entry is None:
-            raise NotFound(Reason.NO_SUCH_SERVICE, f"no service {service_id!r} is registered")
+            raise no_such_service(service_id)
         return entry
 
     # Coming and going.
@@ -343,3 +343,8 @@ def _snapshot(
         revision=revision,
         weight_set=weight_set,
     )
+
+
+def no_such_service(service_id: str) -> NotFound:
+    """The error for an id that nothing has, or nothing that whoever asks may see."""
+    return NotFound(Reason.NO_SUCH_SERVICE, f"no service {service_id!r} is registered")

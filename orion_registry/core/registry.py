@@ -4,7 +4,8 @@ Durable commands go through two calls, so that nothing is acknowledged before it
 
     plan(command) -> Plan      reads, may refuse
     begin(plan)                holds off who would act for a service that the plan ends
-    (the shell stores plan.facts)
+    audits(plan)               what the audit chain is told of it
+    (the shell stores plan.facts and those, together)
     apply(plan) -> Result      changes memory, gives revision and epoch, cannot fail
 
 Between the two the shell holds back other commands for the same service, or all others (`key_of`). Everything else, the
@@ -17,6 +18,7 @@ from dataclasses import replace
 from orion_registry.core import applying, draining, falling, planning
 from orion_registry.core.access.quota import Quotas
 from orion_registry.core.access.refused import Refused
+from orion_registry.core.auditing import audits_of
 from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch
 from orion_registry.core.balancing import Balancing
 from orion_registry.core.census import Census
@@ -25,7 +27,7 @@ from orion_registry.core.commands import Command, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
 from orion_registry.core.entry import Entry, Pulse
-from orion_registry.core.facts import ReserveEpochs, Stored
+from orion_registry.core.facts import Audit, ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet, Publish, Tell
 from orion_registry.core.history import Edge
 from orion_registry.core.liveness import DEAD, Event
@@ -254,6 +256,10 @@ class Registry:
             RegistryError: the command is refused.
         """
         return planning.plan(self._fleet, self._secrets, command, actor, self._fleet.patience.read(now))
+
+    def audits(self, plan: Plan, command: Command, actor: Actor, now: Now) -> tuple[Audit, ...]:
+        """What the audit chain is told of a plan that was made just now; to be stored together with its facts."""
+        return audits_of(self._fleet, plan, command, actor, now.wall, self.history_id)
 
     def begin(self, plan: Plan) -> None:
         """A plan is on its way to the store: until `apply` or `abandon` nobody may act for a service that it ends.

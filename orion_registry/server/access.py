@@ -31,6 +31,9 @@ ACCESS: Final = "ACCESS"
 LOOK_S: Final = 1.0
 """How often the files are looked at."""
 
+ENDED: Final = "expiry"
+"""Why somebody may do less: a token has ended."""
+
 
 class Access:
     """What the files say, as they were last found whole.
@@ -80,13 +83,15 @@ class Access:
         """All of access_file; without one nothing is granted."""
         return self._rules.value if self._rules is not None else _NO_RULES
 
-    def look(self, wall_s: float) -> bool:
-        """Takes files that have changed, if they are whole; returns whether anybody may do less or more than before."""
+    def look(self, wall_s: float) -> tuple[str, ...]:
+        """Takes files that have changed, if they are whole; returns why anybody may do less or more than before."""
         if self.certificates is not None:
             self.certificates.look(wall_s)
-        changed = [watched.look() for watched in (self._tokens, self._rules) if watched is not None]
+        changed = [watched.name for watched in (self._tokens, self._rules) if watched is not None and watched.look()]
         before, self._judged_wall = self._judged_wall, wall_s
-        return any(changed) or (self.tokens is not None and self.tokens.ended_between(before, wall_s))
+        if self.tokens is not None and self.tokens.ended_between(before, wall_s):
+            changed.append(ENDED)
+        return tuple(changed)
 
     def troubles(self, wall_s: float) -> dict[str, str]:
         """What an operator should see to, by alarm; an empty text = nothing."""
@@ -97,14 +102,14 @@ class Access:
             found[CERTIFICATE] = self.certificates.trouble(wall_s)
         return found
 
-    async def keep(self, clock: Clock, alarms: Alarms, changed: Callable[[], Awaitable[None]]) -> None:
-        """Looks after the files for ever; changed: what is to be judged anew."""
+    async def keep(self, clock: Clock, alarms: Alarms, changed: Callable[[str], Awaitable[None]]) -> None:
+        """Looks after the files for ever; changed: called with what has changed, to judge anew."""
         while True:
             for name, trouble in self.troubles(clock.now().wall).items():
                 alarms.keep(name, trouble)
             await asyncio.sleep(LOOK_S)
-            if await asyncio.to_thread(self.look, clock.now().wall):
-                await changed()
+            if why := await asyncio.to_thread(self.look, clock.now().wall):
+                await changed(" ".join(why))
 
 
 def say_who_may(settings: SecuritySettings, where: dict[str, object], *, exposed: bool) -> None:

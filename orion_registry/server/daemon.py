@@ -4,6 +4,8 @@ import asyncio
 import gc
 import logging
 import os
+from dataclasses import fields
+from pathlib import Path
 from types import TracebackType
 
 import grpc.aio
@@ -13,10 +15,13 @@ from orion_registry.core.access.rates import Rates
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
 from orion_registry.probes.prober import Prober
+from orion_registry.runtime.audit import AuditConfig
+from orion_registry.runtime.audit_export import AuditExport
 from orion_registry.runtime.clock import Clock, SystemClock
-from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.runtime.coordinator import REGISTRY_ACTOR, Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
+from orion_registry.server.accepting import open_server, serve
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
@@ -37,6 +42,7 @@ from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import build_handlers
+from orion_registry.store.audit_file import AuditFile
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 log = logging.getLogger("orion_registry")
@@ -84,6 +90,7 @@ class Daemon:
         self._rates = Rates(rate_limits(settings))
         self._server: grpc.aio.Server | None = None
         self._probe = probe
+        self._export: AuditExport | None = None
         self._prober: Prober | None = None
 
     @property
@@ -103,7 +110,7 @@ class Daemon:
             StartError: with what it was given it cannot start; nothing stays bound.
         """
         # No interceptors: one costs 20 to 50 us a call and none sees bytes that do not parse; see the wrapper.
-        server = grpc.aio.server(options=server_options(self.settings))
+        server = open_server(server_options(self.settings))
         try:
             await self._bind(server)
             self.coordinator = self._make_coordinator()
@@ -124,7 +131,8 @@ class Daemon:
                 rates=self._rates,
                 clock=lambda: self._clock.now().mono,
             )
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, self._door))
+            self._door.tell_refusals(self.coordinator.audit.refused)
+            serve(server, build_handlers(METHODS, handlers, self._door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             say_who_may(self.settings, self._where(), exposed=self.settings.insecure_listen)
             await server.start()
@@ -159,6 +167,7 @@ class Daemon:
             clock=self._clock,
             entropy=self._entropy,
             balancer=balancer_config(settings),
+            audit=AuditConfig(keep=settings.audit_keep),
             probe=probe,
         )
 
@@ -168,8 +177,12 @@ class Daemon:
             await prober.close()
 
     async def _start_coordinator(self) -> None:
+        coordinator, settings = self.coordinator, self.settings
+        if settings.audit_file:
+            file = AuditFile(Path(settings.audit_file), settings.audit_file_size, settings.audit_files)
+            self._export = AuditExport(coordinator.store, coordinator.audit, file)
         try:
-            await self.coordinator.start()
+            await coordinator.start()
         except StoreDamaged as error:
             way_out = "restore a snapshot with `orion-registry snapshot restore FILE --data-dir DIR`"
             raise StartError(f"{error}; {way_out}, or move the directory away to begin empty") from error
@@ -178,17 +191,24 @@ class Daemon:
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
         self.coordinator.registry.set_quotas(self._access.rules.quotas)
+        if self._export is not None:
+            self._export.start()
 
-    async def _go_by_access(self) -> None:
-        """The files say something else than before."""
+    async def _go_by_access(self, why: str) -> None:
+        """Somebody may do more or less than before, because of these files."""
+        self.coordinator.audit.did(REGISTRY_ACTOR, "AccessChanged", target=why)
         self.coordinator.registry.set_quotas(self._access.rules.quotas)
         await self._door.judge_again()
 
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""
-        self.settings = settings
+        old, self.settings = self.settings, settings
         self._rates.reconfigure(rate_limits(settings))
         self.coordinator.registry.reconfigure(registry_config(settings), balancer_config(settings))
+        changed = [
+            field.name for field in fields(settings) if getattr(settings, field.name) != getattr(old, field.name)
+        ]
+        self.coordinator.audit.did(REGISTRY_ACTOR, "Reload", target=" ".join(changed))
 
     async def stop(self) -> None:
         """Takes nothing new, sends every stream away and ends it, then stops. Calling it again does nothing.
@@ -206,6 +226,8 @@ class Daemon:
         self._health.set_serving(False)
         # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
         stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
+        if self._export is not None:
+            self.coordinator.before_close = self._export.stop
         await self.coordinator.stop()
         await self._close_prober()
         self._health.close()

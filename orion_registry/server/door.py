@@ -12,8 +12,10 @@ from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
 from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.runtime.audit import is_denial
 from orion_registry.server.identity import Context, Identify, anybody
 from orion_registry.server.methods import Method
+from orion_registry.server.peer import peer_address
 from orion_registry.server.scopes import Call
 
 Gate = Callable[[], bool]
@@ -22,6 +24,8 @@ Admission = Callable[[Context], Actor]
 """Lets a call in, before its message is read. Raises RegistryError if it may not go on."""
 Check = Callable[[Any, Actor], None]
 """Judges a message. Raises RegistryError if its sender may not do that there."""
+Tell = Callable[[Actor, str, RegistryError], None]
+"""Hears of a denial: who, the method's name, and what it was told."""
 
 NOT_SERVING_RETRY_S = 0.5
 JUDGED_AT_ONCE = 100
@@ -47,6 +51,7 @@ class Door:
     def __init__(self, gate: Gate, registry: Callable[[], Registry], *, identify: Identify | None = None) -> None:
         """Args: gate; registry: where services are looked up; identify: who calls, None = anybody."""
         self._gate = gate
+        self._tell: Tell | None = None
         self._registry = registry
         self._identify = identify or anybody
         self._calls: set[OpenCall] = set()
@@ -94,6 +99,17 @@ class Door:
 
     def refused(self, method: Method, context: Context, error: RegistryError) -> None:
         """Takes note of a call that ends with an error of the registry's, wherever it was refused."""
+        if self._tell is None or not is_denial(error):
+            return
+        try:
+            actor = self._identify(context)
+        except RegistryError:  # nobody can tell who it is: that is why it was refused
+            actor = Actor(address=peer_address(context.peer()))
+        self._tell(actor, method.name, error)
+
+    def tell_refusals(self, tell: Tell) -> None:
+        """From now on `tell` hears of each denial."""
+        self._tell = tell
 
     @contextmanager
     def holding(self, call: OpenCall) -> Iterator[None]:

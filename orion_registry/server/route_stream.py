@@ -61,6 +61,7 @@ class _Route(Duplex):
         super().__init__(stream.context)
         self._service = service
         self._check = stream.check
+        self._actor = actor
         self._refused = service.coordinator.registry.refused
         self._selections = service.selections
         self._outbox: deque[bytes] = deque()
@@ -116,8 +117,12 @@ class _Route(Duplex):
             self._check(command)
             self._outbox.append(self._result(command, now))
         except RegistryError as error:
+            self._denied(error)
             self._refused.note(error)
             self._outbox.append(result_error(command.id, error))
+
+    def _denied(self, error: RegistryError) -> None:
+        self._service.coordinator.audit.refused(self._actor, "Route", error)
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
         match command.WhichOneof("command"):

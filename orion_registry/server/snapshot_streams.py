@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import grpc.aio
 
-from orion_registry.core.commands import Imported
 from orion_registry.core.model import Actor
 from orion_registry.errors import Limit, Reason, RegistryError, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
@@ -32,21 +31,22 @@ class SnapshotStreams:
         self._importing = False
         self._cuts: set[asyncio.Task[None]] = set()
 
-    async def export(self, _request: pb.ExportSnapshotRequest, _actor: Actor, stream: Stream) -> None:
+    async def export(self, request: pb.ExportSnapshotRequest, actor: Actor, stream: Stream) -> None:
         """ExportSnapshot: the state is that of the call's beginning; a slow client holds one piece of the file."""
         stored, wall = self._coordinator.export_stored()
-        for chunk in write_snapshot(stored, wall):
+        self._coordinator.audit.did(actor, "ExportSnapshot", target="with secrets" if request.with_secrets else "")
+        for chunk in write_snapshot(stored, wall, with_secrets=request.with_secrets):
             await stream.write(pb.ExportSnapshotResponse(chunk=chunk).SerializeToString())
 
     async def import_snapshot(self, actor: Actor, stream: Stream) -> bytes:
         """ImportSnapshot."""
         try:
-            return encode_imported(await self._import(actor, stream))
+            return await self._import(actor, stream)
         except RegistryError as error:
             await self._drain(stream, error)
             raise
 
-    async def _import(self, actor: Actor, stream: Stream) -> Imported:
+    async def _import(self, actor: Actor, stream: Stream) -> bytes:
         """One at a time, because each may hold a whole file in memory."""
         if self._importing:
             message = "another snapshot is being imported"
@@ -56,7 +56,8 @@ class SnapshotStreams:
             reader = SnapshotReader()
             while (request := await self._next(stream)) is not None:
                 reader.feed(request.chunk)
-            return await self._coordinator.import_stored(reader.finish(), actor)
+            result = await self._coordinator.import_stored(reader.finish(), actor)
+            return encode_imported(result, reader.masked)
         finally:
             self._importing = False
 

@@ -19,6 +19,7 @@ class WatchedFile(Generic[T]):
     """What a file says, as it was last found whole.
 
     Attributes:
+        name: of the setting.
         value: what it says.
         trouble: why what is there now is refused; empty = it is not.
     """
@@ -29,7 +30,7 @@ class WatchedFile(Generic[T]):
         Raises:
             StartError: it is broken.
         """
-        self._name = name
+        self.name = name
         self._path = path
         self._read = read
         self._mark = self._seen()  # before it is read: if it changes meanwhile it is looked at again
@@ -51,7 +52,7 @@ class WatchedFile(Generic[T]):
         except StartError as error:
             if mark == self._doubted and not self.trouble:
                 self.trouble = str(error)
-                log.warning("new file refused, the old one goes on", extra={"setting": self._name, "error": str(error)})
+                log.warning("new file refused, the old one goes on", extra={"setting": self.name, "error": str(error)})
             elif mark != self._doubted:
                 self._doubted, self.trouble = mark, ""
             return False
@@ -59,7 +60,7 @@ class WatchedFile(Generic[T]):
             return False
         self._mark, self.value = mark, value
         self._doubted, self.trouble = None, ""
-        log.info("file taken", extra={"setting": self._name, "file": self._path})
+        log.info("file taken", extra={"setting": self.name, "file": self._path})
         return True
 
     def _seen(self) -> _Mark:

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from orion_registry.errors import Reason, Unavailable
+from orion_registry.server.accepting import Handlers as Served
 from orion_registry.server.door import NOT_SERVING_RETRY_S, Door
 from orion_registry.server.identity import Context
 from orion_registry.server.methods import Kind, Method
@@ -32,8 +33,8 @@ Handlers = Mapping[str, Mapping[str, Handler]]
 """Handlers by full service name, then by method name."""
 
 
-def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> tuple[grpc.GenericRpcHandler, ...]:
-    """One generic handler that serves the table.
+def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> Served:
+    """What serves the table: for `accepting.open_server`.
 
     Raises:
         ValueError: a method of the table has no handler, or a handler no method.
@@ -44,18 +45,10 @@ def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> t
         raise ValueError(f"methods without a handler: {missing}")
     if unknown := sorted(given.keys() - methods.keys()):
         raise ValueError(f"handlers without a method: {unknown}")
-    return (_Router({method.path: _wrap(method, given[key], door) for key, method in methods.items()}),)
-
-
-class _Router(grpc.GenericRpcHandler):
-    """Finds handlers by path."""
-
-    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]]) -> None:
-        self._handlers = handlers
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The handler of a path; None is answered UNIMPLEMENTED by gRPC."""
-        return self._handlers.get(handler_call_details.method)
+    served: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {service: {} for service, _ in methods}
+    for (service, name), method in methods.items():
+        served[service][name] = _wrap(method, given[service, name], door)
+    return served
 
 
 def stopping() -> Unavailable:

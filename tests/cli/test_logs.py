@@ -119,6 +119,27 @@ for name in ("debug", "info", "warning", "error"):
     assert [word for word in said if word not in levels] == ["other warning", "other error"]
 
 
+@pytest.mark.parametrize("formatter", [JsonLines(), TextLines(colour=False)], ids=["json", "text"])
+def test_what_looks_like_a_secret_is_masked_whoever_logs_it(formatter: logging.Formatter) -> None:
+    token = "orion_k7Qd2Fh9_" + "a" * 43
+    made = record(
+        "refused %s",
+        token,
+        password="hunter2",
+        deep={"api_key": "deep-key"},
+        error=f"no Bearer {token}",
+        service_id="sk-1",
+    )
+    try:
+        raise ValueError(f"http://me:hunter2@host/?token={token}")
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    text = formatter.format(made)
+    assert not [secret for secret in (token, "a" * 43, "hunter2", "deep-key") if secret in text]
+    assert text.count("***") >= 5
+    assert "sk-1" in text
+
+
 RESETS = """
 import logging
 from orion_registry.cli import logs

@@ -259,6 +259,7 @@ class Monitoring:
         told = CheckNotRun(
             service_id=check.service_id,
             agent_id=entry.spec.agent_id,
+            namespace=entry.spec.namespace,
             check=check.name,
             verdict=verdict,
             detail=outcome.detail,
