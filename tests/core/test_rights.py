@@ -125,3 +125,19 @@ def test_a_taken_id_says_whose_it_is_to_those_alone_who_may_see_that() -> None:
         actor = Actor(identity="calc", rights=rights(*namespaces))
         with pytest.raises(AlreadyExists, match=whose):
             world.run(Register(spec=spec, secret=SECRET), actor)
+
+
+def test_rights_that_change_are_those_that_count_on_a_stream_that_is_open() -> None:
+    world = World()
+    entry = world.add(capabilities=("math.add",))
+    session = world.stream("agent", ask(entry), actor=Actor(identity="", rights=rights("default")))
+    for fewer, said in (
+        (rights("payments"), "does not have the role agent in namespace 'default'"),
+        (rights("default", capabilities=("payments.*",)), "may not claim 'math.add' in namespace 'default'"),
+    ):
+        with pytest.raises(PermissionDenied, match=said):
+            session.go_on_as(Actor(identity="", rights=fewer))
+    enough = Actor(identity="", rights=rights("default", capabilities=("math.*",)))
+    session.go_on_as(enough)
+    assert session.actor is enough
+    session.go_on_as(Actor(rights=EVERYTHING))
