@@ -52,7 +52,7 @@ export class CapabilitiesView {
     setText(byId("capabilities-found"), wanted === "" ? count(this._known.length, "capability").replace("ys", "ies") : `${number(rows.length)} of ${number(this._known.length)}`);
   }
 
-  _row({ capability, services = 0, ready = 0, slots = 0, free = 0, unbounded = 0 }) {
+  _row({ capability, services = 0, ready = 0, slots = 0, free = 0, unlimited = 0 }) {
     let node = this._nodes.get(capability);
     if (node === undefined) {
       const link = el("a", { href: `#/fleet?q=${encodeURIComponent(exactly("cap", capability))}` }, capability);
@@ -68,8 +68,8 @@ export class CapabilitiesView {
     cells.ready.classList.toggle("none", Number(ready) === 0);
     setMeter(bar, Number(slots) - Number(free), Number(slots));
     const figure = Number(slots) === 0 ? "" : `${number(free)} of ${number(slots)} free`;
-    const unlimited = Number(unbounded) > 0 ? `${figure === "" ? "" : ", "}${number(unbounded)} without limit` : "";
-    setText(cells.figure, figure + unlimited || (Number(ready) > 0 ? "no limit" : "–"));
+    const more = Number(unlimited) > 0 ? `${figure === "" ? "" : " and "}${number(unlimited)} without limit` : "";
+    setText(cells.figure, figure + more || "–");
     return node;
   }
 }

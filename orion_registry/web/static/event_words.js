@@ -32,7 +32,7 @@ const TELL = {
 export function readEvent(json) {
   const type = Object.keys(json).find((key) => key !== "seq" && key !== "time") ?? "";
   const event = json[type] ?? {};
-  const { text, kind = "" } = TELL[type]?.(event) ?? { text: "an event that this page does not know" };
+  const { text, kind = "" } = (Object.hasOwn(TELL, type) ? TELL[type](event) : null) ?? { text: "an event that this page does not know" };
   const serviceId = String(event.service_id ?? "");
   const agent = String(event.agent_id ?? "");
   const read = { seq: Number(json.seq ?? 0), at: instant(json.time), type, serviceId, agent, text, kind };

@@ -80,11 +80,10 @@ function termTest(term, unknown) {
 
 const unquote = (text) => text.replaceAll('"', "");
 
+/** The values between commas; one in quotes may have commas of its own. */
 function valuesOf(text) {
-  return text
-    .split(",")
-    .map((value) => unquote(value).toLowerCase())
-    .filter((value) => value !== "" && value !== "=");
+  const values = text.match(/(?:"[^"]*(?:"|$)|[^,"])+/g) ?? [];
+  return values.map((value) => unquote(value).toLowerCase()).filter((value) => value !== "" && value !== "=");
 }
 
 const anyOf = (tests) => (tests.length === 1 ? tests[0] : (service) => tests.some((test) => test(service)));

@@ -47,7 +47,7 @@ export function latency(s) {
 
 const grouping = new Intl.NumberFormat("en-GB");
 
-const compact = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
+const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 });
 
 /** 5000 -> "5,000", 5400000 -> "5.4M". */
 export function short(value) {

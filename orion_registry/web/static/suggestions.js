@@ -39,9 +39,9 @@ export function complete(term, services) {
 
 /** Values of a word with how many services have each, the most first. */
 function ranked(word, services) {
-  const found = new Map((FIXED[word] ?? []).map((value) => [value, 0]));
-  const read = VALUES[word];
-  if (read !== undefined) {
+  const found = new Map((Object.hasOwn(FIXED, word) ? FIXED[word] : []).map((value) => [value, 0]));
+  const read = Object.hasOwn(VALUES, word) ? VALUES[word] : null;
+  if (read !== null) {
     for (const service of services) for (const value of read(service)) if (value !== "") found.set(value, (found.get(value) ?? 0) + 1);
   }
   return [...found].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));

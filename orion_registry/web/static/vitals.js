@@ -56,12 +56,12 @@ export class Vitals {
 
   _take(answer) {
     const readAt = performance.now();
-    for (const vital of answer.vitals ?? []) {
-      this._known.set(vital.service_id, {
+    for (const [id, vital] of Object.entries(answer.services ?? {})) {
+      this._known.set(id, {
         inFlight: Number(vital.in_flight ?? 0),
         slots: Number(vital.max_concurrency ?? 0),
         queued: Number(vital.queue_depth ?? 0),
-        beatAge: vital.beat_age_s ?? null,
+        beatAge: vital.beat_age ?? null,
         readAt,
       });
     }

@@ -59,13 +59,13 @@ export function title(name) {
 }
 
 /** What a reason means, in a few words; "" for one that this page is too old to know. */
-export const meaning = (reason) => MEANING[reason] ?? "";
+export const meaning = (reason) => (Object.hasOwn(MEANING, reason) ? MEANING[reason] : "");
 
 /** The kind of a row: what it looks like, by status and worst reason. */
 export function kindOf(status, reasons) {
   if (status === "HEALTHY") return DEGRADED.has(reasons[0]) ? "degraded" : "healthy";
   const kind = status.toLowerCase();
-  return kind in SEVERITY ? kind : "unknown";
+  return Object.hasOwn(SEVERITY, kind) ? kind : "unknown";
 }
 
 /** What heads a status: "Healthy", or of second choice why: "Late". */
