@@ -227,9 +227,9 @@ class World:
 
     # Streams.
 
-    def stream(self, agent_id: str = "agent", *requests: SessionRequest) -> HeartbeatSession:
+    def stream(self, agent_id: str = "agent", *requests: SessionRequest, actor: Actor = LOCAL) -> HeartbeatSession:
         """A stream that has said hello."""
-        session = self.registry.open_stream(LOCAL, lambda: None)
+        session = self.registry.open_stream(actor, lambda: None)
         session.receive(Hello(agent_id=agent_id, sessions=requests), self.now)
         return session
 

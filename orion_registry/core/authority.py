@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orion_registry.core import limits
+from orion_registry.core.access.rights import EVERYTHING, Role
 from orion_registry.core.credentials import secret_matches
 from orion_registry.core.entry import Entry
 from orion_registry.core.fleet import Fleet
@@ -31,6 +32,8 @@ EPOCHS_KEPT = 2_048
 
 LOOKED_AT = 8
 """Services of a hello that are looked at to know its sender: an agent may act for nearly all that it names."""
+
+_AGENTS = frozenset({Role.AGENT})
 
 DEPARTING_RETRY_S = 1.0
 """When to try again while a service is on its way out: a store that works is done by then."""
@@ -90,7 +93,7 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     """Lets a stream carry a service: the ref's epoch counts as used from now on.
 
     Raises:
-        PermissionDenied: NOT_OWNER, it is another agent's.
+        PermissionDenied: NOT_OWNER, it is another agent's; NOT_ALLOWED, its namespace is not the stream's to act in.
         FailedPrecondition: WRONG_MODE.
         ResourceExhausted: TOO_LARGE, the stream carries as many as it can.
         RegistryError: see `check_ref`.
@@ -98,6 +101,9 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     if entry.spec.agent_id != session.agent_id:
         message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
         raise PermissionDenied(Reason.NOT_OWNER, message)
+    if session.actor.rights is not EVERYTHING and not session.actor.rights.inside(entry.spec.namespace, _AGENTS):
+        message = f"{session.actor.identity!r} does not have the role agent in namespace {entry.spec.namespace!r}"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
     check_ref(fleet, ref, session.actor.identity)
     if entry.spec.liveness is not LivenessMode.STREAM:
         raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, ReprEnum, StrEnum
+from enum import IntEnum, ReprEnum
 from typing import Self
 
+from orion_registry.core.access.rights import EVERYTHING, Rights
 from orion_registry.core.checks.spec import CheckSpec
 
 Scalar = str | float | bool | None
@@ -88,15 +89,6 @@ class RemovalReason(IntEnum):
     REMOVED = 4
 
 
-class Role(StrEnum):
-    """What an identity may do; enforced once identities are configured."""
-
-    AGENT = "agent"
-    CALLER = "caller"
-    OPERATOR = "operator"
-    VIEWER = "viewer"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
     """An instant: `mono` seconds decide, `wall` seconds since 1970 are a label."""
@@ -109,12 +101,11 @@ class Now:
 class Actor:
     """Who gives a command.
 
-    identity is empty while none is configured; address is the peer's, empty for a Unix socket and in process.
+    identity is empty where none was proven; address is the peer's, empty for a Unix socket and in process.
     """
 
     identity: str = ""
-    roles: frozenset[Role] = frozenset(Role)
-    namespace: str = ""
+    rights: Rights = EVERYTHING
     address: str = ""
 
 
@@ -202,14 +193,15 @@ class Snapshot:
     it is ready, else -1.
     weight_set is the weight that an operator has set; None = the agent's own counts: see `weight`.
 
-    Two attributes belong to the wire floor: `encoded`, the bytes of this snapshot, and `encoded_record`, those of its
-    record, which the snapshots of one record hand on. Each is made at most once.
+    Three attributes belong to the wire floor: `encoded`, the bytes of this snapshot; `encoded_record`, those of its
+    record, which the snapshots of one record hand on; `json`, its text. Each is made at most once.
     """
 
     __slots__ = (
         "encoded",
         "encoded_record",
         "epoch",
+        "json",
         "ready",
         "reasons",
         "record",
@@ -244,6 +236,7 @@ class Snapshot:
         self.weight_set = weight_set
         self.encoded: bytes | None = None
         self.encoded_record: bytes | None = None
+        self.json: str | None = None
 
     @property
     def service_id(self) -> str:

@@ -149,6 +149,7 @@ def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor:
         check_secret("secret", command.secret)
     asked = check_spec(command.spec)
     check_custom(asked.checks, fleet.config.custom_checks)
+    _refuse_unclaimable(asked, actor)
     spec = replace(asked, service_id=service_id_of(asked), host=_reachable_host(asked.host, actor))
     payload = payload_hash(asked, command.secret, command.takeover)
     fleet.epochs.require(IN_FLIGHT)
@@ -227,6 +228,18 @@ def is_live(entry: Entry) -> bool:
     return bool(entry.streams) or entry.liveness.code is StatusReasonCode.BEATING
 
 
+def _refuse_unclaimable(spec: ServiceSpec, actor: Actor) -> None:
+    """Lets an identity claim only the capabilities that it was granted.
+
+    Raises:
+        PermissionDenied: NOT_ALLOWED.
+    """
+    capability = actor.rights.unclaimable(spec.namespace, spec.capabilities)
+    if capability is not None:
+        message = f"service.capabilities: {actor.identity!r} may not claim {capability!r} in {spec.namespace!r}"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
+
+
 def _reachable_host(host: str, actor: Actor) -> str:
     """The host that callers will use: an empty one means the address that the registration came from."""
     peer = actor.address or "127.0.0.1"  # no address: a Unix socket, or in process
@@ -261,6 +274,8 @@ def _plan_update(fleet: Fleet, command: Update, actor: Actor, now: Now) -> Plan:
         message = f"etag: {command.etag} is stale, the generation is {held.generation}; read again, then update"
         raise FailedPrecondition(Reason.STALE_ETAG, message)
     spec = check_spec(merged(held.spec, command.spec, command.paths))
+    if "capabilities" in command.paths:
+        _refuse_unclaimable(spec, actor)
     if "host" in command.paths:
         spec = replace(spec, host=_reachable_host(spec.host, actor))
     if "checks" in command.paths:

@@ -140,7 +140,7 @@ class Registry:
 
     def __contains__(self, service_id: str) -> bool:
         """Whether a service is registered."""
-        return self._fleet.catalog.get(service_id) is not None
+        return self.find(service_id) is not None
 
     def stored(self) -> Stored:
         """All that is stored, as another registry, or a later life, can take it in.
@@ -154,6 +154,10 @@ class Registry:
         )
         overlays = tuple(self._fleet.overlays)
         return Stored(records=tuple(records), epochs_below=self._fleet.epochs.below, overlays=overlays)
+
+    def find(self, service_id: str) -> Entry | None:
+        """One service, ready or not; None if it is not registered."""
+        return self._fleet.catalog.get(service_id)
 
     def get(self, service_id: str) -> Entry:
         """One service, ready or not.

@@ -32,6 +32,7 @@ from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
+from orion_registry.server.side_door import Served, SideDoor
 from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import build_handlers
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
@@ -74,8 +75,11 @@ class Daemon:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         probe: Probe | None = None,
+        side_door: SideDoor | None = None,
     ) -> None:
-        """Args: settings; store, clock, entropy, probe: what stands in for the real ones, for tests."""
+        """Args: settings; store, clock, entropy, probe: what stands in for the real ones, for tests;
+        side_door: what serves beside gRPC.
+        """
         self.settings = settings
         self.coordinator: Coordinator
         self._store = store
@@ -89,6 +93,7 @@ class Daemon:
         self._server: grpc.aio.Server | None = None
         self._probe = probe
         self._prober: Prober | None = None
+        self._side_door = side_door
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -110,6 +115,8 @@ class Daemon:
         server = grpc.aio.server(options=server_options(self.settings))
         try:
             await self._bind(server)
+            if self._side_door is not None:
+                await self._side_door.bind(self.settings)
             self.coordinator = self._make_coordinator()
             registry = RegistryService(self.coordinator)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
@@ -121,14 +128,22 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            door = Door(lambda: self.coordinator.serving, certificates=self.settings.clients_identified)
+            door = Door(
+                lambda: self.coordinator.serving,
+                lambda: self.coordinator.registry,
+                certificates=self.settings.clients_identified,
+            )
             server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
-            log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
+            log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
             self._say_who_may()
             await server.start()
+            if self._side_door is not None:
+                served = Served(settings=self.settings, coordinator=self.coordinator, handlers=handlers)
+                await self._side_door.open(served)
             await self._start_coordinator()
         except BaseException:
             await server.stop(None)
+            await self._close_side_door()
             await self._close_prober()
             self._listeners.close()
             raise
@@ -136,7 +151,7 @@ class Daemon:
         if self._certificates is not None:
             self._looking = asyncio.create_task(self._keep_certificates(self._certificates))
         self._health.set_serving(True)
-        log.info("ready", extra=self._where())
+        log.info("ready", extra=self.where())
 
     async def _bind(self, server: grpc.aio.Server) -> None:
         settings = self.settings
@@ -153,9 +168,9 @@ class Daemon:
         if self.settings.clients_identified:
             log.info("clients show certificates", extra={"authorities": self.settings.tls_client_ca_file})
         elif self.settings.insecure_listen:
-            log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self._where())
+            log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self.where())
         else:
-            log.info("open: whoever is on this machine may do everything", extra=self._where())
+            log.info("open: whoever is on this machine may do everything", extra=self.where())
 
     async def _keep_certificates(self, certificates: "Certificates") -> None:
         """Looks after the files for as long as it serves."""
@@ -178,6 +193,10 @@ class Daemon:
             balancer=balancer_config(settings),
             probe=probe,
         )
+
+    async def _close_side_door(self) -> None:
+        if self._side_door is not None:
+            await self._side_door.close()
 
     async def _close_prober(self) -> None:
         prober, self._prober = self._prober, None
@@ -210,13 +229,14 @@ class Daemon:
         server, self._server = self._server, None
         if server is None:
             return
-        log.info("stopping", extra=self._where())
+        log.info("stopping", extra=self.where())
         if self._looking is not None:
             self._looking.cancel()
         self._health.set_serving(False)
         # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
         stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
         await self.coordinator.stop()
+        await self._close_side_door()
         await self._close_prober()
         self._health.close()
         self._reflection.close()
@@ -224,8 +244,10 @@ class Daemon:
         self._listeners.close()
         log.info("stopped")
 
-    def _where(self) -> dict[str, object]:
-        return {"address": self.addresses[0] if self.addresses else "", "addresses": list(self.addresses)}
+    def where(self) -> dict[str, object]:
+        """Its addresses, for the log."""
+        beside = {} if self._side_door is None else self._side_door.where()
+        return {"address": self.addresses[0] if self.addresses else "", "addresses": list(self.addresses), **beside}
 
     async def __aenter__(self) -> "Daemon":
         await self.start()

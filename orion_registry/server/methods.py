@@ -8,7 +8,9 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from orion_registry.core.model import Role
+from orion_registry.core.access.rights import Role
+from orion_registry.server import scopes
+from orion_registry.server.scopes import Scope
 from orion_registry_pb.v1 import admin_pb2, balancer_pb2, heartbeat_pb2, monitor_pb2, registry_pb2
 
 REGISTRY_SERVICE = "orion.registry.v1.RegistryService"
@@ -53,7 +55,8 @@ class Method:
         name: its own name.
         kind: how many messages go each way.
         request: class of the messages that come in.
-        roles: who may call; enforced once identities are configured.
+        roles: who may call.
+        scope: where the caller needs one of the roles.
         cost: what a call costs.
         audited: whether every call and denial goes into the audit chain.
         always: whether it answers while the registry starts and stops.
@@ -64,9 +67,15 @@ class Method:
     kind: Kind
     request: type[Message]
     roles: frozenset[Role]
+    scope: Scope
     cost: Cost
     audited: bool = False
     always: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it answers callers that are not known."""
+        return self.scope is scopes.nobody_in_particular
 
     @property
     def path(self) -> str:
@@ -88,98 +97,138 @@ def _method(
     name: str,
     request: type[Message],
     roles: frozenset[Role],
+    scope: Scope,
     cost: Cost,
     kind: Kind = Kind.UNARY,
     audited: bool = False,
+    always: bool = False,
 ) -> Method:
-    return Method(service=service, name=name, kind=kind, request=request, roles=roles, cost=cost, audited=audited)
+    return Method(
+        service=service,
+        name=name,
+        kind=kind,
+        request=request,
+        roles=roles,
+        scope=scope,
+        cost=cost,
+        audited=audited,
+        always=always,
+    )
 
 
 _registry = partial(_method, REGISTRY_SERVICE)
 _balancer = partial(_method, BALANCER_SERVICE)
-
-
-def _monitor(name: str, request: type[Message], roles: frozenset[Role], cost: Cost, audited: bool = False) -> Method:
-    return Method(
-        service=MONITOR_SERVICE,
-        name=name,
-        kind=Kind.UNARY,
-        request=request,
-        roles=roles,
-        cost=cost,
-        audited=audited,
-    )
-
-
-def _admin(name: str, request: type[Message], cost: Cost, kind: Kind = Kind.UNARY) -> Method:
-    return Method(
-        service=ADMIN_SERVICE, name=name, kind=kind, request=request, roles=_OPERATORS, cost=cost, audited=True
-    )
-
-
-def _look(name: str, request: type[Message], cost: Cost, kind: Kind = Kind.UNARY, always: bool = False) -> Method:
-    return Method(
-        service=ADMIN_SERVICE, name=name, kind=kind, request=request, roles=_VIEWERS, cost=cost, always=always
-    )
-
-
-def _always(service: str, name: str, request: type[Message], cost: Cost, kind: Kind) -> Method:
-    return Method(service=service, name=name, kind=kind, request=request, roles=_ALL, cost=cost, always=True)
-
+_monitor = partial(_method, MONITOR_SERVICE)
+_admin = partial(_method, ADMIN_SERVICE)
+_health = partial(_method, HEALTH_SERVICE, roles=_ALL, scope=scopes.nobody_in_particular, always=True)
 
 REGISTRY_METHODS = (
-    _registry("RegisterService", registry_pb2.RegisterServiceRequest, _AGENTS, Cost.WRITE, audited=True),
-    _registry("UnregisterService", registry_pb2.UnregisterServiceRequest, _AGENTS, Cost.WRITE, audited=True),
-    _registry("GetService", registry_pb2.GetServiceRequest, _ALL, Cost.READ),
-    _registry("UpdateService", registry_pb2.UpdateServiceRequest, _AGENTS, Cost.WRITE, audited=True),
-    _registry("UpdateServiceStatus", registry_pb2.UpdateServiceStatusRequest, _AGENTS, Cost.REPORT, audited=True),
-    _registry("DiscoverServices", registry_pb2.DiscoverServicesRequest, _ALL, Cost.READ),
-    _registry("WatchServices", registry_pb2.WatchServicesRequest, _ALL, Cost.STREAM, Kind.SERVER_STREAM),
-    _registry("Heartbeat", heartbeat_pb2.HeartbeatRequest, _AGENTS, Cost.STREAM, Kind.BIDI),
-    _registry("SendHeartbeat", registry_pb2.SendHeartbeatRequest, _AGENTS, Cost.REPORT),
+    _registry(
+        "RegisterService", registry_pb2.RegisterServiceRequest, _AGENTS, scopes.by_service, Cost.WRITE, audited=True
+    ),
+    _registry(
+        "UnregisterService", registry_pb2.UnregisterServiceRequest, _AGENTS, scopes.by_ref, Cost.WRITE, audited=True
+    ),
+    _registry("GetService", registry_pb2.GetServiceRequest, _ALL, scopes.by_service_id, Cost.READ),
+    _registry("UpdateService", registry_pb2.UpdateServiceRequest, _AGENTS, scopes.by_ref, Cost.WRITE, audited=True),
+    _registry(
+        "UpdateServiceStatus",
+        registry_pb2.UpdateServiceStatusRequest,
+        _AGENTS,
+        scopes.by_ref,
+        Cost.REPORT,
+        audited=True,
+    ),
+    _registry("DiscoverServices", registry_pb2.DiscoverServicesRequest, _ALL, scopes.by_selector, Cost.READ),
+    _registry(
+        "WatchServices", registry_pb2.WatchServicesRequest, _ALL, scopes.by_selector, Cost.STREAM, Kind.SERVER_STREAM
+    ),
+    _registry("Heartbeat", heartbeat_pb2.HeartbeatRequest, _AGENTS, scopes.by_session, Cost.STREAM, Kind.BIDI),
+    _registry("SendHeartbeat", registry_pb2.SendHeartbeatRequest, _AGENTS, scopes.by_ref, Cost.REPORT),
 )
 
 BALANCER_METHODS = (
-    _balancer("SelectService", balancer_pb2.SelectServiceRequest, _CALLERS, Cost.REPORT),
-    _balancer("ReleaseService", balancer_pb2.ReleaseServiceRequest, _CALLERS, Cost.REPORT),
-    _balancer("RenewSelections", balancer_pb2.RenewSelectionsRequest, _CALLERS, Cost.REPORT),
-    _balancer("ListSelections", balancer_pb2.ListSelectionsRequest, _VIEWERS, Cost.READ),
-    _balancer("ReportOutcome", balancer_pb2.ReportOutcomeRequest, _CALLERS, Cost.REPORT),
-    _balancer("Route", balancer_pb2.RouteRequest, _CALLERS, Cost.STREAM, Kind.BIDI),
-    _balancer("ExplainSelection", balancer_pb2.ExplainSelectionRequest, _LOOKERS, Cost.READ),
-    _balancer("SetStrategy", balancer_pb2.SetStrategyRequest, _OPERATORS, Cost.REPORT, audited=True),
-    _balancer("GetBalancerStats", balancer_pb2.GetBalancerStatsRequest, _VIEWERS, Cost.READ),
-    _balancer("GetServicePerformance", balancer_pb2.GetServicePerformanceRequest, _LOOKERS, Cost.READ),
+    _balancer("SelectService", balancer_pb2.SelectServiceRequest, _CALLERS, scopes.by_selector, Cost.REPORT),
+    _balancer("ReleaseService", balancer_pb2.ReleaseServiceRequest, _CALLERS, scopes.by_lease, Cost.REPORT),
+    _balancer("RenewSelections", balancer_pb2.RenewSelectionsRequest, _CALLERS, scopes.by_lease, Cost.REPORT),
+    _balancer("ListSelections", balancer_pb2.ListSelectionsRequest, _VIEWERS, scopes.by_listed_service, Cost.READ),
+    _balancer("ReportOutcome", balancer_pb2.ReportOutcomeRequest, _CALLERS, scopes.by_service_id, Cost.REPORT),
+    _balancer("Route", balancer_pb2.RouteRequest, _CALLERS, scopes.by_command, Cost.STREAM, Kind.BIDI),
+    _balancer("ExplainSelection", balancer_pb2.ExplainSelectionRequest, _LOOKERS, scopes.by_asked_selector, Cost.READ),
+    _balancer("SetStrategy", balancer_pb2.SetStrategyRequest, _OPERATORS, scopes.everywhere, Cost.REPORT, audited=True),
+    _balancer("GetBalancerStats", balancer_pb2.GetBalancerStatsRequest, _VIEWERS, scopes.anywhere, Cost.READ),
+    _balancer(
+        "GetServicePerformance", balancer_pb2.GetServicePerformanceRequest, _LOOKERS, scopes.by_service_id, Cost.READ
+    ),
 )
 
 MONITOR_METHODS = (
-    _monitor("CheckServiceHealth", monitor_pb2.CheckServiceHealthRequest, _MINDERS, Cost.PROBE, audited=True),
-    _monitor("GetServiceHealth", monitor_pb2.GetServiceHealthRequest, _ALL, Cost.READ),
-    _monitor("GetHealthStats", monitor_pb2.GetHealthStatsRequest, _ALL, Cost.READ),
+    _monitor(
+        "CheckServiceHealth",
+        monitor_pb2.CheckServiceHealthRequest,
+        _MINDERS,
+        scopes.by_service_minded,
+        Cost.PROBE,
+        audited=True,
+    ),
+    _monitor("GetServiceHealth", monitor_pb2.GetServiceHealthRequest, _ALL, scopes.by_service_id, Cost.READ),
+    _monitor("GetHealthStats", monitor_pb2.GetHealthStatsRequest, _ALL, scopes.anywhere, Cost.READ),
 )
 
 ADMIN_METHODS = (
-    _look("GetServerInfo", admin_pb2.GetServerInfoRequest, Cost.READ, always=True),
-    _look("ListEvents", admin_pb2.ListEventsRequest, Cost.READ),
-    _look("WatchEvents", admin_pb2.WatchEventsRequest, Cost.STREAM, Kind.SERVER_STREAM),
-    _admin("SetOverlay", admin_pb2.SetOverlayRequest, Cost.WRITE),
-    _look("ListOverlays", admin_pb2.ListOverlaysRequest, Cost.READ),
-    _admin("RemoveService", admin_pb2.RemoveServiceRequest, Cost.WRITE),
-    _admin("ExportSnapshot", admin_pb2.ExportSnapshotRequest, Cost.STREAM, Kind.SERVER_STREAM),
-    _admin("ImportSnapshot", admin_pb2.ImportSnapshotRequest, Cost.WRITE, Kind.CLIENT_STREAM),
+    _admin("GetServerInfo", admin_pb2.GetServerInfoRequest, _VIEWERS, scopes.anywhere, Cost.READ, always=True),
+    _admin("ListEvents", admin_pb2.ListEventsRequest, _VIEWERS, scopes.by_listed_service, Cost.READ),
+    _admin(
+        "WatchEvents",
+        admin_pb2.WatchEventsRequest,
+        _VIEWERS,
+        scopes.by_listed_service,
+        Cost.STREAM,
+        Kind.SERVER_STREAM,
+    ),
+    _admin("SetOverlay", admin_pb2.SetOverlayRequest, _OPERATORS, scopes.by_target, Cost.WRITE, audited=True),
+    _admin("ListOverlays", admin_pb2.ListOverlaysRequest, _VIEWERS, scopes.by_listed_namespace, Cost.READ),
+    _admin("RemoveService", admin_pb2.RemoveServiceRequest, _OPERATORS, scopes.by_service_id, Cost.WRITE, audited=True),
+    _admin(
+        "ExportSnapshot",
+        admin_pb2.ExportSnapshotRequest,
+        _OPERATORS,
+        scopes.everywhere,
+        Cost.STREAM,
+        Kind.SERVER_STREAM,
+        audited=True,
+    ),
+    _admin(
+        "ImportSnapshot",
+        admin_pb2.ImportSnapshotRequest,
+        _OPERATORS,
+        scopes.everywhere,
+        Cost.WRITE,
+        Kind.CLIENT_STREAM,
+        audited=True,
+    ),
 )
 
 _LIST_REQUEST: type[Message] = health_pb2.HealthListRequest  # type: ignore[attr-defined] # newer than its types
 
 HEALTH_METHODS = (
-    _always(HEALTH_SERVICE, "Check", health_pb2.HealthCheckRequest, Cost.READ, Kind.UNARY),
-    _always(HEALTH_SERVICE, "List", _LIST_REQUEST, Cost.READ, Kind.UNARY),
-    _always(HEALTH_SERVICE, "Watch", health_pb2.HealthCheckRequest, Cost.STREAM, Kind.SERVER_STREAM),
+    _health("Check", health_pb2.HealthCheckRequest, cost=Cost.READ),
+    _health("List", _LIST_REQUEST, cost=Cost.READ),
+    _health("Watch", health_pb2.HealthCheckRequest, cost=Cost.STREAM, kind=Kind.SERVER_STREAM),
 )
 
 # grpcio-reflection ships v1alpha alone; v1 has the same messages on the wire (gRFC A15).
 REFLECTION_METHODS = tuple(
-    _always(service, "ServerReflectionInfo", reflection_pb2.ServerReflectionRequest, Cost.STREAM, Kind.BIDI)
+    _method(
+        service,
+        "ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest,
+        _ALL,
+        scopes.anywhere,
+        Cost.STREAM,
+        Kind.BIDI,
+        always=True,
+    )
     for service in (REFLECTION_SERVICE, REFLECTION_ALPHA_SERVICE)
 )
 

@@ -15,7 +15,6 @@ from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.errors import RegistryError, bad_field
-from orion_registry.server.door import Context
 from orion_registry.server.duplex import Duplex
 from orion_registry.server.wrapper import Stream, not_a_message, stopping
 from orion_registry.wire.balancer import Origin, decode_hello
@@ -49,15 +48,16 @@ class RouteStreams:
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._service.coordinator.require_serving()
-        await _Route(self._service, actor, stream.context).run()
+        await _Route(self._service, actor, stream).run()
 
 
 class _Route(Duplex):
     """One call."""
 
-    def __init__(self, service: "BalancerService", actor: Actor, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, service: "BalancerService", actor: Actor, stream: Stream) -> None:
+        super().__init__(stream.context)
         self._service = service
+        self._check = stream.check
         self._selections = service.selections
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
@@ -109,6 +109,7 @@ class _Route(Duplex):
     def _take(self, command: RouteCommand, now: Now) -> None:
         """Runs one command. What it raises is its result."""
         try:
+            self._check(command)
             self._outbox.append(self._result(command, now))
         except RegistryError as error:
             self._outbox.append(result_error(command.id, error))

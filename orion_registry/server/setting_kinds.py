@@ -14,6 +14,7 @@ from typing import Any
 
 from orion_registry.core import limits
 from orion_registry.errors import Said
+from orion_registry.server.address import TcpAddress, parse_address
 
 _SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
@@ -175,6 +176,20 @@ def addresses(valid: Callable[[str], object]) -> Kind:
         return text
 
     return _several("ADDRESS", "addresses", one, text_of, 1)
+
+
+def http_address() -> Kind:
+    """Where HTTP is spoken: an address, "auto" or "off"."""
+
+    def allows(text: str) -> bool:
+        if text in {"auto", "off"}:
+            return True
+        try:
+            return isinstance(parse_address(text), TcpAddress)
+        except ValueError:
+            return False
+
+    return Kind("ADDRESS", "HOST:PORT (port 0 to 65,535), auto or off", _as_text, allows, quote)
 
 
 def networks() -> Kind:

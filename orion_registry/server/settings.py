@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
 from orion_registry.server.security_settings import SecuritySettings
-from orion_registry.server.setting_kinds import addresses, choice, duration, path, size, switch, whole
+from orion_registry.server.setting_kinds import addresses, choice, duration, http_address, path, size, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
 
@@ -57,6 +57,17 @@ class Settings(SecuritySettings):
         trade_off=(
             "Whoever reaches the port may register, read and remove, and without tls_cert_file in plaintext; only for "
             "a network that you trust."
+        ),
+    )
+    http: str = setting(
+        http_address(),
+        "auto",
+        group="Where it listens",
+        default_text="127.0.0.1:6747 if it is free",
+        meaning="Address of the HTTP port, HOST:PORT: the page, the JSON API and metrics, all to be read only. off = none.",
+        trade_off=(
+            "Port 0 takes a free one and the log says which. An address that is set and cannot be had stops the start; "
+            "the default one is done without. Plaintext: on loopback, or with insecure_listen."
         ),
     )
     data_dir: str = setting(

@@ -16,8 +16,9 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
+from orion_registry.core.model import Actor
 from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unavailable
-from orion_registry.server.door import NOT_SERVING_RETRY_S, Context, Door
+from orion_registry.server.door import NOT_SERVING_RETRY_S, Check, Context, Door
 from orion_registry.server.methods import Kind, Method
 from orion_registry.wire.status import DETAILS_KEY, status_of
 
@@ -45,20 +46,35 @@ class Stream:
     The waits of `read` and `write` are never to be cancelled by a timeout: that destroys the stream (and leaks).
     """
 
-    __slots__ = ("_parse", "context")
+    __slots__ = ("_actor", "_check", "_parse", "context")
 
-    def __init__(self, context: Context, parse: Callable[[bytes], Any]) -> None:
+    def __init__(self, context: Context, parse: Callable[[bytes], Any], check: Check, actor: Actor) -> None:
         self.context = context
         self._parse = parse
+        self._check = check
+        self._actor = actor
 
     async def read(self) -> Any:
         """The next request, None at the end.
 
         Raises:
             InvalidArgument: the bytes are not such a message.
+            PermissionDenied: its sender may not do that there.
         """
         data = await self.context.read()
-        return None if data is grpc.aio.EOF else parse_request(self._parse, data)
+        if data is grpc.aio.EOF:
+            return None
+        request = parse_request(self._parse, data)
+        self.check(request)
+        return request
+
+    def check(self, request: Any) -> None:
+        """What each message passes; for those who read the context themselves.
+
+        Raises:
+            RegistryError: its sender may not do that there.
+        """
+        self._check(request, self._actor)
 
     async def write(self, data: bytes) -> None:
         """Sends one serialised message; returns once it is on its way."""
@@ -127,13 +143,14 @@ def _wrap(method: Method, handler: Handler, door: Door) -> grpc.RpcMethodHandler
 
 
 def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    admit, parse = door.admission(method), _parser(method)
+    admit, check, parse = door.admission(method), door.check(method), _parser(method)
     is_async = inspect.iscoroutinefunction(handler)
 
     async def call(data: bytes, context: Context) -> bytes:
         try:
             actor = admit(context)
             request = parse_request(parse, data)
+            check(request, actor)
             answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
             return answer
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
@@ -143,16 +160,17 @@ def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Con
 
 
 def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[None]]:
-    admit, parse = door.admission(method), _parser(method)
+    admit, check, parse = door.admission(method), door.check(method), _parser(method)
 
     async def call(data: bytes, context: Context) -> None:
         try:
             actor = admit(context)
             request = parse_request(parse, data)
+            check(request, actor)
             # Else the first write carries the metadata, and while it is blocked no status can be sent: gRPC's core
             # refuses a second batch with metadata in it (TOO_MANY_OPERATIONS).
             await context.send_initial_metadata(())
-            await handler(request, actor, Stream(context, parse))
+            await handler(request, actor, Stream(context, parse, check, actor))
         except Exception as error:  # noqa: BLE001 - see _unary
             await _fail(method, door, context, error)
 
@@ -160,11 +178,12 @@ def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[by
 
 
 def _client_stream(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[bytes]]:
-    admit, parse = door.admission(method), _parser(method)
+    admit, check, parse = door.admission(method), door.check(method), _parser(method)
 
     async def call(_messages: Any, context: Context) -> bytes:
         try:
-            answer: bytes = await handler(admit(context), Stream(context, parse))
+            actor = admit(context)
+            answer: bytes = await handler(actor, Stream(context, parse, check, actor))
             return answer
         except Exception as error:  # noqa: BLE001 - see _unary
             await _fail(method, door, context, error)
@@ -173,11 +192,12 @@ def _client_stream(method: Method, handler: Handler, door: Door) -> Callable[[An
 
 
 def _bidi(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[None]]:
-    admit, parse = door.admission(method), _parser(method)
+    admit, check, parse = door.admission(method), door.check(method), _parser(method)
 
     async def call(_messages: Any, context: Context) -> None:
         try:
-            await handler(admit(context), Stream(context, parse))
+            actor = admit(context)
+            await handler(actor, Stream(context, parse, check, actor))
         except Exception as error:  # noqa: BLE001 - see _unary
             await _fail(method, door, context, error)
 

@@ -77,10 +77,10 @@ class Stage:
         fields = Path(f"/proc/{self.daemon.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
-    def get(self, path: str) -> object:
-        """The JSON of an answer of the HTTP port."""
-        with urllib.request.urlopen(f"{self.base}/api/v1/{path}", timeout=10.0) as answer:
-            return json.load(answer)
+    def revision(self) -> int:
+        """Of the latest change."""
+        with urllib.request.urlopen(f"{self.base}/api/v1/info", timeout=10.0) as answer:
+            return int(json.load(answer)["revision"])
 
 
 @asynccontextmanager

@@ -8,7 +8,9 @@ from typing import Any
 
 import grpc.aio
 
+from orion_registry.core.access.rights import EVERYTHING, Rights
 from orion_registry.core.config import RegistryConfig
+from orion_registry.core.model import Actor
 from orion_registry.runtime.clock import SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.door import Door
@@ -27,17 +29,26 @@ OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MIB), (
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
+def nothing_registered() -> Any:
+    """Where no call looks a service up."""
+    raise AssertionError
+
+
 @asynccontextmanager
 async def serving(
     table: Iterable[Method],
     handlers: Mapping[str, Mapping[str, Handler]],
     gate: Any = lambda: True,
+    registry: Any = None,
+    rights: Rights = EVERYTHING,
     address: str = "127.0.0.1:0",
     options: Sequence[tuple[str, int]] = OPTIONS,
 ) -> AsyncIterator[str]:
     """The address at which the table is served."""
     server = grpc.aio.server(options=options)
-    server.add_generic_rpc_handlers(build_handlers(table, handlers, Door(gate)))
+    known = None if rights is EVERYTHING else lambda _context: Actor(identity="somebody", rights=rights)
+    door = Door(gate, registry or nothing_registered, identify=known)
+    server.add_generic_rpc_handlers(build_handlers(table, handlers, door))
     port = server.add_insecure_port(address)
     await server.start()
     try:
@@ -110,7 +121,7 @@ async def served_registry(address: str = "127.0.0.1:0") -> AsyncIterator[Served]
         entropy=SeededEntropy(),
     )
     service = RegistryService(coordinator)
-    async with serving(REGISTRY_METHODS, service.handlers, lambda: coordinator.serving, address) as bound:
+    async with serving(REGISTRY_METHODS, service.handlers, lambda: coordinator.serving, address=address) as bound:
         await coordinator.start()
         async with grpc.aio.insecure_channel(bound, options=OWN_CONNECTION) as channel:
             stub: Any = stubs.RegistryServiceStub(channel)

@@ -9,15 +9,17 @@ import grpc
 import grpc.aio
 import pytest
 
-from orion_registry.core.model import Actor, Role
+from orion_registry.core.access.rights import Grant, Rights, Role
+from orion_registry.core.model import Actor
 from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unavailable
+from orion_registry.server import scopes
 from orion_registry.server.door import Door
 from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Cost, Kind, Method
 from orion_registry.server.peer import peer_address
 from orion_registry.server.wrapper import Stream, build_handlers
 from orion_registry.wire.status import error_from_status
 from orion_registry_pb.v1 import registry_pb2 as pb
-from tests.server.serving import MIB, Served, raw, served_registry, serving, until
+from tests.server.serving import MIB, Served, nothing_registered, raw, served_registry, serving, until
 
 GARBAGE = (b"\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\xff\xfe", b"\x0b" * 500)
 """Bytes that are no message: a cut tag, a length beyond the end, a string that is no UTF-8, groups without end."""
@@ -72,17 +74,24 @@ def test_table_is_complete() -> None:
 
 
 def method(name: str, kind: Kind = Kind.UNARY, **fields: Any) -> Method:
-    values: dict[str, Any] = {"roles": frozenset(Role), "cost": Cost.READ, "request": pb.GetServiceRequest, **fields}
-    return Method(service="test.Service", name=name, kind=kind, **values)
+    values: dict[str, Any] = {
+        "roles": frozenset(Role),
+        "scope": scopes.anywhere,
+        "cost": Cost.READ,
+        "request": pb.GetServiceRequest,
+    }
+    return Method(service="test.Service", name=name, kind=kind, **(values | fields))
 
 
 def test_table_and_handlers_must_match() -> None:
     """A row without handler, or a handler without row, is found at start."""
     rows = [method("A"), method("B")]
     with pytest.raises(ValueError, match=r"without a handler: .*'B'"):
-        build_handlers(rows, {"test.Service": {"A": print}}, Door(lambda: True))
+        build_handlers(rows, {"test.Service": {"A": print}}, Door(lambda: True, nothing_registered))
     with pytest.raises(ValueError, match=r"without a method: .*'C'"):
-        build_handlers(rows, {"test.Service": {"A": print, "B": print, "C": print}}, Door(lambda: True))
+        build_handlers(
+            rows, {"test.Service": {"A": print, "B": print, "C": print}}, Door(lambda: True, nothing_registered)
+        )
 
 
 @pytest.mark.parametrize("row", REGISTRY_METHODS, ids=lambda row: row.name)
@@ -136,9 +145,10 @@ async def test_always() -> None:
 
 async def test_roles() -> None:
     """A row that none of the caller's roles may call is refused."""
-    row = method("Nobody", roles=frozenset())
+    row = method("Look", roles=frozenset({Role.VIEWER}))
+    agent = Rights(grants=(Grant(roles=frozenset({Role.AGENT}), namespaces=("*",)),))
     async with (
-        serving([row], {"test.Service": {"Nobody": lambda *_: b""}}) as address,
+        serving([row], {"test.Service": {"Look": lambda *_: b""}}, rights=agent) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         assert typed(await outcome(channel, row, b"")).reason is Reason.NOT_ALLOWED

@@ -159,6 +159,11 @@ input.addEventListener("keydown", (event) => {
   if (suggestions.key(event)) event.preventDefault();
 });
 input.addEventListener("input", () => fleet.setFilter(input.value));
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  show("fleet");
+  fleet.focus();
+});
 byId("filter-clear").addEventListener("click", () => {
   filterBy("");
   input.focus();

@@ -1,0 +1,48 @@
+"""What may serve beside gRPC, such as the HTTP port: the daemon starts and stops it, and hands it what it asks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.server.settings import Settings
+from orion_registry.server.wrapper import Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a daemon serves.
+
+    Attributes:
+        settings: those that it was started with.
+        coordinator: whom all ask.
+        handlers: of the RPCs, by full service name and method name: one place for what each does.
+    """
+
+    settings: Settings
+    coordinator: Coordinator
+    handlers: Mapping[str, Mapping[str, Handler]]
+
+
+class SideDoor(Protocol):
+    """Another way in. Each is called once at most, in this order."""
+
+    async def bind(self, settings: Settings) -> None:
+        """Takes its address.
+
+        Raises:
+            StartError: it cannot be had; nothing stays bound.
+        """
+        ...
+
+    async def open(self, served: Served) -> None:
+        """Answers from now on; the registry may not serve yet."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what is open, and gives the address back. Called also if the others were not."""
+        ...
+
+    def where(self) -> Mapping[str, object]:
+        """Its address, for the log."""
+        ...

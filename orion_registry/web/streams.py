@@ -1,0 +1,200 @@
+"""Server-sent events: what changes, as it changes. https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from orion_registry.core.watching import WatchBatch
+from orion_registry.errors import InvalidArgument, OutOfRange, Reason, ResourceExhausted, Unavailable, shown
+from orion_registry.runtime.events import EventPage
+from orion_registry.runtime.watch_hub import BATCH, STALLED_S
+from orion_registry.server.side_door import Served
+from orion_registry.web.access import Access, method_of
+from orion_registry.web.api import pairs_of
+from orion_registry.web.queries import request_of
+from orion_registry.wire.decode import decode_selector
+from orion_registry.wire.events import decode_filter
+from orion_registry.wire.json_events import json_event
+from orion_registry.wire.json_service import json_change, word_of
+from orion_registry_pb.v1 import admin_pb2, registry_pb2
+
+STREAMS_MOST = 128
+"""Streams open at once; a page has two."""
+
+BREATH_S = 5.0
+"""How often a stream says that it lives, though there is nothing to tell."""
+
+PACE_S = 0.05
+"""Between two batches of one stream: people see no difference, and at 200 changes a second ten pages cost 200 writes a
+second instead of 2,000."""
+
+CHUNK = 64 * 1024
+"""Characters in one write: what a slow reader keeps in memory, next to what its socket holds."""
+
+_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Streams:
+    """Serves the streams."""
+
+    def __init__(self, served: Served, access: Access) -> None:
+        self._served = served
+        self._access = access
+        self._open = 0
+
+    async def services(self, request: web.Request) -> web.StreamResponse:
+        """GET /api/v1/watch: WatchServices."""
+        method = method_of("WatchServices")
+        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        wanted = request_of(registry_pb2.WatchServicesRequest, pairs_of(request))
+        if (last := _last_event(request)) is not None:
+            wanted.history_id, wanted.start_revision = last
+        self._access.check(method, wanted, actor)
+        sink = _Sink(request)
+        selector, coordinator = decode_selector(wanted.selector), self._served.coordinator
+        watcher = coordinator.watch(selector, wanted.start_revision, wanted.history_id, cut=sink.cut)
+
+        async def news() -> list[str]:
+            return _frames(await watcher.next_batch(), coordinator.registry.history_id)
+
+        try:
+            return await self._run(sink, news)
+        finally:
+            watcher.close()
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """GET /api/v1/watch/events: WatchEvents. What is lost, or of another life, is told by `resync`."""
+        method = method_of("WatchEvents")
+        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        wanted = request_of(admin_pb2.WatchEventsRequest, pairs_of(request))
+        if (last := _last_event(request)) is not None:
+            wanted.history_id, wanted.after_seq = last
+        self._access.check(method, wanted, actor)
+        sink, passing, log = _Sink(request), decode_filter(wanted), self._served.coordinator.events
+        lost = ""
+        try:
+            subscription = log.subscribe(passing, wanted.after_seq, wanted.history_id)
+        except OutOfRange as error:
+            lost, subscription = error.message, log.subscribe(passing)
+
+        async def news() -> list[str]:
+            nonlocal lost, subscription
+            if not lost:
+                try:
+                    return _event_frames(await subscription.next_batch(), log.history_id)
+                except OutOfRange as error:
+                    subscription.close()
+                    lost, subscription = error.message, log.subscribe(passing)
+            told = json.dumps({"message": lost, "history_id": log.history_id})
+            lost = ""
+            return [f"event: resync\ndata: {told}\n\n"]
+
+        try:
+            return await self._run(sink, news)
+        finally:
+            subscription.close()
+
+    async def _run(self, sink: "_Sink", news: Callable[[], Awaitable[list[str]]]) -> web.StreamResponse:
+        """Tells the news until the reader or the registry ends it."""
+        if self._open >= STREAMS_MOST:
+            message = f"as many streams are open as may be, {STREAMS_MOST}"
+            raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=5.0)
+        self._open += 1
+        try:
+            await sink.begin()
+            while True:
+                try:
+                    async with asyncio.timeout(BREATH_S):
+                        frames = await news()
+                except TimeoutError:
+                    frames = [": alive\n\n"]
+                await sink.send(frames)
+                if len(frames) < BATCH:
+                    await asyncio.sleep(PACE_S)
+        except Unavailable:  # the registry stops
+            await sink.end()
+        except ConnectionError:  # the reader has gone, or was cut
+            pass
+        finally:
+            self._open -= 1
+        return sink.response
+
+
+class _Sink:
+    """One reader. It holds one chunk at most; who takes nothing for `STALLED_S` is cut."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.response = web.StreamResponse(headers=_HEADERS)
+        self._request = request
+
+    async def begin(self) -> None:
+        """Sends the head."""
+        await self.response.prepare(self._request)
+        await self.send(["retry: 1000\n\n"])
+
+    async def send(self, frames: list[str]) -> None:
+        """Sends frames. Raises ConnectionError if nobody is there any more, or it was cut."""
+        size, first = 0, 0
+        for last, frame in enumerate(frames):
+            size += len(frame)
+            if size >= CHUNK or last == len(frames) - 1:
+                await self._write("".join(frames[first : last + 1]).encode())
+                size, first = 0, last + 1
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(STALLED_S):
+                await self.response.write(data)
+        except TimeoutError:
+            self.cut()
+            raise ConnectionResetError("the reader took nothing for too long") from None
+
+    def cut(self) -> None:
+        """Ends the connection now."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def end(self) -> None:
+        """Ends the stream; its reader may come again."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self.response.write_eof()
+        except (TimeoutError, ConnectionError):
+            self.cut()
+
+
+def _frames(batch: WatchBatch, history_id: str) -> list[str]:
+    """Frames of a batch. Only the last one carries an id: whoever was cut off before it must not resume behind it."""
+    frames = [f"event: {word_of(change)}\ndata: {json_change(change)}\n\n" for change in batch.events]
+    if batch.revision and frames:
+        frames[-1] = f"id: {history_id}:{batch.revision}\n{frames[-1]}"
+    return frames
+
+
+def _event_frames(page: EventPage, history_id: str) -> list[str]:
+    frames = [
+        f"id: {history_id}:{logged.seq}\nevent: {logged.event.type.name.lower()}\ndata: {json_event(logged)}\n\n"
+        for logged in page.events
+    ]
+    if not frames:
+        told = json.dumps({"after_seq": str(page.after_seq), "history_id": history_id})
+        frames = [f"id: {history_id}:{page.after_seq}\nevent: bookmark\ndata: {told}\n\n"]
+    return frames
+
+
+def _last_event(request: web.Request) -> tuple[str, int] | None:
+    """The life and the number in Last-Event-ID; None if there is none.
+
+    Raises:
+        InvalidArgument: BAD_FIELD, it is none of this port's.
+    """
+    text = request.headers.get("Last-Event-ID", "")
+    if not text:
+        return None
+    life, _, number = text.rpartition(":")
+    if not life or not number.isdecimal() or len(number) > 18:
+        message = f"Last-Event-ID: must be HISTORY_ID:NUMBER as it was sent, got {shown(text)}"
+        raise InvalidArgument(Reason.BAD_FIELD, message)
+    return life, int(number)

@@ -1,0 +1,96 @@
+"""core/access/rights: roles in namespaces, and capabilities that may be claimed."""
+
+import pytest
+
+from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
+from orion_registry.core.commands import Register, Update
+from orion_registry.core.frames import Sessions
+from orion_registry.core.model import Actor
+from orion_registry.errors import PermissionDenied, Reason
+from tests.building import SECRET, World, ask, frames_of, make_spec, ref_of
+
+AGENT, VIEWER = frozenset({Role.AGENT}), frozenset({Role.VIEWER})
+
+
+def rights(*namespaces: str, roles: frozenset[Role] = AGENT, capabilities: tuple[str, ...] = ("*",)) -> Rights:
+    return Rights(grants=(Grant(roles=roles, namespaces=namespaces, capabilities=capabilities),))
+
+
+def test_a_role_holds_where_it_was_granted() -> None:
+    here = rights("payments")
+    assert here.anywhere(AGENT)
+    assert here.inside("payments", AGENT)
+    assert not here.inside("payments", VIEWER)
+    assert not here.inside("default", AGENT)
+    assert not here.everywhere(AGENT)
+
+
+def test_an_asterisk_is_every_namespace() -> None:
+    all_of_them = rights("*")
+    assert all_of_them.inside("not-there-yet", AGENT)
+    assert all_of_them.everywhere(AGENT)
+    assert not all_of_them.everywhere(VIEWER)
+
+
+def test_nothing_granted_is_nothing() -> None:
+    nothing = Rights()
+    assert not nothing.anywhere(frozenset(Role))
+    assert nothing.unclaimable("default", ["a"]) == "a"
+    assert nothing.unclaimable("default", []) is None
+
+
+def test_everything_is_everything() -> None:
+    for role in Role:
+        assert EVERYTHING.everywhere(frozenset({role}))
+    assert EVERYTHING.unclaimable("any", ["a.b"]) is None
+
+
+def test_roles_of_one_grant_do_not_leak_into_the_namespaces_of_another() -> None:
+    both = Rights(grants=(*rights("a").grants, *rights("b", roles=VIEWER).grants))
+    assert both.inside("a", AGENT)
+    assert both.inside("b", VIEWER)
+    assert not both.inside("b", AGENT)
+    assert not both.inside("a", VIEWER)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "capability", "may"),
+    [
+        ("payments.*", "payments.refund", True),
+        ("payments.*", "payments", False),
+        ("payments.*", "paymentsx", False),
+        ("payments", "payments", True),
+        ("payments", "payments.refund", False),
+        ("*", "anything", True),
+    ],
+)
+def test_capabilities_are_claimed_by_pattern(pattern: str, capability: str, may: bool) -> None:
+    assert (rights("n", capabilities=(pattern,)).unclaimable("n", [capability]) is None) is may
+
+
+def test_what_a_viewer_may_see_is_nothing_to_claim() -> None:
+    assert rights("n", roles=VIEWER).unclaimable("n", ["a"]) == "a"
+
+
+def test_a_capability_that_was_not_granted_is_not_registered() -> None:
+    world = World()
+    actor = Actor(identity="calc", rights=rights("default", capabilities=("math.*",)))
+    with pytest.raises(PermissionDenied, match=r"service\.capabilities: 'calc' may not claim 'payments.refund'") as no:
+        world.run(Register(spec=make_spec(capabilities=("math.add", "payments.refund")), secret=SECRET), actor)
+    assert no.value.reason is Reason.NOT_ALLOWED
+    world.run(Register(spec=make_spec(capabilities=("math.add",)), secret=SECRET), actor)
+    (entry,) = world.registry._fleet.catalog
+    spec = make_spec(capabilities=("payments.refund",))
+    with pytest.raises(PermissionDenied):
+        world.run(Update(ref=ref_of(entry), spec=spec, paths=("capabilities",)), actor)
+    world.run(Update(ref=ref_of(entry), spec=make_spec(version="2"), paths=("version",)), actor)
+
+
+def test_a_stream_carries_no_service_of_a_namespace_that_is_not_its_to_act_in() -> None:
+    world = World()
+    entry = world.add()
+    session = world.stream("agent", ask(entry), actor=Actor(identity="", rights=rights("payments")))
+    (result,) = frames_of(session, Sessions)[0].results
+    assert result.error is not None
+    assert result.error.reason is Reason.NOT_ALLOWED
+    assert not entry.streams
