@@ -181,6 +181,8 @@ async def stays_text(browser: Browser, base: str, service_id: str) -> None:
             if place == "":
                 await seen.until(TABLED, "1,0")
                 await seen.filter(HOSTILE)
+            if "events" in place:
+                await seen.page.fill("#event-filter", HOSTILE)
             await seen.until("([where, text]) => document.querySelector(where).textContent.includes(text)", [where, wanted])
             expect(await seen.page.evaluate("window.hacked === undefined"), "no script of an agent runs")
             expect(await seen.page.evaluate("document.images.length === 0"), "no image of an agent is loaded")

@@ -42,9 +42,9 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Sets or removes an attribute; touches the document only if it differs. */
+/** Sets an attribute, null removes it; touches the document only if it differs. */
 export function setAttribute(node, name, value) {
-  if (value === null || value === undefined || value === false) {
+  if (value === null) {
     if (node.hasAttribute(name)) node.removeAttribute(name);
   } else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
 }
