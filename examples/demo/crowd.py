@@ -22,7 +22,7 @@ from orion_registry.client.session import HeartbeatSession
 from orion_registry.client.specs import with_metadata
 from orion_registry.core.checks.spec import CheckSpec, TcpProbe
 from orion_registry.core.model import Load, ServiceStatus
-from orion_registry.core.selection.outcomes import Outcome
+from orion_registry.core.selection.performance import Outcome
 from orion_registry.errors import RegistryError
 
 AT_ONCE = 50

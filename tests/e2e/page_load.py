@@ -87,8 +87,9 @@ async def open_page(stack: AsyncExitStack, browser: Browser, made: Stage, servic
 
 async def under_load(browser: Browser, made: Stage, weight: Weight) -> Frames:
     """Prints frame times of one page, at rest and scrolled, and the daemon's CPU with none and with all pages."""
-    crowd = ("--per-agent", str(SERVICES_PER_AGENT), "--trouble", "0", "--callers", "0", "--changes", str(weight.changes))
-    await made.start_crowd(weight.services, *crowd)
+    quiet = ("--trouble", "0", "--callers", "0")
+    crowd = ("--per-agent", str(SERVICES_PER_AGENT), "--changes", str(weight.changes))
+    await made.start_crowd(weight.services, *crowd, *quiet)
     print(f"{weight.services:,} services, {weight.changes} changes a second:")
     await asyncio.sleep(SETTLE_S)
     alone = await daemon_share(made, weight.seconds / 2)
@@ -106,5 +107,6 @@ async def under_load(browser: Browser, made: Stage, weight: Weight) -> Frames:
             await open_page(stack, browser, made, weight.services)
         await asyncio.sleep(SETTLE_S)
         with_all = await daemon_share(made, weight.seconds / 2)
-        print(f"  the daemon, % of a core: {alone:.0f} without a page, {with_one:.0f} with 1, {with_all:.0f} with {weight.pages}")
+        told = f"{alone:.0f} without a page, {with_one:.0f} with 1, {with_all:.0f} with {weight.pages}"
+        print(f"  the daemon, % of a core: {told}")
     return resting

@@ -1,9 +1,9 @@
 """What the page is looked at with: a daemon that can be stopped and started, a crowd of agents, a victim."""
 
+import asyncio
 import json
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from orion_registry.client.specs import with_metadata
 from orion_registry.core.model import LivenessMode, ServiceSpec
 from tests.e2e.fleet import daemon_address
 
-MARKUP = "<script>window.hacked = true</script><img src=x onerror=\"window.hacked = true\">"
+MARKUP = '<script>window.hacked = true</script><img src=x onerror="window.hacked = true">'
 HOSTILE = "hostile"
 VICTIM = "victim"
 TICKS_PER_S = 100
@@ -90,18 +90,20 @@ async def stage() -> AsyncIterator[Stage]:
         async with Nursery(Path(name)) as nursery:
             made = Stage(nursery, Path(name))
             await made.start_daemon()
-            await wait_for_http(made.base)
+            await wait_for_http(made.http)
             yield made
 
 
-async def wait_for_http(base: str, timeout_s: float = 20.0) -> None:
-    """Until the HTTP port answers."""
+async def wait_for_http(address: str, timeout_s: float = 20.0) -> None:
+    """Until the HTTP port takes connections."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            urllib.request.urlopen(f"{base}/livez", timeout=2.0).close()
-            return
-        except (urllib.error.URLError, OSError):
+            _, writer = await asyncio.open_connection(*address.split(":"))
+        except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return

@@ -47,7 +47,8 @@ for (const [line, expected] of [
 }
 
 test("what is half typed does not restrict", () => {
-  for (const line of ["status:", "cap:=", "-", "is:re", '"', "meta:", "zone:,"]) assert.equal(matches(line), true, line);
+  for (const line of ["status:", "cap:=", "-", "is:re", '"', "meta:", "zone:,"])
+    assert.equal(matches(line), true, line);
 });
 
 test("the states of a service", () => {
@@ -65,7 +66,8 @@ test("a word that does not exist is told, and looked for as text", () => {
 });
 
 test("an own property of Object is no word", () => {
-  for (const line of ["constructor:x", "__proto__:x", "toString:x", "is:constructor"]) assert.doesNotThrow(() => matches(line), line);
+  for (const line of ["constructor:x", "__proto__:x", "toString:x", "is:constructor"])
+    assert.doesNotThrow(() => matches(line), line);
 });
 
 test("quotes hold a term together", () => {

@@ -20,6 +20,12 @@ export function info(more = {}) {
 }
 
 export const fallen = (more = {}) =>
-  info({ status: "SERVICE_STATUS_UNHEALTHY", status_reasons: [{ code: "STATUS_REASON_CODE_DISCONNECTED", since: "2026-11-28T12:00:01Z" }], ready: false, ...more });
+  info({
+    status: "SERVICE_STATUS_UNHEALTHY",
+    status_reasons: [{ code: "STATUS_REASON_CODE_DISCONNECTED", since: "2026-11-28T12:00:01Z" }],
+    ready: false,
+    ...more,
+  });
 
-export const late = (more = {}) => info({ status_reasons: [{ code: "STATUS_REASON_CODE_LATE" }, { code: "STATUS_REASON_CODE_STREAM_OPEN" }], ...more });
+export const late = (more = {}) =>
+  info({ status_reasons: [{ code: "STATUS_REASON_CODE_LATE" }, { code: "STATUS_REASON_CODE_STREAM_OPEN" }], ...more });

@@ -10,7 +10,8 @@ function parsed(...pieces) {
   return events;
 }
 
-const TEXT = "id: h:1\nevent: added\ndata: {\"a\":\ndata: 1}\n\n: a comment\n\ndata: x\n\nid: h:2\nevent: bookmark\ndata: {}\n\n";
+const TEXT =
+  'id: h:1\nevent: added\ndata: {"a":\ndata: 1}\n\n: a comment\n\ndata: x\n\nid: h:2\nevent: bookmark\ndata: {}\n\n';
 const EXPECTED = [
   { type: "added", data: '{"a":\n1}', id: "h:1" },
   { type: "message", data: "x", id: "h:1" },
@@ -21,7 +22,8 @@ test("events, comments and ids", () => assert.deepEqual(parsed(TEXT), EXPECTED))
 
 test("cut at every place, and with every end of line", () => {
   for (const text of [TEXT, TEXT.replaceAll("\n", "\r\n"), TEXT.replaceAll("\n", "\r") + " "]) {
-    for (let cut = 0; cut <= text.length; cut += 1) assert.deepEqual(parsed(text.slice(0, cut), text.slice(cut)), EXPECTED);
+    for (let cut = 0; cut <= text.length; cut += 1)
+      assert.deepEqual(parsed(text.slice(0, cut), text.slice(cut)), EXPECTED);
     assert.deepEqual(parsed(...text), EXPECTED);
   }
 });

@@ -8,7 +8,10 @@ import { fallen, info, late } from "./services.mjs";
 
 function rig() {
   const frames = [];
-  const store = new Store((work) => frames.push(work), () => 1_000);
+  const store = new Store(
+    (work) => frames.push(work),
+    () => 1_000,
+  );
   const told = [];
   store.onChange((touched) => told.push([...touched.keys()]));
   const frame = () => frames.splice(0).forEach((work) => work());
@@ -80,12 +83,22 @@ test("the list kept up is the list made anew", () => {
         const id = `s${random(60)}`;
         touched.push(id);
         if (random(5) === 0) store.remove(id);
-        else store.put([info, fallen, late][random(3)]({ service_id: id, zone: ["eu-1", "us-1", "ap-1"][random(3)], version: `1.${random(12)}.0` }));
+        else
+          store.put(
+            [info, fallen, late][random(3)]({
+              service_id: id,
+              zone: ["eu-1", "us-1", "ap-1"][random(3)],
+              version: `1.${random(12)}.0`,
+            }),
+          );
       }
       kept.update(touched);
       const anew = new Listing(store.services);
       anew.reset({ matches: query.matches, column, descending: kept.descending });
-      assert.deepEqual(kept.rows.map(({ service }) => service), anew.rows.map(({ service }) => service));
+      assert.deepEqual(
+        kept.rows.map(({ service }) => service),
+        anew.rows.map(({ service }) => service),
+      );
     }
   }
 });
@@ -110,5 +123,8 @@ test("versions are ordered by number", () => {
   for (const version of ["1.10.0", "1.9.0", "1.2.0"]) store.put(info({ service_id: version, version }));
   const list = new Listing(store.services);
   list.reset({ column: "version" });
-  assert.deepEqual(list.rows.map(({ service }) => service.version), ["1.2.0", "1.9.0", "1.10.0"]);
+  assert.deepEqual(
+    list.rows.map(({ service }) => service.version),
+    ["1.2.0", "1.9.0", "1.10.0"],
+  );
 });

@@ -32,7 +32,8 @@ def run_units(directory: Path) -> str:
     """Runs them; returns how many passed. Raises RuntimeError with what they print if one fails."""
     place = lay_out(directory)
     tests = sorted(str(file) for file in place.glob("*.test.mjs"))
-    done = subprocess.run(["node", "--test", *tests], cwd=place, capture_output=True, text=True, timeout=120, check=False)
+    command = ["node", "--test", *tests]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise RuntimeError(f"units of the page's modules:\n{done.stdout[-6_000:]}{done.stderr[-2_000:]}")
     return next(line.rpartition(" ")[2] for line in done.stdout.splitlines() if "pass " in line)

@@ -11,7 +11,18 @@ import { readService } from "../static/service.js";
 import { info } from "./services.mjs";
 
 test("spans", () => {
-  assert.deepEqual([0, 0.44, 9.9, 12.4, 59, 61, 3_600, 7_500, 90_000, null].map(span), ["0.0 s", "0.4 s", "9.9 s", "12 s", "59 s", "1 min", "1 h", "2 h 5 min", "1 d", "–"]);
+  assert.deepEqual([0, 0.44, 9.9, 12.4, 59, 61, 3_600, 7_500, 90_000, null].map(span), [
+    "0.0 s",
+    "0.4 s",
+    "9.9 s",
+    "12 s",
+    "59 s",
+    "1 min",
+    "1 h",
+    "2 h 5 min",
+    "1 d",
+    "–",
+  ]);
   assert.deepEqual([0.9, 59.9, 60].map(age), ["0 s", "59 s", "1 min"]);
   assert.deepEqual([0.00002, 0.0042, 0.031, 1.5].map(latency), ["20 µs", "4.2 ms", "31 ms", "1.50 s"]);
   assert.deepEqual(["1.5s", "0s", undefined, "x", 2].map(seconds), [1.5, 0, null, null, 2]);
@@ -28,16 +39,31 @@ test("kinds and their headings", () => {
 });
 
 test("events", () => {
-  const changed = { seq: "7", time: "2026-11-28T12:00:00Z", status_changed: { service_id: "s", agent_id: "a", before: "SERVICE_STATUS_HEALTHY", after: "SERVICE_STATUS_UNHEALTHY", reasons: ["STATUS_REASON_CODE_DISCONNECTED"] } };
+  const changed = {
+    seq: "7",
+    time: "2026-11-28T12:00:00Z",
+    status_changed: {
+      service_id: "s",
+      agent_id: "a",
+      before: "SERVICE_STATUS_HEALTHY",
+      after: "SERVICE_STATUS_UNHEALTHY",
+      reasons: ["STATUS_REASON_CODE_DISCONNECTED"],
+    },
+  };
   const read = readEvent(changed);
   assert.equal(read.text, "healthy to unhealthy: disconnected");
-  assert.deepEqual([read.seq, read.kind, read.serviceId, read.agent, read.type], [7, "unhealthy", "s", "a", "status_changed"]);
+  assert.deepEqual(
+    [read.seq, read.kind, read.serviceId, read.agent, read.type],
+    [7, "unhealthy", "s", "a", "status_changed"],
+  );
   assert.match(readEvent({ seq: "1", of_a_later_version: {} }).text, /does not know/);
   assert.equal(readEvent({ seq: "1", registry_stopping: {} }).text, "the registry stops");
 });
 
 test("suggestions", () => {
-  const services = [info(), info({ capabilities: ["math.add", "text.embed"], zone: "us 1" })].map((json) => readService(json, 0));
+  const services = [info(), info({ capabilities: ["math.add", "text.embed"], zone: "us 1" })].map((json) =>
+    readService(json, 0),
+  );
   const terms = (term) => complete(term, services).map((offer) => offer.term);
   assert.deepEqual(terms("ca"), ["cap:"]);
   assert.deepEqual(terms("-t"), ["-tag:"]);
@@ -50,9 +76,19 @@ test("suggestions", () => {
 });
 
 test("the address says what is shown", () => {
-  const route = { view: "fleet", filter: "status:unhealthy a&b", sort: "zone", descending: true, service: "s1", namespace: "" };
+  const route = {
+    view: "fleet",
+    filter: "status:unhealthy a&b",
+    sort: "zone",
+    descending: true,
+    service: "s1",
+    namespace: "",
+  };
   assert.equal(text(route), "#/fleet?q=status%3Aunhealthy+a%26b&sort=-zone&service=s1");
-  assert.equal(text({ view: "events", filter: "", sort: "status", descending: false, service: "", namespace: "" }), "#/events");
+  assert.equal(
+    text({ view: "events", filter: "", sort: "status", descending: false, service: "", namespace: "" }),
+    "#/events",
+  );
 });
 
 test("a line stays within its frame", () => {

@@ -15,7 +15,8 @@ export class Refused extends Error {
 export class Unreachable extends Error {}
 
 /** Whether an error says that the registry is away or refuses, rather than that this page is at fault. */
-export const isAway = (error) => error instanceof Refused || error instanceof Unreachable || error.name === "AbortError";
+export const isAway = (error) =>
+  error instanceof Refused || error instanceof Unreachable || error.name === "AbortError";
 
 export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
 
@@ -34,7 +35,8 @@ export function headers(more = {}) {
 export function address(path, parameters = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    for (const one of Array.isArray(value) ? value : [value]) if (one !== "" && one !== undefined) query.append(name, one);
+    for (const one of Array.isArray(value) ? value : [value])
+      if (one !== "" && one !== undefined) query.append(name, one);
   }
   const text = query.toString();
   return new URL(BASE + path + (text === "" ? "" : `?${text}`), document.baseURI).href;

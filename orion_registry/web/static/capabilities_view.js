@@ -49,7 +49,12 @@ export class CapabilitiesView {
     const empty = byId("capabilities-empty");
     empty.hidden = rows.length > 0;
     setText(empty, this._known.length === 0 ? "No service offers a capability yet." : "No capability matches.");
-    setText(byId("capabilities-found"), wanted === "" ? count(this._known.length, "capability").replace("ys", "ies") : `${number(rows.length)} of ${number(this._known.length)}`);
+    setText(
+      byId("capabilities-found"),
+      wanted === ""
+        ? count(this._known.length, "capability").replace("ys", "ies")
+        : `${number(rows.length)} of ${number(this._known.length)}`,
+    );
   }
 
   _row({ capability, services = 0, ready = 0, slots = 0, free = 0, unlimited = 0 }) {
@@ -58,7 +63,14 @@ export class CapabilitiesView {
       const link = el("a", { href: `#/fleet?q=${encodeURIComponent(exactly("cap", capability))}` }, capability);
       const bar = meter();
       const cells = { services: el("td", { class: "num" }), ready: el("td", { class: "num" }), figure: el("span") };
-      node = el("tr", {}, el("td", {}, link), cells.services, cells.ready, el("td", {}, el("div", { class: "free" }, bar, cells.figure)));
+      node = el(
+        "tr",
+        {},
+        el("td", {}, link),
+        cells.services,
+        cells.ready,
+        el("td", {}, el("div", { class: "free" }, bar, cells.figure)),
+      );
       Object.assign(node, { bar, figures: cells });
       this._nodes.set(capability, node);
     }

@@ -1,9 +1,10 @@
-// One service, beside the list: read every two seconds while it is open, and at once when the watch says that it changed.
+// One service, beside the list: read every two seconds while it is open, and at once when the watch tells of a change.
 
 import { get, isAway, segment } from "./api.js";
 import { byId, el, glyph, setText } from "./dom.js";
 import { seconds } from "./format.js";
 import * as parts from "./detail_parts.js";
+import * as records from "./detail_records.js";
 import { heading } from "./words.js";
 
 const EVERY_MS = 2_000;
@@ -11,8 +12,15 @@ const SAMPLES = 60;
 
 /** Part -> title; in the order in which they stand. */
 const PARTS = [
-  ["reasons", "Reasons"], ["overlay", "Set by an operator"], ["load", "Slots"], ["calls", "Calls"], ["timeline", "Changes of status"],
-  ["checks", "Checks"], ["leases", "Leases"], ["explanation", "Selection"], ["registration", "Registration"],
+  ["reasons", "Reasons"],
+  ["overlay", "Set by an operator"],
+  ["load", "Slots"],
+  ["calls", "Calls"],
+  ["timeline", "Changes of status"],
+  ["checks", "Checks"],
+  ["leases", "Leases"],
+  ["explanation", "Selection"],
+  ["registration", "Registration"],
 ];
 
 export class DetailView {
@@ -74,7 +82,17 @@ export class DetailView {
     this._glyph = el("span", {});
     this._badge = el("span", { class: "badge" });
     this._state = el("div", { class: "state" }, this._glyph, this._word, this._badge);
-    const close = el("button", { class: "quiet", type: "button", "aria-label": "Close (Escape)", title: "Close (Esc)", onclick: () => this._onClose() }, glyph("close"));
+    const close = el(
+      "button",
+      {
+        class: "quiet",
+        type: "button",
+        "aria-label": "Close (Escape)",
+        title: "Close (Esc)",
+        onclick: () => this._onClose(),
+      },
+      glyph("close"),
+    );
     this._bodies = {};
     const sections = PARTS.map(([key, name]) => {
       const body = el("div", {});
@@ -83,7 +101,11 @@ export class DetailView {
       this._bodies[key] = { section, body };
       return section;
     });
-    this._place.replaceChildren(el("div", { class: "detail-head" }, this._title, close, this._agent), this._state, ...sections);
+    this._place.replaceChildren(
+      el("div", { class: "detail-head" }, this._title, close, this._agent),
+      this._state,
+      ...sections,
+    );
     this._place.scrollTop = 0;
     this._place.hidden = false;
     byId("main").classList.add("with-detail");
@@ -114,12 +136,19 @@ export class DetailView {
     setText(this._agent, service.agent);
     this._state.className = `state kind-${service.kind}`;
     this._glyph.replaceChildren(glyph(service.kind));
-    setText(this._word, heading(service.kind, service.status, service.reasons.map(({ name }) => name)));
+    setText(
+      this._word,
+      heading(
+        service.kind,
+        service.status,
+        service.reasons.map(({ name }) => name),
+      ),
+    );
     this._badge.hidden = false;
     setText(this._badge, service.ready ? "ready" : "not ready");
     this._badge.classList.toggle("yes", service.ready);
     this._fill("reasons", [service.reasons, Math.floor(Date.now() / 5_000)], () => parts.reasonsPart(service.reasons));
-    this._fill("registration", service.info, () => parts.registrationPart(service, this._onTerm));
+    this._fill("registration", service.info, () => records.registrationPart(service, this._onTerm));
   }
 
   _readSoon(delay) {
@@ -158,13 +187,16 @@ export class DetailView {
     if (performance !== null) {
       this._sample(performance);
       const vital = this._vitals.of(id);
-      this._fill("load", [performance.in_flight, performance.max_concurrency, vital?.queued], () => parts.loadPart(performance, vital));
+      this._fill("load", [performance.in_flight, performance.max_concurrency, vital?.queued], () =>
+        parts.loadPart(performance, vital),
+      );
       this._fill("calls", [performance, this._samples], () => parts.callsPart(performance, this._samples));
     }
-    if (leases !== null) this._fill("leases", leases.selections ?? [], () => parts.leasesPart(leases.selections ?? []));
+    if (leases !== null)
+      this._fill("leases", leases.selections ?? [], () => records.leasesPart(leases.selections ?? []));
     const overlay = overlays?.overlays?.find(({ key }) => key?.service_id === id) ?? null;
-    if (overlays !== null) this._fill("overlay", overlay, () => parts.overlayPart(overlay));
-    if (explanation !== null) this._fill("explanation", explanation, () => parts.explanationPart(explanation, id));
+    if (overlays !== null) this._fill("overlay", overlay, () => records.overlayPart(overlay));
+    if (explanation !== null) this._fill("explanation", explanation, () => records.explanationPart(explanation, id));
   }
 
   /** The average of the calls since the last reading: the registry tells totals. */

@@ -74,7 +74,10 @@ export class EventsView {
   }
 
   _select() {
-    const words = this._input.value.toLowerCase().split(/\s+/).filter((word) => word !== "");
+    const words = this._input.value
+      .toLowerCase()
+      .split(/\s+/)
+      .filter((word) => word !== "");
     this._shown = [];
     for (let n = this._events.length - 1; n >= 0; n -= 1) {
       const event = this._events[n];
@@ -83,7 +86,10 @@ export class EventsView {
     this._list.resize(this._shown.length);
     setAttribute(this._scroller, "aria-rowcount", this._shown.length + 1);
     const total = this._events.length;
-    setText(byId("events-found"), words.length === 0 ? count(total, "event") : `${number(this._shown.length)} of ${number(total)}`);
+    setText(
+      byId("events-found"),
+      words.length === 0 ? count(total, "event") : `${number(this._shown.length)} of ${number(total)}`,
+    );
     const empty = byId("events-empty");
     empty.hidden = this._shown.length > 0;
     setText(empty, total === 0 ? "No event yet." : "No event matches.");

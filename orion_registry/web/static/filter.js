@@ -2,8 +2,8 @@
 //
 //   status:unhealthy  cap:math.add  tag:gpu  zone:eu-1  -tag:slow  name:calc,ocr  meta:owner=ann  is:ready  "free text"
 //
-// All terms must hold; a comma means any of these; a minus means not. A value matches what begins with it; `=` before it
-// wants it whole (cap:=math.add). Case does not matter.
+// All terms must hold; a comma means any of these; a minus means not. A value matches what begins with it; `=` before
+// it wants it whole (cap:=math.add). Case does not matter.
 
 import { plain } from "./words.js";
 
@@ -25,8 +25,19 @@ const WORDS = {
   ns: one((service) => service.namespace),
 };
 
-const ALIASES = { capability: "cap", capabilities: "cap", tags: "tag", service: "name", service_name: "name", agent_id: "agent",
-  service_id: "id", service_type: "type", namespace: "ns", metadata: "meta", statuses: "status" };
+const ALIASES = {
+  capability: "cap",
+  capabilities: "cap",
+  tags: "tag",
+  service: "name",
+  service_name: "name",
+  agent_id: "agent",
+  service_id: "id",
+  service_type: "type",
+  namespace: "ns",
+  metadata: "meta",
+  statuses: "status",
+};
 
 const STATES = {
   ready: (service) => service.ready,
@@ -71,7 +82,8 @@ function termTest(term, unknown) {
     const values = valuesOf(term.slice(colon + 1));
     if (word === "is") return stateTest(values, unknown);
     if (word === "meta") return values.length === 0 ? null : anyOf(values.map(metaTest));
-    if (Object.hasOwn(WORDS, word)) return values.length === 0 ? null : anyOf(values.map((value) => wordTest(WORDS[word], value)));
+    if (Object.hasOwn(WORDS, word))
+      return values.length === 0 ? null : anyOf(values.map((value) => wordTest(WORDS[word], value)));
     if (/^[a-z_]+$/.test(given) && !term.startsWith("//", colon + 1)) unknown.push(given);
   }
   const text = unquote(term).toLowerCase();

@@ -23,15 +23,23 @@ export const COLUMNS = [
 /** A row node with its parts at hand in `row.parts`. */
 export function makeRow(slot) {
   const parts = {
-    glyph: glyph("healthy"), word: el("span", { class: "word" }), why: el("span", { class: "why" }),
-    name: el("span", { class: "name" }), agent: el("span", { class: "agent" }),
-    bar: meter(), figure: el("span", { class: "figure" }),
+    glyph: glyph("healthy"),
+    word: el("span", { class: "word" }),
+    why: el("span", { class: "why" }),
+    name: el("span", { class: "name" }),
+    agent: el("span", { class: "agent" }),
+    bar: meter(),
+    figure: el("span", { class: "figure" }),
   };
   const cells = {
     status: [parts.glyph, parts.word, parts.why],
     service: [parts.name, parts.agent],
     load: [parts.bar, parts.figure],
-    beat: [], zone: [], version: [], capabilities: [], since: [],
+    beat: [],
+    zone: [],
+    version: [],
+    capabilities: [],
+    since: [],
   };
   const row = el("div", { class: "row", role: "row", id: `fleet-row-${slot}` });
   for (const { key } of COLUMNS) {

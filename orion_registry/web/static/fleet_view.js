@@ -54,7 +54,7 @@ export class FleetView {
     const query = parse(line);
     this._unknown = query.unknown;
     this.listing.reset({ matches: query.matches });
-    this._grid.scrollTop = 0;
+    this._list.toTop();
     this._showAll();
     this._onFilter(line);
   }
@@ -144,9 +144,16 @@ export class FleetView {
     this._empty.hidden = shown > 0;
     if (shown > 0) return;
     if (this._store.size > 0) {
-      this._empty.replaceChildren(el("b", {}, "No service matches"), el("span", {}, "Change the filter, or press Escape in it to clear it."));
+      this._empty.replaceChildren(
+        el("b", {}, "No service matches"),
+        el("span", {}, "Change the filter, or press Escape in it to clear it."),
+      );
     } else if (this._store.loaded) {
-      this._empty.replaceChildren(el("b", {}, "No services yet"), el("span", {}, "They appear here as agents register."), el("code", {}, "python examples/agent.py"));
+      this._empty.replaceChildren(
+        el("b", {}, "No services yet"),
+        el("span", {}, "They appear here as agents register."),
+        el("code", {}, "python examples/agent.py"),
+      );
     } else this._empty.replaceChildren(el("span", {}, "Reading the fleet…"));
   }
 
@@ -158,7 +165,9 @@ export class FleetView {
   _buildHead() {
     const head = byId("fleet-head");
     for (const { key, title, sortable } of COLUMNS) {
-      const button = sortable ? el("button", { type: "button", onclick: () => this._sortBy(key), tabindex: -1 }, title) : title;
+      const button = sortable
+        ? el("button", { type: "button", onclick: () => this._sortBy(key), tabindex: -1 }, title)
+        : title;
       head.append(el("div", { class: `c-${key}`, role: "columnheader", "data-column": key }, button));
     }
     this._showHead();

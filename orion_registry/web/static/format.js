@@ -64,16 +64,23 @@ export function count(value, noun) {
   return `${number(value)} ${noun}${Number(value) === 1 ? "" : "s"}`;
 }
 
+const two = (figure) => String(figure).padStart(2, "0");
+
 /** Clock time of an instant; with the day if that is not today. */
 export function clock(s) {
   if (s === null) return "–";
   const then = new Date(s * 1000);
-  const time = [then.getHours(), then.getMinutes(), then.getSeconds()].map((n) => String(n).padStart(2, "0")).join(":");
+  const time = [then.getHours(), then.getMinutes(), then.getSeconds()].map(two).join(":");
   if (then.toDateString() === new Date().toDateString()) return time;
-  return `${then.getFullYear()}-${String(then.getMonth() + 1).padStart(2, "0")}-${String(then.getDate()).padStart(2, "0")} ${time}`;
+  return `${[then.getFullYear(), then.getMonth() + 1, then.getDate()].map(two).join("-")} ${time}`;
 }
 
 /** "2026-11-28 16:42:10", for a tooltip. */
 export function fullTime(s) {
-  return s === null ? "" : new Date(s * 1000).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+  return s === null
+    ? ""
+    : new Date(s * 1000)
+        .toISOString()
+        .replace("T", " ")
+        .replace(/\.\d+Z$/, " UTC");
 }

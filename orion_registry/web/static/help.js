@@ -47,15 +47,33 @@ export function setUpHelp() {
         "div",
         {},
         el("h3", {}, "Keys"),
-        list(KEYS, ([keys]) => el("dt", {}, ...keys.split(" ").flatMap((key) => [el("kbd", {}, key), " "])), ([, text]) => text),
+        list(
+          KEYS,
+          ([keys]) => el("dt", {}, ...keys.split(" ").flatMap((key) => [el("kbd", {}, key), " "])),
+          ([, text]) => text,
+        ),
         el("h3", {}, "Signs"),
-        list(signs, ({ kind, label }) => el("dt", { class: `sign kind-${kind}` }, glyph(kind), label), ({ kind }) => SIGNS[kind]),
+        list(
+          signs,
+          ({ kind, label }) => el("dt", { class: `sign kind-${kind}` }, glyph(kind), label),
+          ({ kind }) => SIGNS[kind],
+        ),
       ),
-      el("div", {}, el("h3", {}, "Filter: all terms must hold"), list(FILTERS, ([term]) => el("dt", {}, el("code", {}, term)), ([, text]) => text)),
+      el(
+        "div",
+        {},
+        el("h3", {}, "Filter: all terms must hold"),
+        list(
+          FILTERS,
+          ([term]) => el("dt", {}, el("code", {}, term)),
+          ([, text]) => text,
+        ),
+      ),
     ),
     el("div", { class: "actions" }, close),
   );
   byId("help-open").addEventListener("click", () => dialog.showModal());
 }
 
-const list = (rows, term, text) => el("dl", { class: "keys" }, ...rows.flatMap((row) => [term(row), el("dd", {}, text(row))]));
+const list = (rows, term, text) =>
+  el("dl", { class: "keys" }, ...rows.flatMap((row) => [term(row), el("dd", {}, text(row))]));

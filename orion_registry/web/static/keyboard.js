@@ -23,24 +23,40 @@ function whileTyping(event, commands) {
 function elsewhere(event, commands) {
   const onControl = ["BUTTON", "A"].includes(event.target.tagName);
   switch (event.key) {
-    case "/": return commands.filter();
-    case "?": byId("help").showModal(); return true;
-    case "Escape": return commands.back(null);
-    case "j": return commands.move(1);
-    case "k": return commands.move(-1);
-    case "1": return commands.view("fleet");
-    case "2": return commands.view("capabilities");
-    case "3": return commands.view("events");
+    case "/":
+      return commands.filter();
+    case "?":
+      byId("help").showModal();
+      return true;
+    case "Escape":
+      return commands.back(null);
+    case "j":
+      return commands.move(1);
+    case "k":
+      return commands.move(-1);
+    case "1":
+      return commands.view("fleet");
+    case "2":
+      return commands.view("capabilities");
+    case "3":
+      return commands.view("events");
   }
   if (event.target.id !== "fleet-grid" && (onControl || event.target !== document.body)) return false;
   switch (event.key) {
-    case "ArrowDown": return commands.move(1);
-    case "ArrowUp": return commands.move(-1);
-    case "PageDown": return commands.move(commands.page());
-    case "PageUp": return commands.move(-commands.page());
-    case "Home": return commands.move(-Infinity);
-    case "End": return commands.move(Infinity);
-    case "Enter": return commands.open();
+    case "ArrowDown":
+      return commands.move(1);
+    case "ArrowUp":
+      return commands.move(-1);
+    case "PageDown":
+      return commands.move(commands.page());
+    case "PageUp":
+      return commands.move(-commands.page());
+    case "Home":
+      return commands.move(-Infinity);
+    case "End":
+      return commands.move(Infinity);
+    case "Enter":
+      return commands.open();
   }
   return false;
 }

@@ -53,7 +53,8 @@ export class Listing {
     this._column = KEYS[column] === undefined ? "status" : column;
     this._descending = descending;
     this._listed.clear();
-    for (const service of this._services.values()) if (matches(service)) this._listed.set(service.id, this._entry(service));
+    for (const service of this._services.values())
+      if (matches(service)) this._listed.set(service.id, this._entry(service));
     this.rows = [...this._listed.values()];
     this._sort();
   }

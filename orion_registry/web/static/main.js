@@ -31,15 +31,27 @@ const input = byId("filter");
 const views = { fleet: byId("view-fleet"), capabilities: byId("view-capabilities"), events: byId("view-events") };
 const route = routes.read();
 
-const vitals = new Vitals({ wanted: () => (route.view === "fleet" ? fleet.inSight() : [route.service].filter(Boolean)), onNews: () => fleet.showVitals() });
+const vitals = new Vitals({
+  wanted: () => (route.view === "fleet" ? fleet.inSight() : [route.service].filter(Boolean)),
+  onNews: () => fleet.showVitals(),
+});
 const fleet = new FleetView({ store, vitals, onOpen: (id) => openService(id), onFilter: filtered, onSort: sorted });
-const detail = new DetailView({ store, vitals, onClose: () => closeService(), onTerm: (word, value) => filterBy(toggle(input.value, exactly(word, value))) });
+const detail = new DetailView({
+  store,
+  vitals,
+  onClose: () => closeService(),
+  onTerm: (word, value) => filterBy(toggle(input.value, exactly(word, value))),
+});
 const overview = new Overview(store, (terms) => filterBy(toggle(input.value, terms)));
 const capabilities = new CapabilitiesView();
 const events = new EventsView({ nameOf: (id) => store.services.get(id)?.name, onOpen: (id) => openService(id) });
 const notices = new Notices();
 const spoken = new Spoken(store);
-const suggestions = new Suggestions({ input, services: () => store.services.values(), onTake: () => fleet.setFilter(input.value) });
+const suggestions = new Suggestions({
+  input,
+  services: () => store.services.values(),
+  onTake: () => fleet.setFilter(input.value),
+});
 const watch = new Watch({ store, notices, spoken, grid: byId("fleet-grid"), namespace: () => route.namespace });
 
 // The address.
@@ -76,7 +88,8 @@ function show(view) {
 
 function applyView() {
   for (const [name, node] of Object.entries(views)) node.hidden = name !== route.view;
-  for (const link of document.querySelectorAll("nav a")) setAttribute(link, "aria-current", link.dataset.view === route.view ? "page" : null);
+  for (const link of document.querySelectorAll("nav a"))
+    setAttribute(link, "aria-current", link.dataset.view === route.view ? "page" : null);
   capabilities.show(route.view === "capabilities");
   events.show(route.view === "events");
   if (route.view === "fleet") fleet.relayout();
@@ -141,7 +154,11 @@ function move(step) {
 }
 
 setUpKeyboard({
-  filter: () => (views[route.view].querySelector(".filter input").select(), views[route.view].querySelector(".filter input").focus(), true),
+  filter: () => (
+    views[route.view].querySelector(".filter input").select(),
+    views[route.view].querySelector(".filter input").focus(),
+    true
+  ),
   leaveInput: () => {
     if (route.view !== "fleet") return false;
     suggestions.hide();
@@ -176,8 +193,10 @@ async function readInfo() {
     const [info, balancer] = await Promise.all([get("info"), route.view === "fleet" ? get("stats/balancer") : null]);
     if (balancer !== null) overview.showFacts(info, balancer);
     const { raised, over } = notices.setAlarms(info.alarms ?? []);
-    if (raised.length > 0) spoken.say(`Alarm: ${raised.map(({ name, text }) => `${title(String(name))}, ${text}`).join(". ")}`);
-    else if (over.length > 0) spoken.say(`${over.map((name) => title(String(name))).join(", ")} is over. ${count(store.size, "service")}.`);
+    if (raised.length > 0)
+      spoken.say(`Alarm: ${raised.map(({ name, text }) => `${title(String(name))}, ${text}`).join(". ")}`);
+    else if (over.length > 0)
+      spoken.say(`${over.map((name) => title(String(name))).join(", ")} is over. ${count(store.size, "service")}.`);
   } catch (error) {
     if (!isAway(error)) throw error; // away: the watch's state says so
   }

@@ -29,7 +29,13 @@ export class Notices {
   lost(lastTrue, why) {
     clearTimeout(this._timer);
     const text = `The fleet is shown as it was at ${clock(lastTrue)}.`;
-    this._connection = { kind: "unhealthy", glyph: "lost", name: "Connection lost", text: `${text} Trying again by itself.`, detail: why };
+    this._connection = {
+      kind: "unhealthy",
+      glyph: "lost",
+      name: "Connection lost",
+      text: `${text} Trying again by itself.`,
+      detail: why,
+    };
     this._show();
   }
 
@@ -53,7 +59,10 @@ export class Notices {
     const now = new Set(alarms.map(({ name }) => name));
     this._alarms = alarms;
     this._show();
-    return { raised: alarms.filter(({ name }) => !before.has(name)), over: [...before].filter((name) => !now.has(name)) };
+    return {
+      raised: alarms.filter(({ name }) => !before.has(name)),
+      over: [...before].filter((name) => !now.has(name)),
+    };
   }
 
   _show() {

@@ -21,7 +21,13 @@ export class Overview {
 
   _make({ kind, label, filter }, onToggle) {
     const figure = el("b", {}, "0");
-    const button = el("button", { type: "button", class: `kind kind-${kind}`, "aria-pressed": "false", onclick: () => onToggle(filter) }, glyph(kind), figure, label);
+    const button = el(
+      "button",
+      { type: "button", class: `kind kind-${kind}`, "aria-pressed": "false", onclick: () => onToggle(filter) },
+      glyph(kind),
+      figure,
+      label,
+    );
     const share = el("i", { class: `kind-${kind}` });
     byId("kinds").append(button);
     byId("proportions").append(share);
@@ -42,7 +48,11 @@ export class Overview {
   showFilter(line) {
     const terms = split(line);
     for (const { button, terms: wanted } of this._kinds.values()) {
-      setAttribute(button, "aria-pressed", wanted.every((term) => terms.includes(term)));
+      setAttribute(
+        button,
+        "aria-pressed",
+        wanted.every((term) => terms.includes(term)),
+      );
     }
   }
 
@@ -54,6 +64,8 @@ export class Overview {
       ["waiting", balancer?.waiting],
     ];
     const shown = facts.filter(([name, value]) => value !== undefined || name === "agents");
-    this._facts.replaceChildren(...shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, number(value)))));
+    this._facts.replaceChildren(
+      ...shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, number(value)))),
+    );
   }
 }

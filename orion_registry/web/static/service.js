@@ -8,8 +8,14 @@ const list = (value) => (Array.isArray(value) ? value.map(String) : []);
 /** From the JSON of a ServiceInfo. Missing fields are proto3 defaults. */
 export function readService(info, now) {
   const status = statusName(info.status);
-  const reasons = (info.status_reasons ?? []).map(({ code, since }) => ({ name: reasonName(code), since: instant(since) }));
-  const kind = kindOf(status, reasons.map(({ name }) => name));
+  const reasons = (info.status_reasons ?? []).map(({ code, since }) => ({
+    name: reasonName(code),
+    since: instant(since),
+  }));
+  const kind = kindOf(
+    status,
+    reasons.map(({ name }) => name),
+  );
   const service = {
     id: String(info.service_id ?? ""),
     name: String(info.service_name ?? ""),

@@ -24,7 +24,13 @@ export function spark(values, label) {
   const area = made.length > 1 ? `${made[0][0]},${HEIGHT} ${line} ${made.at(-1)[0].toFixed(1)},${HEIGHT}` : "";
   return svg(
     "svg",
-    { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "spark",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     svg("polygon", { class: "area", points: area }),
     svg("polyline", { class: "line", points: line }),
   );

@@ -45,5 +45,7 @@ export class Spoken {
 function tell(services, what) {
   if (services.size === 0) return "";
   if (services.size > NAMED) return `${count(services.size, "service")} ${what}`;
-  return [...services.values()].map(({ name, agent, status }) => `${name} of ${agent} ${what}: ${status.toLowerCase()}`).join(", ");
+  return [...services.values()]
+    .map(({ name, agent, status }) => `${name} of ${agent} ${what}: ${status.toLowerCase()}`)
+    .join(", ");
 }

@@ -22,7 +22,8 @@ export class EventParser {
 
   _line(line) {
     if (line === "") {
-      if (this._data.length > 0) this._onEvent({ type: this._type || "message", data: this._data.join("\n"), id: this.lastId });
+      if (this._data.length > 0)
+        this._onEvent({ type: this._type || "message", data: this._data.join("\n"), id: this.lastId });
       this._reset();
       return;
     }

@@ -17,7 +17,14 @@ export class Stream {
    * path, parameters(): what to read. onOpen({ resumed }): before the first event. onEvent({ type, data, id }).
    * onState(state, { error, retryAt }). mayResume(): whether what was read so far is worth going on from.
    */
-  constructor({ path, parameters = () => ({}), onOpen = () => {}, onEvent, onState = () => {}, mayResume = () => true }) {
+  constructor({
+    path,
+    parameters = () => ({}),
+    onOpen = () => {},
+    onEvent,
+    onState = () => {},
+    mayResume = () => true,
+  }) {
     Object.assign(this, { _path: path, _parameters: parameters, _onOpen: onOpen, _onEvent: onEvent });
     Object.assign(this, { _onState: onState, _mayResume: mayResume });
     this.state = "paused";
@@ -77,7 +84,10 @@ export class Stream {
     const more = resumed ? { "Last-Event-ID": this._lastId } : {};
     let watchdog = setTimeout(() => abort.abort(), SILENCE_MS);
     try {
-      const response = await ask(this._path, this._parameters(), { more: { Accept: "text/event-stream", ...more }, signal: abort.signal });
+      const response = await ask(this._path, this._parameters(), {
+        more: { Accept: "text/event-stream", ...more },
+        signal: abort.signal,
+      });
       await check(response);
       this._onOpen({ resumed });
       this._attempt = 0;

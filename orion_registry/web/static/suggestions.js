@@ -6,8 +6,17 @@ import { KINDS } from "./words.js";
 
 const MOST = 9;
 const NOTES = {
-  status: "as it is now", reason: "why", cap: "what it can do", tag: "its labels", zone: "where it runs", name: "what replicas share",
-  agent: "who offers it", version: "of the service", is: "ready, degraded, draining", meta: "key=value", host: "its address",
+  status: "as it is now",
+  reason: "why",
+  cap: "what it can do",
+  tag: "its labels",
+  zone: "where it runs",
+  name: "what replicas share",
+  agent: "who offers it",
+  version: "of the service",
+  is: "ready, degraded, draining",
+  meta: "key=value",
+  host: "its address",
 };
 const VALUES = {
   status: (service) => [service.status.toLowerCase()],
@@ -19,7 +28,10 @@ const VALUES = {
   agent: (service) => [service.agent],
   version: (service) => [service.version],
 };
-const FIXED = { is: ["ready", "degraded", "draining", "static"], status: KINDS.filter(({ kind }) => kind !== "degraded").map(({ kind }) => kind) };
+const FIXED = {
+  is: ["ready", "degraded", "draining", "static"],
+  status: KINDS.filter(({ kind }) => kind !== "degraded").map(({ kind }) => kind),
+};
 
 /** What may stand for the term being typed: [{ term, note }]. */
 export function complete(term, services) {
@@ -34,7 +46,10 @@ export function complete(term, services) {
   return ranked(word.toLowerCase(), services)
     .filter(([value]) => value.toLowerCase().startsWith(start) && value.toLowerCase() !== start)
     .slice(0, MOST)
-    .map(([value, many]) => ({ term: `${sign}${word}:${/[\s,]/.test(value) ? `"${value}"` : value}`, note: many > 0 ? count(many, "service") : "" }));
+    .map(([value, many]) => ({
+      term: `${sign}${word}:${/[\s,]/.test(value) ? `"${value}"` : value}`,
+      note: many > 0 ? count(many, "service") : "",
+    }));
 }
 
 /** Values of a word with how many services have each, the most first. */
@@ -42,7 +57,8 @@ function ranked(word, services) {
   const found = new Map((Object.hasOwn(FIXED, word) ? FIXED[word] : []).map((value) => [value, 0]));
   const read = Object.hasOwn(VALUES, word) ? VALUES[word] : null;
   if (read !== null) {
-    for (const service of services) for (const value of read(service)) if (value !== "") found.set(value, (found.get(value) ?? 0) + 1);
+    for (const service of services)
+      for (const value of read(service)) if (value !== "") found.set(value, (found.get(value) ?? 0) + 1);
   }
   return [...found].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
 }
@@ -75,7 +91,12 @@ export class Suggestions {
     this._at = -1;
     this._list.replaceChildren(
       ...this._offers.map(({ term: text, note }, index) =>
-        el("li", { role: "option", id: `suggestion-${index}`, "data-index": index, "aria-selected": "false" }, el("span", { class: "term" }, text), el("span", { class: "note" }, note)),
+        el(
+          "li",
+          { role: "option", id: `suggestion-${index}`, "data-index": index, "aria-selected": "false" },
+          el("span", { class: "term" }, text),
+          el("span", { class: "note" }, note),
+        ),
       ),
     );
     this._list.hidden = this._offers.length === 0;
@@ -96,7 +117,8 @@ export class Suggestions {
       const size = this._offers.length + 1; // one more: none
       this._at = ((this._at + 1 + step + size) % size) - 1;
       this._mark();
-    } else if ((event.key === "Enter" && this._at >= 0) || (event.key === "Tab" && !event.shiftKey && this._at >= 0)) this._take(this._at);
+    } else if ((event.key === "Enter" && this._at >= 0) || (event.key === "Tab" && !event.shiftKey && this._at >= 0))
+      this._take(this._at);
     else if (event.key === "Escape") this.hide();
     else return false;
     return true;

@@ -14,10 +14,17 @@ export class VirtualList {
     this.first = 0;
     this.end = 0;
     this._slots = [];
-    this._headerHeight = 0;
-    scroller.addEventListener("scroll", () => this._schedule(), { passive: true });
-    new ResizeObserver(() => this._schedule()).observe(scroller);
+    this._scrollTop = 0;
+    this._clientHeight = 0;
+    this._head = 0;
+    scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
+    new ResizeObserver(() => {
+      this._measured = false;
+      this._schedule();
+    }).observe(scroller);
     this._scheduled = false;
+    this._measured = false;
+    this._height = "";
   }
 
   /** Another number of rows, or another height. */
@@ -25,8 +32,25 @@ export class VirtualList {
     if (rowHeight !== this.rowHeight) for (const slot of this._slots) slot.top = -1;
     this.count = count;
     this.rowHeight = rowHeight;
-    this._body.style.height = `${count * rowHeight}px`;
+    const height = `${count * rowHeight}px`;
+    if (this._body.style.height !== height) this._body.style.height = height;
+    this._measured = this._measured && height === this._height;
+    this._height = height;
     this.render();
+  }
+
+  _scrolled() {
+    this._measured = false;
+    this._schedule();
+  }
+
+  /** Reads what makes the browser lay out, and only if it may have changed: not with each batch of changes. */
+  _measure() {
+    if (this._measured) return;
+    this._measured = true;
+    this._scrollTop = this._scroller.scrollTop;
+    this._clientHeight = this._scroller.clientHeight;
+    this._head = this._body.offsetTop;
   }
 
   _schedule() {
@@ -40,8 +64,9 @@ export class VirtualList {
 
   /** Binds the rows in sight. bind() is expected to do nothing for one that shows what it should. */
   render() {
-    const { scrollTop, clientHeight } = this._scroller;
-    const top = scrollTop - this._body.offsetTop;
+    this._measure();
+    const clientHeight = this._clientHeight;
+    const top = this._scrollTop - this._head;
     const first = Math.max(0, Math.floor(top / this.rowHeight) - OVERSCAN);
     const end = Math.min(this.count, Math.ceil((top + clientHeight) / this.rowHeight) + OVERSCAN);
     this._grow(Math.ceil(clientHeight / this.rowHeight) + 2 * OVERSCAN + 2);
@@ -86,15 +111,20 @@ export class VirtualList {
     for (const { row, index } of this._slots) if (index >= 0) visit(row, index);
   }
 
+  toTop() {
+    this._scroller.scrollTop = 0;
+    this._measured = false;
+  }
+
   /** Scrolls as little as needed. */
   reveal(index) {
-    const head = this._body.offsetTop;
+    this._measured = false;
+    this._measure();
     const top = index * this.rowHeight;
-    const { scrollTop, clientHeight } = this._scroller;
-    if (top < scrollTop) this._scroller.scrollTop = top;
-    else if (top + this.rowHeight + head > scrollTop + clientHeight) {
-      this._scroller.scrollTop = top + this.rowHeight + head - clientHeight;
-    }
+    const under = top + this.rowHeight + this._head - this._clientHeight;
+    if (top < this._scrollTop) this._scroller.scrollTop = top;
+    else if (under > this._scrollTop) this._scroller.scrollTop = under;
+    this._measured = false;
     this.render();
   }
 }

@@ -3,7 +3,13 @@
 import { count } from "./format.js";
 import { Stream } from "./stream.js";
 
-const STATES = { connecting: "Connecting…", live: "Live", lost: "Connection lost", refused: "Token wanted", paused: "Paused" };
+const STATES = {
+  connecting: "Connecting…",
+  live: "Live",
+  lost: "Connection lost",
+  refused: "Token wanted",
+  paused: "Paused",
+};
 
 export class Watch {
   constructor({ store, notices, spoken, grid, namespace }) {
@@ -79,7 +85,9 @@ export class Watch {
     this._wasLost = false;
     const changes = this._store.changes - this._before;
     const gone = dropped > 0 ? `, ${count(dropped, "service")} gone` : "";
-    const text = this._resynced ? `The whole fleet was read again: ${count(this._store.size, "service")}${gone}.` : `${count(changes, "change")} meanwhile.`;
+    const text = this._resynced
+      ? `The whole fleet was read again: ${count(this._store.size, "service")}${gone}.`
+      : `${count(changes, "change")} meanwhile.`;
     this._notices.back(text);
     this._spoken.say(`Connected again. ${text}`);
   }
