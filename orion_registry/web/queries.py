@@ -43,7 +43,7 @@ def request_of(kind: type[M], pairs: Iterable[tuple[str, str]]) -> M:
     """
     request = kind()
     for name, value in pairs:
-        parameter = _find(request.DESCRIPTOR, name)
+        parameter = _find(kind.DESCRIPTOR, name)
         target: Any = request
         for step in parameter.path:
             target = getattr(target, step)
@@ -129,6 +129,7 @@ def _value(field: FieldDescriptor, name: str, text: str) -> Any:
 
 def _number(field: FieldDescriptor, name: str, text: str) -> int:
     """An enum's value by its name, with or without the prefix that all its names have."""
+    assert field.enum_type is not None
     names = field.enum_type.values_by_name
     prefix = next(iter(names)).removesuffix("UNSPECIFIED")
     word = text.upper()
