@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -41,9 +41,9 @@ def request_of(kind: type[M], pairs: Iterable[tuple[str, str]]) -> M:
     Raises:
         InvalidArgument: BAD_FIELD, there is no such parameter, or its value is none of its kind.
     """
-    request = kind()
+    request, descriptor = kind(), cast("Descriptor", kind.DESCRIPTOR)
     for name, value in pairs:
-        parameter = _find(kind.DESCRIPTOR, name)
+        parameter = _find(descriptor, name)
         target: Any = request
         for step in parameter.path:
             target = getattr(target, step)
