@@ -102,6 +102,11 @@ class HeartbeatSession:
         self.departure = Event.ENDED
         self.goodbye: GoodbyeReason | None = None
 
+    @property
+    def beats(self) -> int:
+        """Beats taken."""
+        return self._beats
+
     # What the registry says.
 
     def send(self, frame: RegistryFrame) -> None:

@@ -30,6 +30,7 @@ from orion_registry.server.place import store_of
 from orion_registry.server.probing import prober_of
 from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
+from orion_registry.server.rpc_tally import RpcTally
 from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.side_door import Served, SideDoor
@@ -133,13 +134,15 @@ class Daemon:
                 lambda: self.coordinator.registry,
                 certificates=self.settings.clients_identified,
             )
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
+            tally = None if self._side_door is None else RpcTally(METHODS)  # counted where somebody can ask
+            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door, tally))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
             self._say_who_may()
             await server.start()
             if self._side_door is not None:
-                served = Served(settings=self.settings, coordinator=self.coordinator, handlers=handlers)
-                await self._side_door.open(served)
+                await self._side_door.open(
+                    Served(settings=self.settings, coordinator=self.coordinator, handlers=handlers, rpcs=tally)
+                )
             await self._start_coordinator()
         except BaseException:
             await server.stop(None)

@@ -64,7 +64,7 @@ class Settings(SecuritySettings):
         "auto",
         group="Where it listens",
         default_text="127.0.0.1:6747 if it is free",
-        meaning="Address of the HTTP port, HOST:PORT: the page, the JSON API and metrics, all to be read only. off = none.",
+        meaning="Address of the HTTP port, HOST:PORT: page, JSON API and metrics, for reading only; off = none.",
         trade_off=(
             "Port 0 takes a free one and the log says which. An address that is set and cannot be had stops the start; "
             "the default one is done without. Plaintext: on loopback, or with insecure_listen."

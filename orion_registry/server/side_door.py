@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.server.rpc_tally import RpcTally
 from orion_registry.server.settings import Settings
 from orion_registry.server.wrapper import Handler
 
@@ -17,11 +18,13 @@ class Served:
         settings: those that it was started with.
         coordinator: whom all ask.
         handlers: of the RPCs, by full service name and method name: one place for what each does.
+        rpcs: calls over gRPC, in counts.
     """
 
     settings: Settings
     coordinator: Coordinator
     handlers: Mapping[str, Mapping[str, Handler]]
+    rpcs: RpcTally | None = None
 
 
 class SideDoor(Protocol):

@@ -18,8 +18,10 @@ from google.protobuf.message import DecodeError, Message
 
 from orion_registry.core.model import Actor
 from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unavailable
+from orion_registry.runtime.clock import stopwatch
 from orion_registry.server.door import NOT_SERVING_RETRY_S, Check, Context, Door
 from orion_registry.server.methods import Kind, Method
+from orion_registry.server.rpc_tally import CANCELLED, INTERNAL, OK, MethodTally, RpcTally
 from orion_registry.wire.status import DETAILS_KEY, status_of
 
 Handler = Callable[..., Any]
@@ -81,8 +83,10 @@ class Stream:
         await self.context.write(data)
 
 
-def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> tuple[grpc.GenericRpcHandler, ...]:
-    """One generic handler that serves the table.
+def build_handlers(
+    table: Iterable[Method], handlers: Handlers, door: Door, tally: RpcTally | None = None
+) -> tuple[grpc.GenericRpcHandler, ...]:
+    """One generic handler that serves the table. tally: counts calls; None = nobody does.
 
     Raises:
         ValueError: a method of the table has no handler, or a handler no method.
@@ -93,7 +97,10 @@ def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> t
         raise ValueError(f"methods without a handler: {missing}")
     if unknown := sorted(given.keys() - methods.keys()):
         raise ValueError(f"handlers without a method: {unknown}")
-    return (_Router({method.path: _wrap(method, given[key], door) for key, method in methods.items()}),)
+    counts = {} if tally is None else tally.methods
+    return (
+        _Router({method.path: _wrap(method, given[key], door, counts.get(method)) for key, method in methods.items()}),
+    )
 
 
 class _Router(grpc.GenericRpcHandler):
@@ -130,39 +137,52 @@ def not_a_message(data: bytes) -> InvalidArgument:
     return InvalidArgument(Reason.BAD_FIELD, message)
 
 
-def _wrap(method: Method, handler: Handler, door: Door) -> grpc.RpcMethodHandler[bytes, bytes]:
+def _wrap(
+    method: Method, handler: Handler, door: Door, counts: MethodTally | None
+) -> grpc.RpcMethodHandler[bytes, bytes]:
     match method.kind:
         case Kind.UNARY:
-            return grpc.unary_unary_rpc_method_handler(_unary(method, handler, door))
+            return grpc.unary_unary_rpc_method_handler(_unary(method, handler, door, counts))
         case Kind.SERVER_STREAM:
-            return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, door))
+            return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, door, counts))
         case Kind.CLIENT_STREAM:
-            return grpc.stream_unary_rpc_method_handler(_client_stream(method, handler, door))
+            return grpc.stream_unary_rpc_method_handler(_client_stream(method, handler, door, counts))
         case Kind.BIDI:
-            return grpc.stream_stream_rpc_method_handler(_bidi(method, handler, door))
+            return grpc.stream_stream_rpc_method_handler(_bidi(method, handler, door, counts))
 
 
-def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[bytes]]:
+def _unary(
+    method: Method, handler: Handler, door: Door, counts: MethodTally | None
+) -> Callable[[bytes, Context], Awaitable[bytes]]:
     admit, check, parse = door.admission(method), door.check(method), _parser(method)
     is_async = inspect.iscoroutinefunction(handler)
 
     async def call(data: bytes, context: Context) -> bytes:
+        began, code = stopwatch(), CANCELLED
         try:
             actor = admit(context)
             request = parse_request(parse, data)
             check(request, actor)
             answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
+            code = OK
             return answer
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
+            code = _code_of(error, counts)
             await _fail(method, door, context, error)
+        finally:
+            if counts is not None:
+                counts.ended(code, stopwatch() - began)
 
     return call
 
 
-def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[None]]:
+def _server_stream(
+    method: Method, handler: Handler, door: Door, counts: MethodTally | None
+) -> Callable[[bytes, Context], Awaitable[None]]:
     admit, check, parse = door.admission(method), door.check(method), _parser(method)
 
     async def call(data: bytes, context: Context) -> None:
+        code = _open(counts)
         try:
             actor = admit(context)
             request = parse_request(parse, data)
@@ -171,37 +191,77 @@ def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[by
             # refuses a second batch with metadata in it (TOO_MANY_OPERATIONS).
             await context.send_initial_metadata(())
             await handler(request, actor, Stream(context, parse, check, actor))
+            code = OK
         except Exception as error:  # noqa: BLE001 - see _unary
+            code = _code_of(error, counts)
             await _fail(method, door, context, error)
+        finally:
+            _close(counts, code)
 
     return call
 
 
-def _client_stream(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[bytes]]:
+def _client_stream(
+    method: Method, handler: Handler, door: Door, counts: MethodTally | None
+) -> Callable[[Any, Context], Awaitable[bytes]]:
     admit, check, parse = door.admission(method), door.check(method), _parser(method)
 
     async def call(_messages: Any, context: Context) -> bytes:
+        code = _open(counts)
         try:
             actor = admit(context)
             answer: bytes = await handler(actor, Stream(context, parse, check, actor))
+            code = OK
             return answer
         except Exception as error:  # noqa: BLE001 - see _unary
+            code = _code_of(error, counts)
             await _fail(method, door, context, error)
+        finally:
+            _close(counts, code)
 
     return call
 
 
-def _bidi(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[None]]:
+def _bidi(
+    method: Method, handler: Handler, door: Door, counts: MethodTally | None
+) -> Callable[[Any, Context], Awaitable[None]]:
     admit, check, parse = door.admission(method), door.check(method), _parser(method)
 
     async def call(_messages: Any, context: Context) -> None:
+        code = _open(counts)
         try:
             actor = admit(context)
             await handler(actor, Stream(context, parse, check, actor))
+            code = OK
         except Exception as error:  # noqa: BLE001 - see _unary
+            code = _code_of(error, counts)
             await _fail(method, door, context, error)
+        finally:
+            _close(counts, code)
 
     return call
+
+
+def _open(counts: MethodTally | None) -> int:
+    """A stream begins; returns what it ends with if nobody says otherwise: its client has gone."""
+    if counts is not None:
+        counts.open += 1
+    return CANCELLED
+
+
+def _close(counts: MethodTally | None, code: int) -> None:
+    if counts is not None:
+        counts.open -= 1
+        counts.codes[code] += 1
+
+
+def _code_of(error: Exception, counts: MethodTally | None) -> int:
+    """The code that a call ends with, as `_fail` sees to; counts why, if it was refused."""
+    if isinstance(error, RegistryError):
+        if counts is not None:
+            counts.refused[error.reason] += 1
+        return error.code
+    return CANCELLED if isinstance(error, grpc.aio.BaseError) else INTERNAL
 
 
 def _parser(method: Method) -> Callable[[bytes], Message]:

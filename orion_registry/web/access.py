@@ -25,12 +25,12 @@ class Authenticate(Protocol):
         ...
 
 
-def anybody(authorization: str, address: str) -> Actor:  # noqa: ARG001 - where nothing is configured nobody is asked
+def anybody(authorization: str, address: str) -> Actor:
     """Whoever reaches the port may read everything."""
     return Actor(address=address)
 
 
-def nobody(authorization: str, address: str) -> Actor:  # noqa: ARG001 - there is nothing that it could show
+def nobody(authorization: str, address: str) -> Actor:
     """Clients prove who they are by certificates, which this port does not ask for."""
     message = "this registry knows its clients by certificates alone, and HTTP has none: use gRPC"
     raise Unauthenticated(Reason.NO_IDENTITY, message)

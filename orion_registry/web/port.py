@@ -80,7 +80,7 @@ class HttpPort:
 
     def _protocol(self) -> asyncio.Protocol:
         """What serves a new connection."""
-        server = self._runner and self._runner.server
+        server = None if self._runner is None else self._runner.server
         if server is None or len(server.connections) >= CONNECTIONS_MOST:
             return _Refusing()
         return server()

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -41,9 +41,9 @@ def request_of(kind: type[M], pairs: Iterable[tuple[str, str]]) -> M:
     Raises:
         InvalidArgument: BAD_FIELD, there is no such parameter, or its value is none of its kind.
     """
-    request = kind()
+    request, descriptor = kind(), cast("Descriptor", kind.DESCRIPTOR)
     for name, value in pairs:
-        parameter = _find(request.DESCRIPTOR, name)
+        parameter = _find(descriptor, name)
         target: Any = request
         for step in parameter.path:
             target = getattr(target, step)
@@ -129,6 +129,7 @@ def _value(field: FieldDescriptor, name: str, text: str) -> Any:
 
 def _number(field: FieldDescriptor, name: str, text: str) -> int:
     """An enum's value by its name, with or without the prefix that all its names have."""
+    assert field.enum_type is not None
     names = field.enum_type.values_by_name
     prefix = next(iter(names)).removesuffix("UNSPECIFIED")
     word = text.upper()

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from orion_registry.errors import RegistryError
 from orion_registry.server.side_door import Served
@@ -12,9 +13,12 @@ from orion_registry.web.api import ROUTES, answering
 from orion_registry.web.errors import error_answer, problem
 from orion_registry.web.figure_routes import Figures
 from orion_registry.web.guard import Hosts, add_headers, guard
+from orion_registry.web.metrics import Metrics
 from orion_registry.web.page import add_page
+from orion_registry.web.scraping import Scraping
 from orion_registry.web.signs import Signs
 from orion_registry.web.streams import Streams
+from orion_registry.web.watched import Watched
 
 log = logging.getLogger("orion_registry")
 
@@ -23,13 +27,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Application:
     """The application of a daemon."""
-    access = Access(served.coordinator, authenticate)
-    app = web.Application(middlewares=[_as_answers, guard(hosts)])
+    access, watched = Access(served.coordinator, authenticate), Watched()
+    served.coordinator.events.hand_to(watched.take)
+    app = web.Application(middlewares=[_as_answers(watched), guard(hosts)])
     app.on_response_prepare.append(add_headers)
-    signs, streams, figures = Signs(served), Streams(served, access), Figures(served, access)
+    signs, figures, streams = Signs(served), Figures(served, access), Streams(served, access, watched)
     paths: dict[str, Handler] = {
         "/livez": signs.live,
         "/readyz": signs.ready,
+        "/metrics": Metrics(served, access, watched).serve,
+        "/sd/prometheus": Scraping(served, access).serve,
         "/api/v1/watch": streams.services,
         "/api/v1/watch/events": streams.events,
         "/api/v1/vitals": figures.vitals,
@@ -42,9 +49,20 @@ def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Appli
     return app
 
 
-@web.middleware
-async def _as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Makes answers of errors."""
+def _as_answers(watched: Watched) -> Middleware:
+    """Makes answers of errors, and counts them all."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await _answer(request, handler)
+        resource = request.match_info.route.resource
+        watched.requests[resource.canonical if resource is not None else "other", response.status] += 1
+        return response
+
+    return answer
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RegistryError as error:
@@ -52,7 +70,8 @@ async def _as_answers(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPNotFound:
         return problem(404, "NOT_FOUND", "", f"nothing is at {request.path}")
     except web.HTTPMethodNotAllowed as error:
-        return problem(405, "UNIMPLEMENTED", "", "this port is for reading: GET", headers={"Allow": error.headers["Allow"]})
+        headers = {"Allow": error.headers["Allow"]}
+        return problem(405, "UNIMPLEMENTED", "", "this port is for reading: GET", headers=headers)
     except web.HTTPException as error:
         return problem(error.status, "INVALID_ARGUMENT", "", error.reason.lower())
     except Exception:

@@ -1,4 +1,4 @@
-"""Server-sent events: what changes, as it changes. https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+"""Server-sent events (a part of the HTML standard): what changes, as it changes."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ from orion_registry.server.side_door import Served
 from orion_registry.web.access import Access, method_of
 from orion_registry.web.api import pairs_of
 from orion_registry.web.queries import request_of
+from orion_registry.web.watched import Watched
 from orion_registry.wire.decode import decode_selector
 from orion_registry.wire.events import decode_filter
 from orion_registry.wire.json_events import json_event
@@ -39,10 +40,10 @@ _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X
 class Streams:
     """Serves the streams."""
 
-    def __init__(self, served: Served, access: Access) -> None:
+    def __init__(self, served: Served, access: Access, watched: Watched) -> None:
         self._served = served
         self._access = access
-        self._open = 0
+        self._watched = watched
 
     async def services(self, request: web.Request) -> web.StreamResponse:
         """GET /api/v1/watch: WatchServices."""
@@ -52,7 +53,7 @@ class Streams:
         if (last := _last_event(request)) is not None:
             wanted.history_id, wanted.start_revision = last
         self._access.check(method, wanted, actor)
-        sink = _Sink(request)
+        sink = _Sink(request, self._watched)
         selector, coordinator = decode_selector(wanted.selector), self._served.coordinator
         watcher = coordinator.watch(selector, wanted.start_revision, wanted.history_id, cut=sink.cut)
 
@@ -72,7 +73,7 @@ class Streams:
         if (last := _last_event(request)) is not None:
             wanted.history_id, wanted.after_seq = last
         self._access.check(method, wanted, actor)
-        sink, passing, log = _Sink(request), decode_filter(wanted), self._served.coordinator.events
+        sink, passing, log = _Sink(request, self._watched), decode_filter(wanted), self._served.coordinator.events
         lost = ""
         try:
             subscription = log.subscribe(passing, wanted.after_seq, wanted.history_id)
@@ -98,10 +99,10 @@ class Streams:
 
     async def _run(self, sink: "_Sink", news: Callable[[], Awaitable[list[str]]]) -> web.StreamResponse:
         """Tells the news until the reader or the registry ends it."""
-        if self._open >= STREAMS_MOST:
+        if self._watched.streams >= STREAMS_MOST:
             message = f"as many streams are open as may be, {STREAMS_MOST}"
             raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=5.0)
-        self._open += 1
+        self._watched.streams += 1
         try:
             await sink.begin()
             while True:
@@ -118,15 +119,16 @@ class Streams:
         except ConnectionError:  # the reader has gone, or was cut
             pass
         finally:
-            self._open -= 1
+            self._watched.streams -= 1
         return sink.response
 
 
 class _Sink:
     """One reader. It holds one chunk at most; who takes nothing for `STALLED_S` is cut."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, watched: Watched) -> None:
         self.response = web.StreamResponse(headers=_HEADERS)
+        self._watched = watched
         self._request = request
 
     async def begin(self) -> None:
@@ -148,6 +150,7 @@ class _Sink:
             async with asyncio.timeout(STALLED_S):
                 await self.response.write(data)
         except TimeoutError:
+            self._watched.cuts += 1
             self.cut()
             raise ConnectionResetError("the reader took nothing for too long") from None
 
