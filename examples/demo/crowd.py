@@ -99,11 +99,12 @@ def agent_name(number: int) -> str:
 async def start(crowd: Crowd, options: argparse.Namespace, stack: AsyncExitStack) -> None:
     """Registers all, `options.per_agent` services each, and troubles some."""
     gate = asyncio.Semaphore(AT_ONCE)
-    numbers = range(0, options.services, options.per_agent)
+    end = options.first + options.services
+    numbers = range(options.first, end, options.per_agent)
     specs = {
         first: [
             specification(number, agent_name(first // options.per_agent), crowd.random)
-            for number in range(first, min(first + options.per_agent, options.services))
+            for number in range(first, min(first + options.per_agent, end))
         ]
         for first in numbers
     }
@@ -175,7 +176,7 @@ async def call(crowd: Crowd, balancer: BalancerClient, caller: random.Random) ->
         except (RegistryError, TimeoutError):  # none is free now: the next one may be
             await asyncio.sleep(0.5)
             continue
-        await asyncio.sleep(0.05 + caller.expovariate(1.5))
+        await asyncio.sleep(0.3 + caller.expovariate(0.5))
         took = 0.02 + caller.lognormvariate(-3.2, 0.5)
         outcome = Outcome.FAILED if caller.random() < 0.01 else Outcome.SUCCEEDED
         await balancer.release(selection, outcome, took)
@@ -207,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.demo.crowd", description=__doc__.partition("\n\n")[0])
     parser.add_argument("registry", help="HOST:PORT")
     parser.add_argument("--services", type=int, default=120)
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first service")
     parser.add_argument("--per-agent", type=int, default=1, help="services that one agent offers")
     parser.add_argument("--changes", type=float, default=0.0, metavar="N", help="changes of status per second")
     parser.add_argument("--callers", type=int, default=6)

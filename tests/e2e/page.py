@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.async_api import Browser, Error
+from playwright.async_api import Browser, Error, Route
 
+from orion_registry.testing.proxy import LinkProxy
 from tests.e2e.page_browser import DESKTOP, PHONE, Fault, chromium, expect, look
 from tests.e2e.page_load import Weight, under_load
 from tests.e2e.page_stage import HOSTILE, MARKUP, VICTIM, Stage, stage
@@ -30,8 +31,8 @@ TRIES = 3
 
 FULL = Weight(services=5_000, changes=200, pages=10, seconds=20.0)
 QUICK = Weight(services=2_000, changes=100, pages=3, seconds=6.0)
-FRAME_P99_MS = 100.0
-"""Generous: a busy machine of two cores draws without a GPU here."""
+FRAME_MEDIAN_MS, FRAME_P99_MS = 50.0, 500.0
+"""Generous: this draws without a GPU, on cores that others use too. On a quiet machine both are 17 ms."""
 
 TABLED = "text => document.querySelector('#found').textContent.startsWith(text)"
 KIND = "kind => document.querySelector('#fleet-rows .row:not([hidden])')?.classList.contains(`kind-${kind}`)"
@@ -221,16 +222,45 @@ async def lost_and_back(browser: Browser, made: Stage, out: Path | None) -> None
     print(f"lost: told {max(0.0, lost_ms):.0f} ms after the daemon's end; back: {back_ms:.0f} ms after it answered")
 
 
+async def resumes(browser: Browser, made: Stage, *, frozen: bool) -> None:
+    """The way is cut while the registry lives on: the page goes on from where it was. Frozen: no byte says so."""
+    proxy = LinkProxy(made.http)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        async with look(browser, f"http://{host}:{port}") as seen:
+            await seen.go()
+            await seen.until(TABLED, "1,0")
+            await seen.filter(f"agent:{VICTIM}")
+            await seen.until(KIND, "unhealthy")
+            began = time.monotonic()
+            if frozen:
+                proxy.freeze()
+            else:
+                await proxy.refuse()
+            await seen.until(STATE, "lost")
+            lost_s = time.monotonic() - began
+            victim = await made.start_victim()
+            await proxy.heal()
+            await seen.until(NOTICE, "meanwhile")
+            await seen.until(KIND, "healthy")
+            victim.kill()
+            await seen.until(KIND, "unhealthy")
+    finally:
+        server.close()
+        proxy.end()
+    print(f"the way {'frozen' if frozen else 'cut'}: told after {lost_s:.1f} s; it went on with the changes alone")
+
+
 async def asks_for_a_token(browser: Browser, base: str) -> None:
     """An answer of 401 opens a dialog; the token goes out as a header, and stays in the tab."""
     async with look(browser, base) as seen:
 
-        async def guard(route: object) -> None:
-            request = route.request  # type: ignore[attr-defined]  # playwright's Route
-            if request.headers.get("authorization") == "Bearer right":
-                await route.continue_()  # type: ignore[attr-defined]
+        async def guard(route: Route) -> None:
+            if route.request.headers.get("authorization") == "Bearer right":
+                await route.continue_()
             else:
-                await route.fulfill(status=401, json={"message": "a token is needed"})  # type: ignore[attr-defined]
+                await route.fulfill(status=401, json={"message": "a token is needed"})
 
         await seen.page.route("**/api/v1/**", guard)
         await seen.go()
@@ -289,9 +319,13 @@ async def show(given: argparse.Namespace, directory: Path) -> None:
             await stays_text(browser, made.base, hostile)
             await asks_for_a_token(browser, made.base)
             await is_accessible(browser, made.base, source, out)
+            await resumes(browser, made, frozen=False)
+            if not given.quick:
+                await resumes(browser, made, frozen=True)
             await lost_and_back(browser, made, out)
         async with stage() as made:
             frames = await under_load(browser, made, QUICK if given.quick else FULL)
+            expect(frames.median < FRAME_MEDIAN_MS, f"half of the frames within {FRAME_MEDIAN_MS:g} ms")
             expect(frames.p99 < FRAME_P99_MS, f"99 % of the frames within {FRAME_P99_MS:g} ms")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from playwright.async_api import Browser
 
-from tests.e2e.page_browser import Look, look
+from tests.e2e.page_browser import Look, expect, look
 from tests.e2e.page_stage import Stage
 
 SERVICES_PER_AGENT = 50
@@ -96,17 +96,19 @@ async def under_load(browser: Browser, made: Stage, weight: Weight) -> Frames:
     async with AsyncExitStack() as stack:
         first = await open_page(stack, browser, made, weight.services)
         await asyncio.sleep(SETTLE_S)
-        began, revision = time.monotonic(), made.revision()
+        began, revision = time.monotonic(), made.info("revision")
         resting = await frames(first, weight.seconds)
-        rate = (made.revision() - revision) / (time.monotonic() - began)
+        rate = (made.info("revision") - revision) / (time.monotonic() - began)
         print(f"  frames: {resting}; {rate:.0f} changes a second were made")
         await first.page.evaluate(SCROLL, weight.seconds / 2)
         print(f"  scrolled a row each frame: {await frames(first, weight.seconds / 2)}")
         with_one = await daemon_share(made, weight.seconds / 2)
-        for _ in range(weight.pages - 1):
-            await open_page(stack, browser, made, weight.services)
+        others = [await open_page(stack, browser, made, weight.services) for _ in range(weight.pages - 1)]
         await asyncio.sleep(SETTLE_S)
         with_all = await daemon_share(made, weight.seconds / 2)
+        states = [await seen.page.get_attribute("#connection", "data-state") for seen in (first, *others)]
+        expect(states == ["live"] * weight.pages, f"all pages follow at the end: {states}")
+        expect(made.info("watchers") == weight.pages, f"a watch for each page, not {made.info('watchers')}")
         told = f"{alone:.0f} without a page, {with_one:.0f} with 1, {with_all:.0f} with {weight.pages}"
         print(f"  the daemon, % of a core: {told}")
     return resting

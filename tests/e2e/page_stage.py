@@ -48,7 +48,8 @@ class Stage:
     async def start_crowd(self, services: int, *options: str) -> Child:
         """A process of many agents."""
         arguments = ("-m", "examples.demo.crowd", self.address, "--services", str(services), *options)
-        return await self.nursery.start_ready("crowd", *arguments, timeout_s=60.0 + services / 20)
+        name = f"crowd-{len(self.nursery.children)}"
+        return await self.nursery.start_ready(name, *arguments, timeout_s=60.0 + services / 20)
 
     async def start_victim(self) -> Child:
         """An agent that is a process of its own, to be killed."""
@@ -77,10 +78,10 @@ class Stage:
         fields = Path(f"/proc/{self.daemon.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
-    def revision(self) -> int:
-        """Of the latest change."""
+    def info(self, figure: str) -> int:
+        """A figure of GetServerInfo."""
         with urllib.request.urlopen(f"{self.base}/api/v1/info", timeout=10.0) as answer:
-            return int(json.load(answer)["revision"])
+            return int(json.load(answer)[figure])
 
 
 @asynccontextmanager

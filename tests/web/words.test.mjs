@@ -93,6 +93,8 @@ test("the address says what is shown", () => {
 
 test("a line stays within its frame", () => {
   for (const [x, y] of points([0, 5, null, 10])) assert.ok(x >= 0 && x <= 300 && y >= 0 && y <= 40);
+  const xs = points([null, 1, null, 2, null]).map(([x]) => x);
+  assert.deepEqual(xs, [0, 300]);
   assert.deepEqual(points([]), []);
   assert.equal(points([0, 0]).length, 2);
 });

@@ -9,7 +9,9 @@ import { meter, setMeter } from "./meter.js";
 const EVERY_MS = 2_000;
 
 export class CapabilitiesView {
-  constructor() {
+  /** namespace(): of the services that count. */
+  constructor(namespace) {
+    this._namespace = namespace;
     this._rows = byId("capabilities-rows");
     this._input = byId("capability-filter");
     this._known = [];
@@ -28,7 +30,7 @@ export class CapabilitiesView {
 
   async _read() {
     try {
-      this._known = (await get("capabilities")).capabilities ?? [];
+      this._known = (await get("capabilities", { namespace: this._namespace() })).capabilities ?? [];
       this._show();
     } catch (error) {
       if (!isAway(error)) throw error; // away: the bar says so

@@ -43,7 +43,7 @@ const detail = new DetailView({
   onTerm: (word, value) => filterBy(toggle(input.value, exactly(word, value))),
 });
 const overview = new Overview(store, (terms) => filterBy(toggle(input.value, terms)));
-const capabilities = new CapabilitiesView();
+const capabilities = new CapabilitiesView(() => route.namespace);
 const events = new EventsView({ nameOf: (id) => store.services.get(id)?.name, onOpen: (id) => openService(id) });
 const notices = new Notices();
 const spoken = new Spoken(store);

@@ -5,14 +5,16 @@ import { svg } from "./dom.js";
 const WIDTH = 300;
 const HEIGHT = 40;
 
-/** Points of a line through `values` (null = a gap is closed), scaled from 0 to their most. */
+/** Points of a line through `values` (null = a gap is closed, at an end left out), scaled from 0 to their most. */
 export function points(values, width = WIDTH, height = HEIGHT) {
   const known = values.filter((value) => value !== null);
   const most = Math.max(...known, 1e-9);
-  const step = values.length > 1 ? width / (values.length - 1) : 0;
+  const first = values.findIndex((value) => value !== null);
+  const last = values.findLastIndex((value) => value !== null);
+  const step = last > first ? width / (last - first) : 0;
   const made = [];
   values.forEach((value, index) => {
-    if (value !== null) made.push([index * step, height - 2 - (value / most) * (height - 6)]);
+    if (value !== null) made.push([(index - first) * step, height - 2 - (value / most) * (height - 6)]);
   });
   return made;
 }
