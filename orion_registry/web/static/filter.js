@@ -78,7 +78,7 @@ function termTest(term, unknown) {
   const colon = term.startsWith('"') ? -1 : term.indexOf(":");
   if (colon > 0) {
     const given = term.slice(0, colon).toLowerCase();
-    const word = ALIASES[given] ?? given;
+    const word = Object.hasOwn(ALIASES, given) ? ALIASES[given] : given;
     const values = valuesOf(term.slice(colon + 1));
     if (word === "is") return stateTest(values, unknown);
     if (word === "meta") return values.length === 0 ? null : anyOf(values.map(metaTest));
