@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +98,13 @@ class Site:
         """A service that is always healthy; returns its id."""
         spec = ServiceSpec(agent_id=agent_id, **{"service_name": "calc", "liveness": LivenessMode.STATIC, **fields})
         return (await self.client.register(spec)).ref.service_id
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Returns once something holds."""
+    async with asyncio.timeout(WAIT_S):
+        while not holds():  # noqa: ASYNC110 - what it asks about tells nobody
+            await asyncio.sleep(0.01)
 
 
 def _headers(named: dict[str, str]) -> dict[str, str]:
