@@ -95,5 +95,5 @@ async def test_the_page_is_served_with_its_files_and_known_again() -> None:
                 tag = response.headers["ETag"]
             async with site.session.get(url, headers={"If-None-Match": tag}) as response:
                 assert response.status == 304
-        for path in ("/static/../site.py", "/static/%2e%2e/site.py", "/static/", "/static/nothing.js"):
-            assert (await site.get(path))[0] == 404
+        for wrong in ("/static/../site.py", "/static/%2e%2e/site.py", "/static/", "/static/nothing.js"):
+            assert (await site.get(wrong))[0] == 404
