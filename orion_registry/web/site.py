@@ -24,6 +24,19 @@ log = logging.getLogger("orion_registry")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PATHS = {
+    "/livez": "",
+    "/readyz": "",
+    "/metrics": "GetServerInfo",
+    "/sd/prometheus": "ListOverlays",
+    **{route.path: route.rpc for route in ROUTES},
+    "/api/v1/watch": "WatchServices",
+    "/api/v1/watch/events": "WatchEvents",
+    "/api/v1/vitals": "GetService",
+    "/api/v1/capabilities": "DiscoverServices",
+}
+"""Every path but those of the page, and the RPC whose roles it asks for; none: it answers everybody."""
+
 
 def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Application:
     """The application of a daemon."""
@@ -32,7 +45,7 @@ def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Appli
     app = web.Application(middlewares=[_as_answers(watched), guard(hosts)])
     app.on_response_prepare.append(add_headers)
     signs, figures, streams = Signs(served), Figures(served, access), Streams(served, access, watched)
-    paths: dict[str, Handler] = {
+    handlers: dict[str, Handler] = {
         "/livez": signs.live,
         "/readyz": signs.ready,
         "/metrics": Metrics(served, access, watched).serve,
@@ -42,9 +55,9 @@ def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Appli
         "/api/v1/vitals": figures.vitals,
         "/api/v1/capabilities": figures.capabilities,
     }
-    paths |= {route.path: answering(route, served, access) for route in ROUTES}
-    for path, handler in paths.items():
-        app.router.add_get(path, handler)
+    handlers |= {route.path: answering(route, served, access) for route in ROUTES}
+    for path in PATHS:
+        app.router.add_get(path, handlers[path])
     add_page(app)
     return app
 
