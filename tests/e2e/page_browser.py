@@ -17,6 +17,14 @@ PHONE = (390, 844)
 PATIENCE_MS = 30_000.0
 """How long a condition may take on a busy machine. What has to be fast is measured, not waited for."""
 
+# Conditions in JavaScript, each of one argument.
+TABLED = "text => document.querySelector('#found').textContent.startsWith(text)"
+KIND = "kind => document.querySelector('#fleet-rows .row:not([hidden])')?.classList.contains(`kind-${kind}`)"
+STATE = "state => document.querySelector('#connection').dataset.state === state"
+NOTICE = "text => document.querySelector('#notices').textContent.includes(text)"
+SHOWS = "([where, text]) => document.querySelector(where).textContent.includes(text)"
+DETAIL = "text => document.querySelector('#detail').textContent.includes(text)"
+
 
 class Fault(Exception):
     """Something does not hold."""

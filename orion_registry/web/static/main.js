@@ -192,6 +192,8 @@ async function readInfo() {
   try {
     const [info, balancer] = await Promise.all([get("info"), route.view === "fleet" ? get("stats/balancer") : null]);
     if (balancer !== null) overview.showFacts(info, balancer);
+    const stalled = notices.setSelfHealth(info.self_health ?? {});
+    if (stalled !== "") spoken.say(stalled);
     const { raised, over } = notices.setAlarms(info.alarms ?? []);
     if (raised.length > 0)
       spoken.say(`Alarm: ${raised.map(({ name, text }) => `${title(String(name))}, ${text}`).join(". ")}`);

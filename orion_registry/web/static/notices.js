@@ -1,10 +1,11 @@
 // What needs eyes now: alarms of the registry, and whether what is shown is still true.
 
 import { byId, el, glyph, setText } from "./dom.js";
-import { age, clock, instant } from "./format.js";
+import { age, clock, instant, seconds, span } from "./format.js";
 import { title } from "./words.js";
 
 const BACK_MS = 8_000;
+const STALL_MS = 60_000;
 
 export class Notices {
   constructor() {
@@ -12,6 +13,8 @@ export class Notices {
     this._chip = byId("connection");
     this._alarms = [];
     this._connection = null;
+    this._stalls = null; // not known yet
+    this._stall = null;
     this._timer = 0;
     this._shown = "";
     setInterval(() => this._show(), 1_000);
@@ -65,12 +68,25 @@ export class Notices {
     };
   }
 
+  /** How well the registry keeps up with its own time (SelfHealth). Returns what there is to say of a new stall. */
+  setSelfHealth({ stalls, last_stall: last }) {
+    const before = this._stalls;
+    this._stalls = Number(stalls ?? 0);
+    if (before === null || this._stalls <= before) return "";
+    const text = `The registry stood still for ${span(seconds(last))}. No agent is held to account for it.`;
+    this._stall = { text, until: performance.now() + STALL_MS };
+    this._show();
+    return text;
+  }
+
   _show() {
     const rows = this._alarms.map(({ name, text, since }) => {
       const began = instant(since);
       const when = began === null ? "" : `for ${age(Date.now() / 1000 - began)}`;
       return { kind: "degraded", glyph: "alarm", name: title(String(name)), text: String(text), when };
     });
+    if (this._stall !== null && performance.now() > this._stall.until) this._stall = null;
+    if (this._stall !== null) rows.push({ kind: "degraded", glyph: "alarm", name: "Stalled", text: this._stall.text });
     if (this._connection !== null) rows.unshift(this._connection);
     const shown = JSON.stringify(rows);
     if (shown === this._shown) return;
