@@ -26,7 +26,7 @@ async def alarms(browser: Browser, made: Stage, crowd: Child) -> None:
         try:
             await seen.until(NOTICE, "Mass hold")
             await seen.until("() => document.querySelector('#spoken').textContent.includes('Alarm: Mass hold')")
-            await seen.filter("reason:held")
+            await seen.filter("is:degraded reason:held")
             await seen.until(KIND, "degraded")
         finally:
             os.kill(crowd.pid, signal.SIGCONT)

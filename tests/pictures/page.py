@@ -44,7 +44,7 @@ async def fleet(seen: Look, made: Stage, out: Path) -> None:
 
 async def service(seen: Look, out: Path) -> None:
     """One service that is called, beside the list."""
-    await seen.go("#/fleet?q=is%3Aready+cap%3Atext&service=translator-0004")
+    await seen.go("#/fleet?q=is%3Aready+cap%3Atext&service=translator-0094")
     await seen.until("() => document.querySelector('#detail .spark') !== null")
     await asyncio.sleep(SETTLE_S)
     await seen.shot(out, "page-dark")
