@@ -52,6 +52,7 @@ async def show(given: argparse.Namespace, directory: Path) -> None:
             await trouble.resumes(browser, made, frozen=False)
             if not given.quick:
                 await trouble.resumes(browser, made, frozen=True)
+            await trouble.rests(browser, made)
             await trouble.lost_and_back(browser, made, out)
         async with stage() as made:
             frames = await under_load(browser, made, QUICK if given.quick else FULL)

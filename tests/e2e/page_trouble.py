@@ -14,6 +14,8 @@ from tests.e2e.page_browser import KIND, NOTICE, STATE, TABLED, expect, look
 from tests.e2e.page_stage import VICTIM, Stage
 
 STALL_S = 2.5
+HIDDEN_S = 21
+"""Longer than a page in the background holds on."""
 
 
 async def alarms(browser: Browser, made: Stage, crowd: Child) -> None:
@@ -66,6 +68,28 @@ async def resumes(browser: Browser, made: Stage, *, frozen: bool) -> None:
         server.close()
         proxy.end()
     print(f"the way {'frozen' if frozen else 'cut'}: told after {lost_s:.1f} s; it went on with the changes alone")
+
+
+async def rests(browser: Browser, made: Stage) -> None:
+    """A page that nobody looks at lets go of its connections, and takes them up again."""
+    hide = """hidden => {
+        Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    async with look(browser, made.base) as seen:
+        await seen.page.clock.install()
+        await seen.go()
+        await seen.until(TABLED, "1,0")
+        await seen.page.evaluate(hide, True)
+        expect(made.info("watchers") == 1, "a glance aside changes nothing")
+        await seen.page.clock.fast_forward(HIDDEN_S * 1_000)
+        await seen.until(STATE, "paused")
+        while made.info("watchers") != 0:  # the registry notices with its next word to it
+            await asyncio.sleep(0.2)
+        await seen.page.evaluate(hide, False)
+        await seen.until(STATE, "live")
+        await seen.until(TABLED, "1,0")
+    print("in the background it lets go of its connection, and comes back when it is looked at")
 
 
 async def lost_and_back(browser: Browser, made: Stage, out: Path | None) -> None:

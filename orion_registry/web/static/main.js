@@ -1,14 +1,13 @@
 // Puts the page together: the watch fills the store, the store tells the views, the address says which one is shown.
 
-import { get, isAway } from "./api.js";
 import { CapabilitiesView } from "./capabilities_view.js";
 import { DetailView } from "./detail_view.js";
 import { byId, setAttribute } from "./dom.js";
 import { EventsView } from "./events_view.js";
 import { exactly, toggle } from "./filter.js";
 import { FleetView } from "./fleet_view.js";
-import { count } from "./format.js";
 import { setUpHelp } from "./help.js";
+import { Info } from "./info.js";
 import { setUpKeyboard } from "./keyboard.js";
 import { Notices } from "./notices.js";
 import { Overview } from "./overview.js";
@@ -22,7 +21,6 @@ import { title } from "./words.js";
 import { Vitals } from "./vitals.js";
 import { Watch } from "./watch.js";
 
-const INFO_MS = 2_000;
 /** A page in the background lets go of its connections: a browser has six for a registry, for all its tabs together. */
 const HIDDEN_MS = 20_000;
 
@@ -47,6 +45,7 @@ const capabilities = new CapabilitiesView(() => route.namespace);
 const events = new EventsView({ nameOf: (id) => store.services.get(id)?.name, onOpen: (id) => openService(id) });
 const notices = new Notices();
 const spoken = new Spoken(store);
+const info = new Info({ store, overview, notices, spoken, wantsFacts: () => route.view === "fleet" });
 const suggestions = new Suggestions({
   input,
   services: () => store.services.values(),
@@ -105,6 +104,7 @@ function applyRoute() {
   if (route.sort !== "") fleet.setSort(route.sort, route.descending);
   if (route.service === "") detail.close();
   else detail.open(route.service);
+  cover();
   fleet.setActive(route.service);
   if (route.namespace !== before) watch.restart();
 }
@@ -113,11 +113,22 @@ function applyRoute() {
 
 let opener = null;
 
+/** Where the detail covers all else, all else takes no focus. */
+const narrow = matchMedia("(max-width: 900px)");
+
+function cover() {
+  const covered = narrow.matches && detail.isOpen;
+  for (const node of [...Object.values(views), document.querySelector("header")]) node.inert = covered;
+}
+
+narrow.addEventListener("change", cover);
+
 function openService(id, focus = true) {
   if (!detail.holdsFocus()) opener = document.activeElement;
   route.service = id;
   writeRoute();
   detail.open(id, { focus });
+  cover();
 }
 
 function closeService() {
@@ -125,6 +136,7 @@ function closeService() {
   route.service = "";
   writeRoute();
   detail.close();
+  cover();
   if (!held) return;
   if (opener?.isConnected && opener !== document.body) opener.focus();
   else if (route.view === "fleet") fleet.focus();
@@ -186,40 +198,21 @@ byId("filter-clear").addEventListener("click", () => {
   input.focus();
 });
 
-// What the watch does not tell.
+// Running and resting.
 
-async function readInfo() {
-  try {
-    const [info, balancer] = await Promise.all([get("info"), route.view === "fleet" ? get("stats/balancer") : null]);
-    if (balancer !== null) overview.showFacts(info, balancer);
-    const stalled = notices.setSelfHealth(info.self_health ?? {});
-    if (stalled !== "") spoken.say(stalled);
-    const { raised, over } = notices.setAlarms(info.alarms ?? []);
-    if (raised.length > 0)
-      spoken.say(`Alarm: ${raised.map(({ name, text }) => `${title(String(name))}, ${text}`).join(". ")}`);
-    else if (over.length > 0)
-      spoken.say(`${over.map((name) => title(String(name))).join(", ")} is over. ${count(store.size, "service")}.`);
-  } catch (error) {
-    if (!isAway(error)) throw error; // away: the watch's state says so
-  }
-}
-
-let infoTimer = 0;
 let hideTimer = 0;
 
 function run() {
   watch.start();
   vitals.start();
-  clearInterval(infoTimer);
-  infoTimer = setInterval(readInfo, INFO_MS);
-  readInfo();
+  info.start();
   if (route.view === "events") events.show(true);
 }
 
 function rest() {
   watch.pause();
   vitals.stop();
-  clearInterval(infoTimer);
+  info.stop();
   events.show(false);
 }
 
@@ -241,7 +234,7 @@ setUpHelp();
 setUpToken(() => {
   watch.retryNow();
   events.retryNow();
-  readInfo();
+  info.ask();
 });
 applyRoute();
 run();
