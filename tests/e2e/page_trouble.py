@@ -84,8 +84,11 @@ async def rests(browser: Browser, made: Stage) -> None:
         expect(made.info("watchers") == 1, "a glance aside changes nothing")
         await seen.page.clock.fast_forward(HIDDEN_S * 1_000)
         await seen.until(STATE, "paused")
-        while made.info("watchers") != 0:  # the registry notices with its next word to it
+        for _ in range(150):  # the registry notices with its next word to it
+            if (left := made.info("watchers")) == 0:
+                break
             await asyncio.sleep(0.2)
+        expect(left == 0, "the registry has no watch left")
         await seen.page.evaluate(hide, False)
         await seen.until(STATE, "live")
         await seen.until(TABLED, "1,0")
