@@ -50,6 +50,7 @@ async def resumes(browser: Browser, made: Stage, *, frozen: bool) -> None:
             await seen.go()
             await seen.until(TABLED, "1,0")
             await seen.filter(f"agent:{VICTIM}")
+            (await made.start_victim()).kill()  # the one before may have been removed by now
             await seen.until(KIND, "unhealthy")
             began = time.monotonic()
             if frozen:
