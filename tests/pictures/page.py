@@ -6,8 +6,11 @@ A daemon, a crowd of agents, operators at work, and an agent that has just been 
 import argparse
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from orion_registry import BalancerClient, Selector
 from orion_registry.client.admin import AdminClient
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from tests.e2e.page_browser import PHONE, Look, chromium, look
@@ -44,10 +47,21 @@ async def fleet(seen: Look, made: Stage, out: Path) -> None:
 
 async def service(seen: Look, out: Path) -> None:
     """One service that is called, beside the list."""
-    await seen.go("#/fleet?q=is%3Aready+cap%3Atext&service=translator-0094")
+    await seen.go("#/fleet?q=is%3Aready+cap%3Atext&service=translator-0004")
     await seen.until("() => document.querySelector('#detail .spark') !== null")
     await asyncio.sleep(SETTLE_S)
     await seen.shot(out, "page-dark")
+
+
+@asynccontextmanager
+async def leases(made: Stage) -> AsyncIterator[None]:
+    """Callers that hold slots of that service."""
+    wanted = Selector(agent_id="dijkstra-1", service_name="translator")
+    async with AsyncExitStack() as stack:
+        for caller in ("gateway", "planner", "nightly"):
+            balancer = await stack.enter_async_context(BalancerClient(made.address, caller=caller))
+            await balancer.acquire(wanted, wait_timeout_s=10.0)
+        yield
 
 
 async def phone(seen: Look, out: Path) -> None:
@@ -66,7 +80,7 @@ async def make(out: Path) -> None:
         await asyncio.sleep(SETTLE_S)
         async with look(browser, made.base, size=SIZE) as seen:
             await fleet(seen, made, out)
-        async with look(browser, made.base, size=SIZE, theme="dark") as seen:
+        async with look(browser, made.base, size=SIZE, theme="dark") as seen, leases(made):
             await service(seen, out)
         async with look(browser, made.base, size=PHONE) as seen:
             await phone(seen, out)

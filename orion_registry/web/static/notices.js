@@ -6,6 +6,8 @@ import { title } from "./words.js";
 
 const BACK_MS = 8_000;
 const STALL_MS = 60_000;
+/** Shorter stalls are in the events alone: on a busy machine they are no news. */
+const TOLD_STALL_S = 1;
 
 export class Notices {
   constructor() {
@@ -72,7 +74,7 @@ export class Notices {
   setSelfHealth({ stalls, last_stall: last }) {
     const before = this._stalls;
     this._stalls = Number(stalls ?? 0);
-    if (before === null || this._stalls <= before) return "";
+    if (before === null || this._stalls <= before || (seconds(last) ?? 0) < TOLD_STALL_S) return "";
     const text = `The registry stood still for ${span(seconds(last))}. No agent is held to account for it.`;
     this._stall = { text, until: performance.now() + STALL_MS };
     this._show();
