@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -55,6 +55,7 @@ class Look:
         self.base = base
         self.errors: list[str] = []
         self.foreign: list[str] = []
+        self._cdp: CDPSession | None = None
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda message: self._heard(message.type, message.text))
         page.on("request", lambda request: self._asked(request.url))
@@ -89,6 +90,14 @@ class Look:
             "#fleet-rows .row:not([hidden])", "rows => rows.map(row => row.innerText)"
         )
         return texts
+
+    async def busy_s(self) -> float:
+        """Seconds of CPU that the page's main thread has used; it does not matter how busy the machine is."""
+        if self._cdp is None:
+            self._cdp = await self.page.context.new_cdp_session(self.page)
+            await self._cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
+        told = await self._cdp.send("Performance.getMetrics")
+        return float(next(one["value"] for one in told["metrics"] if one["name"] == "TaskDuration"))
 
     async def shot(self, directory: Path | None, name: str) -> None:
         """A screenshot, if there is where to put it."""

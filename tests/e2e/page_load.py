@@ -96,10 +96,13 @@ async def under_load(browser: Browser, made: Stage, weight: Weight) -> Frames:
     async with AsyncExitStack() as stack:
         first = await open_page(stack, browser, made, weight.services)
         await asyncio.sleep(SETTLE_S)
-        began, revision = time.monotonic(), made.info("revision")
+        began, revision, busy_s = time.monotonic(), made.info("revision"), await first.busy_s()
         resting = await frames(first, weight.seconds)
-        rate = (made.info("revision") - revision) / (time.monotonic() - began)
+        took_s = time.monotonic() - began
+        rate = (made.info("revision") - revision) / took_s
+        busy = 100.0 * (await first.busy_s() - busy_s) / took_s
         print(f"  frames: {resting}; {rate:.0f} changes a second were made")
+        print(f"  the page's main thread, % of a core: {busy:.0f}")
         await first.page.evaluate(SCROLL, weight.seconds / 2)
         print(f"  scrolled a row each frame: {await frames(first, weight.seconds / 2)}")
         with_one = await daemon_share(made, weight.seconds / 2)

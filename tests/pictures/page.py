@@ -5,14 +5,16 @@ A daemon, a crowd of agents, operators at work, and an agent that has just been 
 
 import argparse
 import asyncio
+import random
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orion_registry import BalancerClient, Selector
 from orion_registry.client.admin import AdminClient
 from orion_registry.core.overlay import OverlayMode, ServiceKey
+from orion_registry.core.selection.performance import Outcome
 from tests.e2e.page_browser import PHONE, Look, chromium, look
 from tests.e2e.page_stage import Stage, stage
 
@@ -53,15 +55,25 @@ async def service(seen: Look, out: Path) -> None:
     await seen.shot(out, "page-dark")
 
 
-@asynccontextmanager
-async def leases(made: Stage) -> AsyncIterator[None]:
-    """Callers that hold slots of that service."""
+async def call(made: Stage, caller: str, rng: random.Random) -> None:
+    """Calls that service, one call after the other."""
     wanted = Selector(agent_id="dijkstra-1", service_name="translator")
-    async with AsyncExitStack() as stack:
-        for caller in ("gateway", "planner", "nightly"):
-            balancer = await stack.enter_async_context(BalancerClient(made.address, caller=caller))
-            await balancer.acquire(wanted, wait_timeout_s=10.0)
-        yield
+    async with BalancerClient(made.address, caller=caller) as balancer:
+        while True:
+            selection = await balancer.acquire(wanted, wait_s=30.0)
+            await asyncio.sleep(2.0 + 3.0 * rng.random())
+            await balancer.release(selection, Outcome.SUCCEEDED, 0.03 + rng.lognormvariate(-3.2, 0.5))
+
+
+@asynccontextmanager
+async def calls(made: Stage) -> AsyncIterator[None]:
+    """Callers of that service."""
+    callers = ("gateway", "planner", "nightly")
+    tasks = [asyncio.create_task(call(made, caller, random.Random(caller))) for caller in callers]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def phone(seen: Look, out: Path) -> None:
@@ -80,7 +92,7 @@ async def make(out: Path) -> None:
         await asyncio.sleep(SETTLE_S)
         async with look(browser, made.base, size=SIZE) as seen:
             await fleet(seen, made, out)
-        async with look(browser, made.base, size=SIZE, theme="dark") as seen, leases(made):
+        async with look(browser, made.base, size=SIZE, theme="dark") as seen, calls(made):
             await service(seen, out)
         async with look(browser, made.base, size=PHONE) as seen:
             await phone(seen, out)
