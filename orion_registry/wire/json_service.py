@@ -1,9 +1,11 @@
 """Services as proto3 JSON, straight from the model: a snapshot's text is made once, however many read it.
 
-The twin that is slow and obvious is `MessageToDict` of what `wire.encode` makes: 40 times the time for the same text.
+The twin that is slow and obvious is `MessageToDict` of what `wire.encode` makes: six times the time for the same text.
 """
 
+import functools
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -14,7 +16,7 @@ from orion_registry.core.watching import WatchChange, WatchKind
 from orion_registry.wire.checks import encode_check
 from orion_registry.wire.encode import HasSnapshot
 from orion_registry.wire.requests import DEFAULT_TTL_S
-from orion_registry.wire.spans import span_of, timestamp_of
+from orion_registry.wire.spans import span_of
 
 _STATUS = {status: f"SERVICE_STATUS_{status.name}" for status in ServiceStatus}
 _LIVENESS = {mode: f"LIVENESS_MODE_{mode.name}" for mode in LivenessMode}
@@ -65,8 +67,18 @@ _WORDS = {kind: kind.name.lower() for kind in WatchKind}
 
 
 def json_time(wall: float) -> str:
-    """A Timestamp."""
-    return timestamp_of(wall).ToJsonString()
+    """A Timestamp: protobuf's own takes ten times as long, and a service has two at least."""
+    seconds, micros = divmod(round(wall * 1_000_000), 1_000_000)
+    if not micros:
+        return f"{_second(seconds)}Z"
+    if micros % 1_000:
+        return f"{_second(seconds)}.{micros:06}Z"
+    return f"{_second(seconds)}.{micros // 1_000:03}Z"
+
+
+@functools.lru_cache(maxsize=4_096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def json_span(seconds: float) -> str:

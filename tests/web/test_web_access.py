@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,9 +15,11 @@ from orion_registry.errors import Reason, Unauthenticated
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 from orion_registry.store.memory import MemoryStore
+from orion_registry.testing.daemon import http_address, running_daemon
 from orion_registry.web.access import method_of
 from orion_registry.web.port import HttpPort
 from orion_registry.web.site import PATHS
+from tests.server.tls import Certs
 from tests.web.site import Site
 
 OPEN = {path for path, rpc in PATHS.items() if not rpc}
@@ -91,8 +94,15 @@ async def test_a_service_of_another_namespace_is_not_there() -> None:
         assert (await site.get("/api/v1/events", **theirs))[0] == 403, "all events"
 
 
-async def test_where_certificates_alone_tell_clients_apart_http_tells_nothing() -> None:
-    from orion_registry.web.access import nobody
-
-    with pytest.raises(Unauthenticated, match="certificates alone"):
-        nobody("", "127.0.0.1")
+async def test_where_certificates_alone_tell_clients_apart_http_tells_nothing(tmp_path: Path) -> None:
+    certs = Certs(tmp_path)
+    async with (
+        running_daemon(http="127.0.0.1:0", **certs.settings) as daemon,
+        aiohttp.ClientSession(f"http://{http_address(daemon)}") as session,
+    ):
+        assert daemon.settings.clients_identified
+        for path in ("/", *PATHS):
+            async with session.get(filled(path, "x")) as response:
+                assert response.status == (200 if path == "/" or path in OPEN else 401), path
+                if response.status == 401:
+                    assert "certificates alone" in (await response.json())["message"]
