@@ -133,6 +133,7 @@ async def details(browser: Browser, made: Stage) -> None:
     async with look(browser, made.base) as seen:
         await seen.go()
         await seen.filter(f"agent:{VICTIM}")
+        (await made.start_victim()).kill()  # the one before may have been removed by now
         await seen.until(KIND, "unhealthy")
         await seen.page.keyboard.press("Enter")
         for text in ("Disconnected", "its stream ended without a goodbye", "not ready", "kill.target", "Changes of"):

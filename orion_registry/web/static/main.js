@@ -165,6 +165,15 @@ function move(step) {
   return true;
 }
 
+/** The marked service; the first one if none is. */
+function open() {
+  if (route.view !== "fleet") return false;
+  const marked = fleet.listing.indexOf(fleet.activeId) >= 0;
+  const id = marked ? fleet.activeId : fleet.move(-Infinity);
+  if (id !== "") openService(id);
+  return id !== "";
+}
+
 setUpKeyboard({
   filter: () => (
     views[route.view].querySelector(".filter input").select(),
@@ -180,7 +189,7 @@ setUpKeyboard({
   },
   move,
   page: () => fleet.pageStep(),
-  open: () => fleet.activeId !== "" && (openService(fleet.activeId), true),
+  open,
   back,
   view: show,
 });
