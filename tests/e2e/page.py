@@ -4,8 +4,8 @@
 
 Must-shows 2 and 3 of the page: it loads in under a second with 1,000 services; an agent that is killed turns red in
 under a second; filter, detail, keys; the connection lost and back; markup stays text; axe-core finds nothing serious;
-5,000 services with 200 changes a second: frame times, and the daemon's CPU for ten open pages. --out: screenshots.
---quick: fewer services and pages in the last part. Needs chromium, node and npm. Exit code 1 if anything does not hold.
+5,000 services with 200 changes a second: frame times, and the daemon's CPU for ten open pages, of which nine only read as
+one does. --quick: less of it. --out: screenshots. Needs chromium, node and npm. Exit code 1 if anything does not hold.
 """
 
 import argparse

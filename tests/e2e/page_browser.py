@@ -14,7 +14,7 @@ ARGUMENTS = (
 )
 DESKTOP = (1440, 900)
 PHONE = (390, 844)
-PATIENCE_MS = 30_000.0
+PATIENCE_MS = 60_000.0
 """How long a condition may take on a busy machine. What has to be fast is measured, not waited for."""
 
 # Conditions in JavaScript, each of one argument.
@@ -71,7 +71,7 @@ class Look:
 
     async def go(self, place: str = "") -> None:
         """Opens the page, or a place in it."""
-        await self.page.goto(f"{self.base}/{place}")
+        await self.page.goto(f"{self.base}/{place}", timeout=PATIENCE_MS)
 
     async def until(self, condition: str, argument: object = None) -> Any:
         """Waits until a condition in JavaScript holds; returns its value."""
