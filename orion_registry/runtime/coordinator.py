@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from orion_registry.core.balancing import Balancing
 from orion_registry.core.commands import Command, Import, Imported, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
@@ -94,13 +95,14 @@ class Coordinator:
         writer: WriterConfig | None = None,
         balancer: BalancerConfig | None = None,
         probe: Probe = no_prober,
+        selections: Callable[[Balancing, Clock], Selections] = Selections,
     ) -> None:
         self._clock = clock
         self._store = store
         self.registry = Registry(
             config, entropy, entropy.history_id(), self._publish, self._tell, balancer=balancer, draw=entropy.draw
         )
-        self.selections = Selections(self.registry.balancing, clock)
+        self.selections = selections(self.registry.balancing, clock)
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
         self.serving = False
         self.started_at = clock.now()

@@ -17,6 +17,7 @@ from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
+from orion_registry.runtime.selections import Selections
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.check_settings import callables_of
@@ -40,6 +41,7 @@ from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 if TYPE_CHECKING:
     from orion_registry.server.certificates import Certificates
+    from orion_registry.server.tracing import Tracing
 
 log = logging.getLogger("orion_registry")
 
@@ -95,6 +97,7 @@ class Daemon:
         self._probe = probe
         self._prober: Prober | None = None
         self._side_door = side_door
+        self._tracing: Tracing | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -118,6 +121,7 @@ class Daemon:
             await self._bind(server)
             if self._side_door is not None:
                 await self._side_door.bind(self.settings)
+            self._tracing = tracing_of(self.settings)
             self.coordinator = self._make_coordinator()
             registry = RegistryService(self.coordinator)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
@@ -135,7 +139,7 @@ class Daemon:
                 certificates=self.settings.clients_identified,
             )
             tally = None if self._side_door is None else RpcTally(METHODS)  # counted where somebody can ask
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door, tally))
+            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door, tally, self._tracing))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
             self._say_who_may()
             await server.start()
@@ -188,13 +192,15 @@ class Daemon:
         if probe is None:
             self._prober = prober_of(settings)
             probe = self._prober.run
+        tracing = self._tracing
         return Coordinator(
+            selections=Selections if tracing is None else tracing.selections,
             config=registry_config(settings),
             store=self._store or store_of(settings, self.address),
             clock=self._clock,
             entropy=self._entropy,
             balancer=balancer_config(settings),
-            probe=probe,
+            probe=probe if tracing is None else tracing.probe(probe),
         )
 
     async def _close_side_door(self) -> None:
@@ -241,6 +247,8 @@ class Daemon:
         await self.coordinator.stop()
         await self._close_side_door()
         await self._close_prober()
+        if self._tracing is not None:
+            await self._tracing.close()
         self._health.close()
         self._reflection.close()
         await stopped
@@ -260,6 +268,17 @@ class Daemon:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def tracing_of(settings: Settings) -> "Tracing | None":
+    """What makes spans; None = nothing does, and nothing is imported for it. Raises StartError."""
+    if not settings.traces:
+        return None
+    try:
+        from orion_registry.server.tracing import Tracing
+    except ImportError as error:
+        raise StartError(f"traces: {error.name} is missing: install orion-registry[server,otel]") from error
+    return Tracing(settings.traces)
 
 
 def registry_config(settings: Settings) -> RegistryConfig:

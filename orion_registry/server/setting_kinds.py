@@ -220,6 +220,21 @@ def read_callable(text: str) -> tuple[str, str]:
     return name, place
 
 
+def place() -> Kind:
+    """A Python callable by its place, or none."""
+
+    def allows(text: str) -> bool:
+        return not text or _PLACE.fullmatch(text) is not None
+
+    return Kind("MODULE:CALLABLE", "MODULE:CALLABLE, as in ops.traces:provider", _as_text, allows, quote)
+
+
+def read_place(text: str) -> tuple[str, str]:
+    """Module and name of a place."""
+    module, _, name = text.partition(":")
+    return module, name
+
+
 def _several(metavar: str, noun: str, one: str, key: Callable[[str], object], least: int, most: int = 16) -> Kind:
     """Some texts with different keys; `key` raises ValueError for a text that has not the form."""
 

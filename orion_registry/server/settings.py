@@ -9,7 +9,17 @@ from dataclasses import dataclass, fields
 from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
 from orion_registry.server.security_settings import SecuritySettings
-from orion_registry.server.setting_kinds import addresses, choice, duration, http_address, path, size, switch, whole
+from orion_registry.server.setting_kinds import (
+    addresses,
+    choice,
+    duration,
+    http_address,
+    path,
+    place,
+    size,
+    switch,
+    whole,
+)
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
 
@@ -270,6 +280,18 @@ class Settings(SecuritySettings):
         reloads=True,
         meaning="text for people, json with one object a line, auto = text on a terminal and json otherwise.",
         trade_off="json is what log collectors read.",
+    )
+
+    traces: str = setting(
+        place(),
+        "",
+        group="Process",
+        default_text="none",
+        meaning=(
+            "Python callable, MODULE:CALLABLE, that returns an OpenTelemetry TracerProvider: spans of unary calls, "
+            "selections and probes go there. Needs the extra otel."
+        ),
+        trade_off="It runs in the registry's process, with its rights; a span costs about as much as a selection.",
     )
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -23,6 +23,9 @@ from orion_registry.server.door import NOT_SERVING_RETRY_S, Check, Context, Door
 from orion_registry.server.methods import Kind, Method
 from orion_registry.server.rpc_tally import CANCELLED, INTERNAL, OK, MethodTally, RpcTally
 from orion_registry.wire.status import DETAILS_KEY, status_of
+
+if TYPE_CHECKING:
+    from orion_registry.server.tracing import Tracing
 
 Handler = Callable[..., Any]
 """By the method's kind; `request` is of the method's class, answers are serialised messages:
@@ -84,9 +87,13 @@ class Stream:
 
 
 def build_handlers(
-    table: Iterable[Method], handlers: Handlers, door: Door, tally: RpcTally | None = None
+    table: Iterable[Method],
+    handlers: Handlers,
+    door: Door,
+    tally: RpcTally | None = None,
+    tracing: Tracing | None = None,
 ) -> tuple[grpc.GenericRpcHandler, ...]:
-    """One generic handler that serves the table. tally: counts calls; None = nobody does.
+    """One generic handler that serves the table. tally: counts calls, tracing: makes spans of them; None = nobody does.
 
     Raises:
         ValueError: a method of the table has no handler, or a handler no method.
@@ -99,7 +106,12 @@ def build_handlers(
         raise ValueError(f"handlers without a method: {unknown}")
     counts = {} if tally is None else tally.methods
     return (
-        _Router({method.path: _wrap(method, given[key], door, counts.get(method)) for key, method in methods.items()}),
+        _Router(
+            {
+                method.path: _wrap(method, given[key], door, counts.get(method), tracing)
+                for key, method in methods.items()
+            }
+        ),
     )
 
 
@@ -138,11 +150,12 @@ def not_a_message(data: bytes) -> InvalidArgument:
 
 
 def _wrap(
-    method: Method, handler: Handler, door: Door, counts: MethodTally | None
+    method: Method, handler: Handler, door: Door, counts: MethodTally | None, tracing: Tracing | None
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
     match method.kind:
         case Kind.UNARY:
-            return grpc.unary_unary_rpc_method_handler(_unary(method, handler, door, counts))
+            call = _unary(method, handler, door, counts)
+            return grpc.unary_unary_rpc_method_handler(call if tracing is None else tracing.unary(method, call))
         case Kind.SERVER_STREAM:
             return grpc.unary_stream_rpc_method_handler(_server_stream(method, handler, door, counts))
         case Kind.CLIENT_STREAM:

@@ -5,7 +5,7 @@ from orion_registry.server.side_door import SideDoor
 
 
 def http_port(settings: Settings) -> SideDoor | None:
-    """The HTTP port that the settings ask for; None = they ask for none. Only then is aiohttp imported."""
+    """The HTTP port that the settings ask for; None = they ask for none."""
     if settings.http == "off":
         return None
     from orion_registry.web.port import HttpPort

@@ -2,19 +2,20 @@
 
 import asyncio
 import errno
+import importlib
 import logging
 import socket
 from collections.abc import Mapping, Sequence
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from orion_registry.server.address import TcpAddress, parse_address, resolve
 from orion_registry.server.settings import Settings
 from orion_registry.server.side_door import Served
 from orion_registry.server.start_error import StartError
 from orion_registry.web.access import Authenticate, anybody, nobody
-from orion_registry.web.guard import Hosts
-from orion_registry.web.site import build
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = logging.getLogger("orion_registry")
 
@@ -39,6 +40,7 @@ class HttpPort:
         self._authenticate = authenticate
         self._sockets: list[socket.socket] = []
         self._name = ""
+        self._opening: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._servers: list[asyncio.Server] = []
 
@@ -60,12 +62,32 @@ class HttpPort:
         self._name = parsed.host if isinstance(parsed, TcpAddress) else ""
 
     async def open(self, served: Served) -> None:
-        """See `SideDoor`."""
-        if not self._sockets:
-            return
+        """See `SideDoor`. Answers soon: it takes as long to import aiohttp as to start all the rest, and agents that
+        come back need not wait for that. Whoever connects before waits in the sockets' backlog.
+        """
+        if self._sockets:
+            self._opening = asyncio.create_task(self._open(served), name="http port")
+
+    async def _open(self, served: Served) -> None:
+        try:
+            await asyncio.to_thread(importlib.import_module, "orion_registry.web.site")
+            self._runner = self._make_runner(served)
+            await self._runner.setup()
+            loop = asyncio.get_running_loop()
+            for one in self._sockets:
+                self._servers.append(await loop.create_server(self._protocol, sock=one))
+        except Exception:
+            log.exception("the HTTP port failed", extra=self.where())
+
+    def _make_runner(self, served: Served) -> "web.AppRunner":
+        from aiohttp import web
+
+        from orion_registry.web.guard import Hosts
+        from orion_registry.web.site import build
+
         known = self._authenticate or (nobody if served.settings.clients_identified else anybody)
         hosts = Hosts(self._name, [one.getsockname()[0] for one in self._sockets])
-        self._runner = web.AppRunner(
+        return web.AppRunner(
             build(served, known, hosts),
             access_log=None,
             handle_signals=False,
@@ -73,10 +95,6 @@ class HttpPort:
             keepalive_timeout=KEEP_ALIVE_S,
             shutdown_timeout=SHUTDOWN_S,
         )
-        await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        for one in self._sockets:
-            self._servers.append(await loop.create_server(self._protocol, sock=one))
 
     def _protocol(self) -> asyncio.Protocol:
         """What serves a new connection."""
@@ -87,6 +105,10 @@ class HttpPort:
 
     async def close(self) -> None:
         """See `SideDoor`."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait({opening})
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()

@@ -4,12 +4,27 @@ import asyncio
 
 import pytest
 
+from orion_registry.core.config import RegistryConfig
 from orion_registry.core.frames import Beat
+from orion_registry.core.model import Now
 from orion_registry.core.model import StatusReasonCode as State
 from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.runtime.writer import WriterConfig
+from orion_registry.store.memory import MemoryStore
+from orion_registry.testing.entropy import SeededEntropy
 from orion_registry.testing.stores import FailingStore, SlowStore
 from tests.building import LOCAL, STATIC
-from tests.runtime.virtual import add, coordinator_on, in_virtual_time, live, passing, refused, register, settle
+from tests.runtime.virtual import (
+    LoopClock,
+    add,
+    coordinator_on,
+    in_virtual_time,
+    live,
+    passing,
+    refused,
+    register,
+    settle,
+)
 
 
 def seen(coordinator: Coordinator, reason: State) -> tuple[int, float, float]:
@@ -25,9 +40,37 @@ async def test_a_stream_that_ends_is_noticed_at_once_and_its_silence_is_that_sin
     coordinator.beat(session, Beat(seq=1))
     await passing(0.4)
     coordinator.close_stream(session)
-    assert seen(coordinator, State.DISCONNECTED) == (1, 0.0, pytest.approx(0.4))
+    falls, late_s, silent_s = seen(coordinator, State.DISCONNECTED)
+    assert (falls, late_s) == (1, 0.0)
+    assert silent_s == pytest.approx(0.4)
     coordinator.close_stream(session)
     assert seen(coordinator, State.DISCONNECTED)[0] == 1
+    await coordinator.stop()
+
+
+class Hurried(LoopClock):
+    """Each look at it takes a millisecond."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def now(self) -> Now:
+        self._looks += 1
+        now = super().now()
+        return Now(mono=now.mono + self._looks / 1_000, wall=now.wall)
+
+
+@in_virtual_time
+async def test_what_the_registry_itself_needs_is_counted_from_the_end_of_the_stream() -> None:
+    coordinator = Coordinator(
+        config=RegistryConfig(), store=MemoryStore(), clock=Hurried(), entropy=SeededEntropy(), writer=WriterConfig()
+    )
+    await coordinator.start()
+    session = await live(coordinator, await add(coordinator))
+    coordinator.close_stream(session)
+    falls, late_s, _ = seen(coordinator, State.DISCONNECTED)
+    assert falls == 1
+    assert 0.001 <= late_s <= 0.01
     await coordinator.stop()
 
 
