@@ -4,8 +4,8 @@
 
 Must-shows 2 and 3 of the page: it loads in under a second with 1,000 services; an agent that is killed turns red in
 under a second; filter, detail, keys; the connection lost and back; markup stays text; axe-core finds nothing serious;
-5,000 services with 200 changes a second: frame times, and the daemon's CPU for ten open pages, of which nine only read as
-one does. --quick: less of it. --out: screenshots. Needs chromium, node and npm. Exit code 1 if anything does not hold.
+5,000 services with 200 changes a second: frame times, and the daemon's CPU for ten open pages, of which nine only read
+as one does. --quick: less of it. --out: screenshots. Needs chromium, node and npm. Exit code 1 if anything does not hold.
 """
 
 import argparse
@@ -26,8 +26,10 @@ from tests.web.units import axe, run_units
 
 FULL = Weight(services=5_000, changes=200, pages=10, seconds=20.0)
 QUICK = Weight(services=2_000, changes=100, pages=3, seconds=6.0)
-FRAME_MEDIAN_MS, FRAME_P99_MS = 50.0, 500.0
-"""Generous: this draws without a GPU, on cores that others use too. On a quiet machine both are 17 ms."""
+FRAME_MEDIAN_MS = 100.0
+BUSY_PERCENT = 60.0
+"""Of a core, the page's main thread: it tells whether the page keeps up, however busy the machine is. The longest frames
+tell of the machine as well, for this draws without a GPU: they are printed. On a quiet one all take 17 ms."""
 
 
 async def show_page(browser: Browser, given: argparse.Namespace, directory: Path) -> None:
@@ -58,9 +60,9 @@ async def show_page(browser: Browser, given: argparse.Namespace, directory: Path
 async def show_load(browser: Browser, given: argparse.Namespace) -> None:
     """How it bears many changes. Raises Fault."""
     async with stage() as made:
-        frames = await under_load(browser, made, QUICK if given.quick else FULL)
+        frames, busy = await under_load(browser, made, QUICK if given.quick else FULL)
         expect(frames.median < FRAME_MEDIAN_MS, f"half of the frames within {FRAME_MEDIAN_MS:g} ms")
-        expect(frames.p99 < FRAME_P99_MS, f"99 % of the frames within {FRAME_P99_MS:g} ms")
+        expect(busy < BUSY_PERCENT, f"the page's main thread needs less than {BUSY_PERCENT:g} % of a core")
 
 
 async def show(given: argparse.Namespace, directory: Path) -> None:

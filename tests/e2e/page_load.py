@@ -115,8 +115,11 @@ async def more_pages(made: Stage, count: int) -> AsyncIterator[None]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def under_load(browser: Browser, made: Stage, weight: Weight) -> Frames:
-    """Prints frame times of one page, at rest and scrolled, and the daemon's CPU with none and with all pages."""
+async def under_load(browser: Browser, made: Stage, weight: Weight) -> tuple[Frames, float]:
+    """Prints frame times of one page, at rest and scrolled, and the daemon's CPU with none and with all pages.
+
+    Returns those at rest, and the share of a core that the page's main thread took, in percent.
+    """
     quiet = ("--trouble", "0", "--callers", "0")
     crowd = ("--per-agent", str(SERVICES_PER_AGENT), "--changes", str(weight.changes))
     await made.start_crowd(weight.services, *crowd, *quiet)
@@ -144,4 +147,4 @@ async def under_load(browser: Browser, made: Stage, weight: Weight) -> Frames:
         expect(await first.page.get_attribute("#connection", "data-state") == "live", "the page follows at the end")
         told = f"{alone:.0f} without a page, {with_one:.0f} with 1, {with_all:.0f} with {weight.pages}"
         print(f"  the daemon, % of a core: {told}")
-    return resting
+    return resting, busy
