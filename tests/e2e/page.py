@@ -5,7 +5,8 @@
 Must-shows 2 and 3 of the page: it loads in under a second with 1,000 services; an agent that is killed turns red in
 under a second; filter, detail, keys; the connection lost and back; markup stays text; axe-core finds nothing serious;
 5,000 services with 200 changes a second: frame times, and the daemon's CPU for ten open pages, of which nine only read
-as one does. --quick: less of it. --out: screenshots. Needs chromium, node and npm. Exit code 1 if anything does not hold.
+as one does. --quick: less of it. --out: screenshots. Needs chromium, node and npm. Exit code 1 if anything does not
+hold.
 """
 
 import argparse
@@ -28,8 +29,8 @@ FULL = Weight(services=5_000, changes=200, pages=10, seconds=20.0)
 QUICK = Weight(services=2_000, changes=100, pages=3, seconds=6.0)
 FRAME_MEDIAN_MS = 100.0
 BUSY_PERCENT = 60.0
-"""Of a core, the page's main thread: it tells whether the page keeps up, however busy the machine is. The longest frames
-tell of the machine as well, for this draws without a GPU: they are printed. On a quiet one all take 17 ms."""
+"""Of a core, the page's main thread: it tells whether the page keeps up, however busy the machine is. The longest
+frames tell of the machine as well, for this draws without a GPU: they are printed. On a quiet one all take 17 ms."""
 
 
 async def show_page(browser: Browser, given: argparse.Namespace, directory: Path) -> None:
