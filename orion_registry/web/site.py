@@ -57,7 +57,7 @@ def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Appli
     }
     handlers |= {route.path: answering(route, served, access) for route in ROUTES}
     for path in PATHS:
-        app.router.add_get(path, handlers[path])
+        app.router.add_get(path, handlers[path], allow_head=not path.startswith("/api/v1/watch"))
     add_page(app)
     return app
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from aiohttp import web
 
@@ -37,6 +37,10 @@ CHUNK = 64 * 1024
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
+News = tuple[Iterable[str], bool]
+"""Frames, and whether there is more to tell at once."""
+
+
 class Streams:
     """Serves the streams."""
 
@@ -57,8 +61,9 @@ class Streams:
         selector, coordinator = decode_selector(wanted.selector), self._served.coordinator
         watcher = coordinator.watch(selector, wanted.start_revision, wanted.history_id, cut=sink.cut)
 
-        async def news() -> list[str]:
-            return _frames(await watcher.next_batch(), coordinator.registry.history_id)
+        async def news() -> News:
+            batch = await watcher.next_batch()
+            return _frames(batch, coordinator.registry.history_id), len(batch.events) >= BATCH
 
         try:
             return await self._run(sink, news)
@@ -80,24 +85,24 @@ class Streams:
         except OutOfRange as error:
             lost, subscription = error.message, log.subscribe(passing)
 
-        async def news() -> list[str]:
+        async def news() -> News:
             nonlocal lost, subscription
             if not lost:
                 try:
-                    return _event_frames(await subscription.next_batch(), log.history_id)
+                    return _event_frames(await subscription.next_batch(), log.history_id), False
                 except OutOfRange as error:
                     subscription.close()
                     lost, subscription = error.message, log.subscribe(passing)
             told = json.dumps({"message": lost, "history_id": log.history_id})
             lost = ""
-            return [f"event: resync\ndata: {told}\n\n"]
+            return (f"event: resync\ndata: {told}\n\n",), True
 
         try:
             return await self._run(sink, news)
         finally:
             subscription.close()
 
-    async def _run(self, sink: "_Sink", news: Callable[[], Awaitable[list[str]]]) -> web.StreamResponse:
+    async def _run(self, sink: "_Sink", news: Callable[[], Awaitable[News]]) -> web.StreamResponse:
         """Tells the news until the reader or the registry ends it."""
         if self._watched.streams >= STREAMS_MOST:
             message = f"as many streams are open as may be, {STREAMS_MOST}"
@@ -108,12 +113,11 @@ class Streams:
             while True:
                 try:
                     async with asyncio.timeout(BREATH_S):
-                        frames = await news()
+                        frames, more = await news()
                 except TimeoutError:
-                    frames = [": alive\n\n"]
+                    frames, more = (": alive\n\n",), True
                 await sink.send(frames)
-                if len(frames) < BATCH:
-                    await asyncio.sleep(PACE_S)
+                await asyncio.sleep(0.0 if more else PACE_S)
         except Unavailable:  # the registry stops
             await sink.end()
         except ConnectionError:  # the reader has gone, or was cut
@@ -134,16 +138,23 @@ class _Sink:
     async def begin(self) -> None:
         """Sends the head."""
         await self.response.prepare(self._request)
-        await self.send(["retry: 1000\n\n"])
+        await self.send(("retry: 1000\n\n",))
 
-    async def send(self, frames: list[str]) -> None:
-        """Sends frames. Raises ConnectionError if nobody is there any more, or it was cut."""
-        size, first = 0, 0
-        for last, frame in enumerate(frames):
+    async def send(self, frames: Iterable[str]) -> None:
+        """Sends frames as they are made. Others get their turn between chunks: for the first reader of a large fleet
+        the text of all services is made. Raises ConnectionError if nobody is there any more, or it was cut.
+        """
+        chunk: list[str] = []
+        size = 0
+        for frame in frames:
+            chunk.append(frame)
             size += len(frame)
-            if size >= CHUNK or last == len(frames) - 1:
-                await self._write("".join(frames[first : last + 1]).encode())
-                size, first = 0, last + 1
+            if size >= CHUNK:
+                await self._write("".join(chunk).encode())
+                await asyncio.sleep(0)
+                chunk, size = [], 0
+        if chunk:
+            await self._write("".join(chunk).encode())
 
     async def _write(self, data: bytes) -> None:
         try:
@@ -168,12 +179,12 @@ class _Sink:
             self.cut()
 
 
-def _frames(batch: WatchBatch, history_id: str) -> list[str]:
+def _frames(batch: WatchBatch, history_id: str) -> Iterator[str]:
     """Frames of a batch. Only the last one carries an id: whoever was cut off before it must not resume behind it."""
-    frames = [f"event: {word_of(change)}\ndata: {json_change(change)}\n\n" for change in batch.events]
-    if batch.revision and frames:
-        frames[-1] = f"id: {history_id}:{batch.revision}\n{frames[-1]}"
-    return frames
+    last = batch.events[-1] if batch.revision and batch.events else None
+    for change in batch.events:
+        name = f"id: {history_id}:{batch.revision}\n" if change is last else ""
+        yield f"{name}event: {word_of(change)}\ndata: {json_change(change)}\n\n"
 
 
 def _event_frames(page: EventPage, history_id: str) -> list[str]:
