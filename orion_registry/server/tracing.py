@@ -24,7 +24,7 @@ from orion_registry.errors import RegistryError
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.monitor import Probe
 from orion_registry.runtime.selections import Selections, Wanted
-from orion_registry.server.door import Context
+from orion_registry.server.identity import Context
 from orion_registry.server.methods import Method
 from orion_registry.server.setting_kinds import read_place
 from orion_registry.server.start_error import StartError

@@ -68,9 +68,9 @@ def answering(route: Route, served: Served, access: Access) -> Handler:
     method = method_of(route.rpc)
 
     async def handle(request: web.Request) -> web.Response:
-        actor = access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        actor = access.admit(method, request)
         wanted = request_of(method.request, pairs_of(request))
-        access.check(method, wanted, actor)
+        access.check(method, wanted, actor, request)
         if route.answer is not None:
             return json_answer(route.answer(served, wanted))
         return json_answer(await _call(method, served, wanted, actor))

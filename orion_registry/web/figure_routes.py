@@ -32,7 +32,7 @@ class Figures:
     async def vitals(self, request: web.Request) -> web.Response:
         """GET /api/v1/vitals?service_id=...&service_id=...: ids that are not registered are left out."""
         method = method_of("GetService")
-        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        actor = self._access.admit(method, request)
         for name in request.query:
             if name != "service_id":
                 raise bad_field("parameter", "service_id", name)
@@ -43,7 +43,7 @@ class Figures:
         for service_id in ids:
             entry = self._served.coordinator.registry.find(check_id("service_id", service_id))
             try:
-                self._access.check(method, registry_pb2.GetServiceRequest(service_id=service_id), actor)
+                self._access.judge(method, registry_pb2.GetServiceRequest(service_id=service_id), actor)
             except (NotFound, PermissionDenied):
                 continue
             if entry is not None:
@@ -54,9 +54,9 @@ class Figures:
     async def capabilities(self, request: web.Request) -> web.Response:
         """GET /api/v1/capabilities: of the services that the query finds, ready or not."""
         method = method_of("DiscoverServices")
-        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        actor = self._access.admit(method, request)
         wanted = request_of(registry_pb2.DiscoverServicesRequest, pairs_of(request))
-        self._access.check(method, wanted, actor)
+        self._access.check(method, wanted, actor, request)
         selector = replace(decode_selector(wanted.selector), include_not_ready=True)
         now = self._served.coordinator.selections.now().mono
         at, text = self._kept.get(selector, (now - FRESH_S, ""))

@@ -23,7 +23,6 @@ class Metrics:
 
     async def serve(self, request: web.Request) -> web.Response:
         """GET /metrics: for who may call GetServerInfo."""
-        authorization = request.headers.get("Authorization", "")
-        self._access.admit(method_of("GetServerInfo"), authorization, request.remote or "")
+        self._access.admit(method_of("GetServerInfo"), request)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from orion_registry.server.address import TcpAddress, parse_address, resolve
 from orion_registry.server.settings import Settings
-from orion_registry.server.side_door import Served
+from orion_registry.server.side_door import Authenticate, Served
 from orion_registry.server.start_error import StartError
-from orion_registry.web.access import Authenticate, anybody, nobody
+from orion_registry.web.access import anybody
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -85,7 +85,7 @@ class HttpPort:
         from orion_registry.web.guard import Hosts
         from orion_registry.web.site import build
 
-        known = self._authenticate or (nobody if served.settings.clients_identified else anybody)
+        known = self._authenticate or served.authenticate or anybody
         hosts = Hosts(self._name, [one.getsockname()[0] for one in self._sockets])
         return web.AppRunner(
             build(served, known, hosts),

@@ -11,12 +11,16 @@ from orion_registry.core.events import EventType
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.strategy import StrategyName
+from orion_registry.errors import Limit
+from orion_registry.runtime.audit import AUDIT
+from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
+from orion_registry.server.access import ACCESS, CERTIFICATE
 from orion_registry.server.methods import Kind, Method
 from orion_registry.server.rpc_tally import CODE_NAMES, MethodTally
 from orion_registry.web.metric import Histograms, Sources, Values
 
-ALARMS = ("CERTIFICATE", "MASS_HOLD", "STORE_DOWN")
-"""All alarms that there are; `coordinator.py` and `daemon.py` raise them."""
+ALARMS = (ACCESS, AUDIT, CERTIFICATE, MASS_HOLD, STORE_DOWN)
+"""All alarms that there are."""
 
 GRANTED = "GRANTED"
 """The result of a selection that was given a slot; the others are reasons of errors."""
@@ -115,6 +119,12 @@ def rpc_streams(sources: Sources) -> Values:
     """Streams that are open."""
     streams = ((method, tally) for method, tally in _methods(sources) if method.kind is not Kind.UNARY)
     return [((method.service, method.name), tally.open) for method, tally in streams]
+
+
+def limits_hit(sources: Sources) -> Values:
+    """By limit."""
+    counts = sources.served.coordinator.registry.refused.counts
+    return [((limit.value,), counts.get(limit, 0)) for limit in Limit]
 
 
 def refusals(sources: Sources) -> Iterator[tuple[tuple[str, ...], float]]:

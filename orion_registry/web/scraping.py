@@ -30,9 +30,9 @@ class Scraping:
     async def serve(self, request: web.Request) -> web.Response:
         """GET /sd/prometheus?namespace=...: of one namespace, or of all. For who may call ListOverlays there."""
         method = method_of("ListOverlays")
-        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        actor = self._access.admit(method, request)
         wanted = request_of(admin_pb2.ListOverlaysRequest, pairs_of(request))
-        self._access.check(method, wanted, actor)
+        self._access.check(method, wanted, actor, request)
         named = wanted.namespace
         entries = (entry for entry in self._registry.registry.services() if not named or entry.spec.namespace == named)
         return json_answer(json.dumps(targets(entries)))

@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from orion_registry.errors import RegistryError
-from orion_registry.server.side_door import Served
-from orion_registry.web.access import Access, Authenticate
+from orion_registry.server.side_door import Authenticate, Served
+from orion_registry.web.access import Access
 from orion_registry.web.api import ROUTES, answering
 from orion_registry.web.errors import error_answer, problem
 from orion_registry.web.figure_routes import Figures
@@ -40,7 +40,7 @@ PATHS = {
 
 def build(served: Served, authenticate: Authenticate, hosts: Hosts) -> web.Application:
     """The application of a daemon."""
-    access, watched = Access(served.coordinator, authenticate), Watched()
+    access, watched = Access(served, authenticate), Watched()
     served.coordinator.events.hand_to(watched.take)
     app = web.Application(middlewares=[_as_answers(watched), guard(hosts)])
     app.on_response_prepare.append(add_headers)

@@ -1,13 +1,23 @@
 """Server-sent events (a part of the HTML standard): what changes, as it changes."""
 
 import asyncio
+import functools
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from aiohttp import web
 
 from orion_registry.core.watching import WatchBatch
-from orion_registry.errors import InvalidArgument, OutOfRange, Reason, ResourceExhausted, Unavailable, shown
+from orion_registry.errors import (
+    InvalidArgument,
+    OutOfRange,
+    PermissionDenied,
+    Reason,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    shown,
+)
 from orion_registry.runtime.events import EventPage
 from orion_registry.runtime.watch_hub import BATCH, STALLED_S
 from orion_registry.server.side_door import Served
@@ -26,6 +36,9 @@ STREAMS_MOST = 128
 
 BREATH_S = 5.0
 """How often a stream says that it lives, though there is nothing to tell."""
+
+JUDGED_S = 1.0
+"""How often it is looked at whether a stream's reader may still have it: a token may have been revoked."""
 
 PACE_S = 0.05
 """Between two batches of one stream: people see no difference, and at 200 changes a second ten pages cost 200 writes a
@@ -52,12 +65,12 @@ class Streams:
     async def services(self, request: web.Request) -> web.StreamResponse:
         """GET /api/v1/watch: WatchServices."""
         method = method_of("WatchServices")
-        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        actor = self._access.admit(method, request)
         wanted = request_of(registry_pb2.WatchServicesRequest, pairs_of(request))
         if (last := _last_event(request)) is not None:
             wanted.history_id, wanted.start_revision = last
-        self._access.check(method, wanted, actor)
-        sink = _Sink(request, self._watched)
+        self._access.check(method, wanted, actor, request)
+        sink, judge = _Sink(request, self._watched), self._access.judge_again
         selector, coordinator = decode_selector(wanted.selector), self._served.coordinator
         watcher = coordinator.watch(selector, wanted.start_revision, wanted.history_id, cut=sink.cut)
 
@@ -66,19 +79,21 @@ class Streams:
             return _frames(batch, coordinator.registry.history_id), len(batch.events) >= BATCH
 
         try:
-            return await self._run(sink, news)
+            with self._access.holding(actor):
+                return await self._run(sink, news, functools.partial(judge, method, wanted, actor, request))
         finally:
             watcher.close()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """GET /api/v1/watch/events: WatchEvents. What is lost, or of another life, is told by `resync`."""
         method = method_of("WatchEvents")
-        actor = self._access.admit(method, request.headers.get("Authorization", ""), request.remote or "")
+        actor = self._access.admit(method, request)
         wanted = request_of(admin_pb2.WatchEventsRequest, pairs_of(request))
         if (last := _last_event(request)) is not None:
             wanted.history_id, wanted.after_seq = last
-        self._access.check(method, wanted, actor)
-        sink, passing, log = _Sink(request, self._watched), decode_filter(wanted), self._served.coordinator.events
+        self._access.check(method, wanted, actor, request)
+        sink, judge = _Sink(request, self._watched), self._access.judge_again
+        passing, log = decode_filter(wanted), self._served.coordinator.events
         lost = ""
         try:
             subscription = log.subscribe(passing, wanted.after_seq, wanted.history_id)
@@ -98,27 +113,37 @@ class Streams:
             return (f"event: resync\ndata: {told}\n\n",), True
 
         try:
-            return await self._run(sink, news)
+            with self._access.holding(actor):
+                return await self._run(sink, news, functools.partial(judge, method, wanted, actor, request))
         finally:
             subscription.close()
 
-    async def _run(self, sink: "_Sink", news: Callable[[], Awaitable[News]]) -> web.StreamResponse:
-        """Tells the news until the reader or the registry ends it."""
+    async def _run(
+        self, sink: "_Sink", news: Callable[[], Awaitable[News]], judge: Callable[[], None]
+    ) -> web.StreamResponse:
+        """Tells the news until the reader or the registry ends it, or its reader may not have it any more."""
         if self._watched.streams >= STREAMS_MOST:
             message = f"as many streams are open as may be, {STREAMS_MOST}"
             raise ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=5.0)
         self._watched.streams += 1
         try:
             await sink.begin()
+            silent_s, look_s = 0.0, min(JUDGED_S, BREATH_S)
             while True:
+                frames: Iterable[str] = ()
+                more = True
                 try:
-                    async with asyncio.timeout(BREATH_S):
+                    async with asyncio.timeout(look_s):
                         frames, more = await news()
+                    silent_s = 0.0
                 except TimeoutError:
-                    frames, more = (": alive\n\n",), True
+                    silent_s += look_s
+                judge()
+                if silent_s >= BREATH_S:
+                    frames, silent_s = (": alive\n\n",), 0.0
                 await sink.send(frames)
                 await asyncio.sleep(0.0 if more else PACE_S)
-        except Unavailable:  # the registry stops
+        except (Unavailable, Unauthenticated, PermissionDenied):  # the registry stops, or its reader may no more
             await sink.end()
         except ConnectionError:  # the reader has gone, or was cut
             pass

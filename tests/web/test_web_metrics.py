@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 
 from orion_registry import LivenessMode, Outcome, RegistryError, Selector, ServiceSpec
 from orion_registry.core.frames import Beat, Hello, SessionRequest
+from orion_registry.runtime.audit import AUDIT
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
-from orion_registry.server.daemon import CERTIFICATE
+from orion_registry.server.access import ACCESS, CERTIFICATE
 from orion_registry.web import metrics_doc
 from orion_registry.web.metrics_table import TABLE
 from orion_registry.web.readings import ALARMS
@@ -67,7 +68,7 @@ def test_names_follow_the_conventions() -> None:
         assert not row.name.endswith(("_total", "_count", "_sum", "_bucket"))
         assert ("seconds" in row.name) == (row.kind == "histogram" or "credit" in row.name or "lag" in row.name)
         assert not {"service_id", "agent_id", "selection_id", "caller", "service_name"} & set(row.labels)
-    assert set(ALARMS) == {CERTIFICATE, MASS_HOLD, STORE_DOWN}
+    assert set(ALARMS) == {ACCESS, AUDIT, CERTIFICATE, MASS_HOLD, STORE_DOWN}
 
 
 async def everything(site: Site) -> None:

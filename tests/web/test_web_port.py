@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from orion_registry.server.settings import Settings
-from orion_registry.server.side_door import Served
 from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.testing.daemon import http_address, running_daemon
 from orion_registry.web import http_port, port
@@ -140,7 +139,3 @@ async def test_a_fault_of_ours_is_logged_and_tells_nothing(
         assert (status, told["code"]) == (500, "INTERNAL")
         assert "xyzzy" not in told["message"]
         assert "handler failed" in caplog.text
-
-
-def test_what_a_daemon_serves_is_handed_over_whole() -> None:
-    assert {"settings", "coordinator", "handlers", "rpcs"} == set(Served.__slots__)
