@@ -1,19 +1,16 @@
 """`orion-registry events`: what happened in a registry, and what happens."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import fields
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
+from orion_registry.cli.event_showing import colour_of_event, event_plain, told_of, whose
 from orion_registry.cli.outcome import ADDRESS, connect, run
 from orion_registry.cli.place import Place, read_place
-from orion_registry.cli.showing import Paint, plural, show_span, show_time
-from orion_registry.core import events as core
-from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
-from orion_registry.core.model import ServiceStatus, StatusReasonCode
+from orion_registry.cli.showing import Paint, show_time
+from orion_registry.core.events import EventFilter, EventType, LoggedEvent
 from orion_registry.errors import OutOfRange, Reason, Unavailable
 
 if TYPE_CHECKING:
@@ -140,89 +137,13 @@ class _Lines:
     def __call__(self, logged: LoggedEvent) -> None:
         """Prints it."""
         event = logged.event
-        colour = "red" if event.type is EventType.ALARM_RAISED else "dim"
         when = self._paint(show_time(logged.wall), "dim")
-        whose = ""
-        if isinstance(event, core.ServiceEvent):
-            whose = f"{event.agent_id}  {event.service_id}  "
-        kind = self._paint(f"{event.type.name:<18}", colour)
-        print(f"{logged.seq:>7}  {when}  {kind}  {whose}{self._told(event)}".rstrip(), flush=True)
-
-    def _told(self, event: RegistryEvent) -> str:
-        match event:
-            case core.StatusChanged():
-                change = self._paint.status(event.after)
-                if event.before is not event.after:
-                    change = f"{self._paint.status(event.before)} -> {change}"
-                return f"{change} ({_reasons(event.reasons)}){_unready(event)}"
-            case core.ServiceRegistered():
-                place = f"{event.service_name} in {event.namespace}"
-                return f"{place}: {self._paint.status(event.status)} ({_reasons(event.reasons)})"
-            case core.ServiceUpdated():
-                return f"generation {event.generation:,}"
-            case core.ServiceRemoved():
-                return f"{event.removal.name}, was {self._paint.status(event.status)}"
-            case core.OverlaySet():
-                return _told_of_overlay(event)
-            case core.OverlayCleared():
-                return f"by {event.cleared_by}" if event.cleared_by else ""
-            case core.CheckNotRun():
-                return f"{event.check}: {event.verdict.name}, {event.detail}"
-            case _:
-                return _told_of_registry(event)
-
-
-def _told_of_overlay(event: core.OverlaySet) -> str:
-    told = [event.mode.name]
-    if event.weight is not None:
-        told.append(f"weight {event.weight:g}")
-    if event.deadline_s is not None:
-        told.append(f"deadline {show_span(event.deadline_s)}")
-    if event.set_by:
-        told.append(f"by {event.set_by}")
-    return ", ".join(told) + (f": {event.note}" if event.note else "")
-
-
-def _told_of_registry(event: core.OwnEvent) -> str:
-    match event:
-        case core.StallCredited():
-            return f"stood still for {show_span(event.lag_s)}"
-        case core.AlarmRaised():
-            return f"{event.name}: {event.text}"
-        case core.AlarmCleared():
-            return event.name
-        case core.HellosRefused():
-            return f"{plural(event.count, 'hello')} told to come back later"
-        case core.SnapshotImported():
-            return f"{plural(event.added, 'service')} added, {event.kept:,} kept"
-        case core.RegistryStarted():
-            return f"{plural(event.services, 'service')} restored"
-        case core.RegistryStopping():
-            return ""
-
-
-def _unready(event: core.StatusChanged) -> str:
-    healthy = event.after is ServiceStatus.HEALTHY
-    return ", not ready" if healthy and not event.ready else ""
-
-
-def _reasons(codes: Sequence[StatusReasonCode]) -> str:
-    return ", ".join(code.name for code in codes)
+        kind = self._paint(f"{event.type.name:<18}", colour_of_event(event) or "dim")
+        print(f"{logged.seq:>7}  {when}  {kind}  {whose(event)}{told_of(event, self._paint)}".rstrip(), flush=True)
 
 
 # JSON.
 
 
 def _show_json(logged: LoggedEvent) -> None:
-    about = {"seq": logged.seq, "time": show_time(logged.wall), "type": logged.event.type.name}
-    print(json.dumps(about | _fields(logged.event)), flush=True)
-
-
-def _fields(event: RegistryEvent) -> dict[str, Any]:
-    return {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, IntEnum | ServiceStatus):
-        return value.name
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    print(json.dumps(event_plain(logged)), flush=True)

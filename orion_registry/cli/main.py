@@ -23,6 +23,7 @@ from orion_registry.cli.selections import leases, stats
 from orion_registry.cli.serve import serve
 from orion_registry.cli.services import get, services
 from orion_registry.cli.snapshot import snapshot
+from orion_registry.cli.top.command import top
 from orion_registry.cli.watch import wait, watch
 
 
@@ -44,7 +45,7 @@ for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
 cli.add_command(certs)
-for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion):
+for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion, top):
     cli.add_command(_command)
 
 

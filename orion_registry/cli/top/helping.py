@@ -1,0 +1,59 @@
+"""What the keys are, and the words of a filter: for the screen and for the foot of it."""
+
+from orion_registry.cli.top.line import Line
+from orion_registry.cli.top.state import State, View
+
+_KEYS = (
+    ("Keys", ""),
+    ("↑ ↓ j k  PgUp PgDn  Home End", "move"),
+    ("Enter", "one service at length; Esc goes back"),
+    ("/", "filter as you type; Enter keeps it, Esc clears it"),
+    ("S N L B T", "sort by status, name, load, beat, since; again: the other way round"),
+    ("o  R", "the next order; the other way round"),
+    ("e  E", "events below the table; events alone"),
+    ("? h", "this help"),
+    ("q", "quit (or Ctrl-C)"),
+    ("", ""),
+    ("Filter", ""),
+    ("status:unhealthy", "status, reason, ready, name, agent, cap (capability), tag, zone,"),
+    ("", "version, type, namespace or id begins with a value"),
+    ("cap:math.add,math.mul", "either"),
+    ('zone:"eu-1"', "the whole of it"),
+    ("-tag:slow", "not"),
+    ("text", "anywhere in what a row shows"),
+    ("", "All terms must hold."),
+    ("", ""),
+    ("Columns", ""),
+    ("● HEALTHY", "ready; ◐ healthy, but not ready: REASON says why"),
+    ("REASON SINCE", "why, the worst first, and for how long"),
+    ("LOAD", "slots taken of those there are; without a limit, calls in flight"),
+    ("BEAT", "since it was last heard of, by the clocks of both machines"),
+    ("WEIGHT", "its share of calls; ! set by an operator"),
+)
+
+
+def help_lines() -> list[Line]:
+    """The help."""
+    return [
+        [(f"  {left:<31}", "cyan"), (right, "")] if right or not left else [(left, "bold")] for left, right in _KEYS
+    ]
+
+
+def foot(state: State) -> Line:
+    """The keys that matter most where one is."""
+    keys: tuple[tuple[str, str], ...]
+    if state.typing:
+        keys = (("Enter", "keep"), ("Esc", "clear"), ("status: cap: tag: zone: name: -", "words"))
+    elif state.view is View.TABLE:
+        order = state.sort + (" reversed" if state.reverse else "")
+        keys = (
+            ("/", "filter"),
+            ("o", f"sort {order}"),
+            ("Enter", "detail"),
+            ("e", "events"),
+            ("?", "help"),
+            ("q", "quit"),
+        )
+    else:
+        keys = (("Esc", "back"), ("↑↓", "scroll"), ("?", "help"), ("q", "quit"))
+    return [piece for key, what in keys for piece in ((key, "bold"), (f" {what}  ", "dim"))]
