@@ -130,7 +130,7 @@ COLUMNS = (
     Column(header="STATUS", cell=_status, least=11, likes=11, most=11, rank=0, sort=Sort.STATUS),
     Column(header="REASON", cell=_reason, least=12, likes=15, most=32, rank=2, of=_reasons),
     Column(header="SINCE", cell=_since, least=6, likes=6, most=6, rank=2, right=True, sort=Sort.SINCE),
-    Column(header="LOAD", cell=_load, least=10, likes=14, most=24, rank=1, sort=Sort.LOAD),
+    Column(header="LOAD", cell=_load, least=10, likes=12, most=24, rank=1, sort=Sort.LOAD),
     Column(header="BEAT", cell=_beat, least=5, likes=5, most=5, rank=3, right=True, sort=Sort.BEAT),
     Column(header="ZONE", cell=_text(_zone), least=6, likes=10, most=14, rank=5, of=_zone),
     Column(header="VERSION", cell=_text(_version), least=7, likes=8, most=10, rank=6, of=_version),
@@ -138,7 +138,7 @@ COLUMNS = (
         header="CAPABILITIES",
         cell=_text(_capabilities, "cyan"),
         least=12,
-        likes=32,
+        likes=20,
         most=_ALL,
         rank=4,
         of=_capabilities,
@@ -183,14 +183,15 @@ def layout(width: int, rows: Sequence[Row]) -> Table:
     """The columns for some rows, in a width."""
     gap = WIDE_GAP if width >= WIDE_FROM else NARROW_GAP
     needs = {column.header: _need(column, rows) for column in COLUMNS}
+    leasts = {column.header: min(column.least, needs[column.header]) for column in COLUMNS}
     fitting: list[Column] = []
     liked = used = -gap
     for column in sorted(COLUMNS, key=lambda one: one.rank):
-        if column.rank <= NEEDED or liked + gap + column.least <= width:
+        if column.rank <= NEEDED or liked + gap + leasts[column.header] <= width:
             fitting.append(column)
-            used += gap + column.least
+            used += gap + leasts[column.header]
             liked += gap + min(column.likes, needs[column.header])
-    widths = {column.header: column.least for column in fitting}
+    widths = {column.header: leasts[column.header] for column in fitting}
     for most in ("likes", "most"):
         for column in fitting:  # in the order of their ranks
             wished = min(getattr(column, most), needs[column.header])
@@ -201,8 +202,8 @@ def layout(width: int, rows: Sequence[Row]) -> Table:
 
 
 def _need(column: Column, rows: Sequence[Row]) -> int:
-    """Cells for all that is in a column."""
+    """Cells for all that is in a column, and for its header with an arrow."""
     if column.of is None:
         return column.most
     of = column.of
-    return max(column.least, max((len(of(row)) for row in rows), default=0))
+    return max(len(column.header) + 1, max((len(of(row)) for row in rows), default=0))

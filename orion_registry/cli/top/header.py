@@ -40,7 +40,7 @@ def _registry(state: State, width: int, now: float) -> Line:
     info = state.info
     told: list[Piece] = [("orion-registry ", "bold"), (f"{clean(state.address)}  ", "")]
     if state.lost_since is not None:
-        return [*told, ("CONNECTION LOST", "red bold"), (f" {show_span(now - state.lost_since)} ago", "red")]
+        return [*told, ("away", "red bold")]
     if info is None:
         return [*told, ("connecting…", "yellow")]
     told.append(("serving", "green") if info.serving else ("starting or stopping", "yellow"))
@@ -78,8 +78,8 @@ def _selection(state: State, width: int) -> Line:
 def _wrong(state: State, now: float) -> Iterator[tuple[str, str]]:
     """Texts and their styles, the worst first."""
     if state.lost_since is not None:
-        when = show_time(state.lost_since, "seconds")
-        yield f"CONNECTION LOST: {clean(state.address)} is away; shown is what was so at {when}; trying again", "red"
+        ago, when = show_span(max(0.0, now - state.lost_since)), show_time(state.lost_since, "seconds")[11:]
+        yield f"CONNECTION LOST {ago} ago: what is shown is of {when}; trying again", "red"
     elif state.back_at is not None and now - state.back_at < BACK_SHOWN_S:
         yield f"{clean(state.address)} is back", "green"
     if state.info is not None and state.lost_since is None:

@@ -5,37 +5,37 @@ from orion_registry.cli.top.state import State, View
 
 _KEYS = (
     ("Keys", ""),
-    ("↑ ↓ j k  PgUp PgDn  Home End", "move"),
+    ("↑ ↓ PgUp PgDn", "move; also j k, Space, Home End, g G"),
     ("Enter", "one service at length; Esc goes back"),
     ("/", "filter as you type; Enter keeps it, Esc clears it"),
-    ("S N L B T", "sort by status, name, load, beat, since; again: the other way round"),
-    ("o  R", "the next order; the other way round"),
+    ("S N L B T", "sort by status, name, load, beat, since; again: reverse"),
+    ("o  R", "the next order; reverse"),
     ("e  E", "events below the table; events alone"),
-    ("? h", "this help"),
-    ("q", "quit (or Ctrl-C)"),
+    ("?  q", "this help; quit"),
     ("", ""),
-    ("Filter", ""),
-    ("status:unhealthy", "status, reason, ready, name, agent, cap (capability), tag, zone,"),
-    ("", "version, type, namespace or id begins with a value"),
+    ("Filter: all terms must hold", ""),
+    ("status:unhealthy", "begins with it, whatever its case. Words: status, reason,"),
+    ("", "ready (yes, no), name, agent, cap (capability), tag, zone,"),
+    ("", "version, type, namespace, id"),
     ("cap:math.add,math.mul", "either"),
-    ('zone:"eu-1"', "the whole of it"),
+    ('zone:"eu-1"', "all of it, not only its beginning"),
     ("-tag:slow", "not"),
-    ("text", "anywhere in what a row shows"),
-    ("", "All terms must hold."),
+    ("text", "anywhere in what a row tells"),
     ("", ""),
     ("Columns", ""),
-    ("● HEALTHY", "ready; ◐ healthy, but not ready: REASON says why"),
+    ("STATUS", "● healthy  ◐ healthy, not ready  ○ starting  ? unknown"),
+    ("", "▼ stopping  ✗ unhealthy"),
     ("REASON SINCE", "why, the worst first, and for how long"),
-    ("LOAD", "slots taken of those there are; without a limit, calls in flight"),
+    ("LOAD", "slots taken of those there are; without a limit, calls"),
     ("BEAT", "since it was last heard of, by the clocks of both machines"),
-    ("WEIGHT", "its share of calls; ! set by an operator"),
+    ("WEIGHT", "its share of calls; ! an operator has set it"),
 )
 
 
 def help_lines() -> list[Line]:
     """The help."""
     return [
-        [(f"  {left:<31}", "cyan"), (right, "")] if right or not left else [(left, "bold")] for left, right in _KEYS
+        [(f"  {left:<22}", "cyan"), (right, "")] if right or not left else [(left, "bold")] for left, right in _KEYS
     ]
 
 

@@ -47,8 +47,9 @@ def _table(state: State, width: int, room: int, now: float) -> tuple[Frame, str]
     table = layout(width, rows)
     above.append(fitted(table.header(state.sort, reverse=state.reverse), width))
     shown = rows[state.top : state.top + state.room]
+    old = "dim" if state.lost_since is not None else ""
     lines = [
-        fitted(table.line(row, now), width, "reverse" if state.top + index == at else "")
+        fitted(table.line(row, now), width, f"{old} reverse" if state.top + index == at else old)
         for index, row in enumerate(shown)
     ]
     if not rows:
