@@ -23,7 +23,7 @@ from orion_registry.errors import RegistryError
 
 VICTIM = "coder-5"
 """The agent with a process of its own."""
-CALLERS = 14
+CALLERS = 26
 
 
 def _spec(

@@ -1,6 +1,6 @@
 """The columns of the table: which fit, how wide they are, what is in them. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orion_registry.cli.top.line import Line, Piece, padded
@@ -28,7 +28,7 @@ def bar(taken: int, most: int, width: int) -> list[Piece]:
     inner = width - 2
     share = min(1.0, taken / most)
     style = "red" if share >= 1.0 else "yellow" if share >= 0.7 else "green"
-    figures = f"{taken}/{most}"
+    figures = f"{taken:,}/{most:,}"
     filled = max(int(share * inner + 0.5), taken > 0)
     text = padded("|" * filled, inner)
     figures = padded(figures, min(inner, len(figures)))
@@ -45,7 +45,7 @@ class Column:
         header: its name.
         cell: what a row has there, of exactly some width; at an instant of the wall clock.
         least, likes, most: cells that it needs, that it is comfortable with, and that it can use.
-        of: its text, if its width depends on what is in it.
+        of: the text of a row (`TEXTS`) that its width depends on, if it does.
         rank: those of a lower one go first if there is no room for all.
         right: whether its header stands on the right.
         sort: which order it shows.
@@ -59,11 +59,11 @@ class Column:
     rank: int
     right: bool = False
     sort: Sort | None = None
-    of: Callable[[Row], str] | None = None
+    of: str = ""
 
 
-def _text(of: Callable[[Row], str], style: str = "") -> Callable[[Row, int, float], list[Piece]]:
-    return lambda row, width, _: [(padded(of(row), width), style)]
+def _text(of: str, style: str = "") -> Callable[[Row, int, float], list[Piece]]:
+    return lambda row, width, _: [(padded(getattr(row, of), width), style)]
 
 
 def _status(row: Row, width: int, _: float) -> list[Piece]:
@@ -74,22 +74,18 @@ def _since(row: Row, width: int, now: float) -> list[Piece]:
     return [(padded(age(now - row.since), width, right=True), "")]
 
 
-def _beat(row: Row, width: int, now: float) -> list[Piece]:
-    shown = "-" if row.heard is None else age(now - row.heard)
-    return [(padded(shown, width, right=True), "dim" if row.heard is None else "")]
+def _beat(row: Row, width: int, _: float) -> list[Piece]:
+    shown = "-" if row.silent_s is None else age(row.silent_s)
+    return [(padded(shown, width, right=True), "dim" if row.silent_s is None else "")]
 
 
 def _load(row: Row, width: int, _: float) -> list[Piece]:
     return bar(row.taken, row.service.max_concurrency, width)
 
 
-def _weight(row: Row) -> str:
-    set_by_operator = row.service.overlay_weight
-    return f"{row.service.weight:g}" if set_by_operator is None else f"{set_by_operator:g}!"
-
-
-def _reasons(row: Row) -> str:
-    return row.reasons
+def _weight(row: Row, width: int, _: float) -> list[Piece]:
+    own, set_by_operator = row.service.weight, row.service.overlay_weight
+    return [(padded(f"{own:g}" if set_by_operator is None else f"{set_by_operator:g}!", width), "")]
 
 
 def _reason(row: Row, width: int, _: float) -> list[Piece]:
@@ -98,54 +94,32 @@ def _reason(row: Row, width: int, _: float) -> list[Piece]:
     return [(padded(shown, width), "")]
 
 
-def _name(row: Row) -> str:
-    return row.name
-
-
-def _capabilities(row: Row) -> str:
-    return row.capabilities
-
-
-def _tags(row: Row) -> str:
-    return row.tags
-
-
-def _zone(row: Row) -> str:
-    return row.zone
-
-
-def _version(row: Row) -> str:
-    return row.version
-
-
-def _address(row: Row) -> str:
-    return row.address
-
-
 NEEDED = 4
 """Rank up to which columns are there however narrow they must be; others wait until those have what they like."""
 _ALL = 1_000
 COLUMNS = (
-    Column(header="SERVICE", cell=_text(_name, "bold"), least=18, likes=28, most=44, rank=0, sort=Sort.NAME, of=_name),
+    Column(
+        header="SERVICE", cell=_text("name", "bold"), least=18, likes=28, most=44, rank=0, sort=Sort.NAME, of="name"
+    ),
     Column(header="STATUS", cell=_status, least=11, likes=11, most=11, rank=0, sort=Sort.STATUS),
-    Column(header="REASON", cell=_reason, least=12, likes=15, most=32, rank=2, of=_reasons),
+    Column(header="REASON", cell=_reason, least=12, likes=15, most=32, rank=2, of="reasons"),
     Column(header="SINCE", cell=_since, least=6, likes=6, most=6, rank=2, right=True, sort=Sort.SINCE),
     Column(header="LOAD", cell=_load, least=10, likes=12, most=24, rank=1, sort=Sort.LOAD),
     Column(header="BEAT", cell=_beat, least=5, likes=5, most=5, rank=3, right=True, sort=Sort.BEAT),
-    Column(header="ZONE", cell=_text(_zone), least=6, likes=10, most=14, rank=5, of=_zone),
-    Column(header="VERSION", cell=_text(_version), least=7, likes=8, most=10, rank=6, of=_version),
+    Column(header="ZONE", cell=_text("zone"), least=6, likes=10, most=14, rank=5, of="zone"),
+    Column(header="VERSION", cell=_text("version"), least=7, likes=8, most=10, rank=6, of="version"),
     Column(
         header="CAPABILITIES",
-        cell=_text(_capabilities, "cyan"),
+        cell=_text("capabilities", "cyan"),
         least=12,
         likes=20,
         most=_ALL,
         rank=4,
-        of=_capabilities,
+        of="capabilities",
     ),
-    Column(header="TAGS", cell=_text(_tags), least=12, likes=20, most=40, rank=7, of=_tags),
-    Column(header="ADDRESS", cell=_text(_address), least=16, likes=21, most=32, rank=8, of=_address),
-    Column(header="WEIGHT", cell=_text(_weight), least=6, likes=6, most=6, rank=9),
+    Column(header="TAGS", cell=_text("tags"), least=12, likes=20, most=40, rank=7, of="tags"),
+    Column(header="ADDRESS", cell=_text("address"), least=16, likes=21, most=32, rank=8, of="address"),
+    Column(header="WEIGHT", cell=_weight, least=6, likes=6, most=6, rank=9),
 )
 """From left to right."""
 
@@ -179,10 +153,10 @@ class Table:
         return (" " * self.gap, "")
 
 
-def layout(width: int, rows: Sequence[Row]) -> Table:
-    """The columns for some rows, in a width."""
+def layout(width: int, widest: Mapping[str, int]) -> Table:
+    """The columns for a width. widest: characters of the longest text of each of `TEXTS`."""
     gap = WIDE_GAP if width >= WIDE_FROM else NARROW_GAP
-    needs = {column.header: _need(column, rows) for column in COLUMNS}
+    needs = {column.header: _need(column, widest) for column in COLUMNS}
     leasts = {column.header: min(column.least, needs[column.header]) for column in COLUMNS}
     fitting: list[Column] = []
     liked = used = -gap
@@ -201,9 +175,6 @@ def layout(width: int, rows: Sequence[Row]) -> Table:
     return Table(columns=tuple((column, widths[column.header]) for column in COLUMNS if column in fitting), gap=gap)
 
 
-def _need(column: Column, rows: Sequence[Row]) -> int:
+def _need(column: Column, widest: Mapping[str, int]) -> int:
     """Cells for all that is in a column, and for its header with an arrow."""
-    if column.of is None:
-        return column.most
-    of = column.of
-    return max(len(column.header) + 1, max((len(of(row)) for row in rows), default=0))
+    return max(len(column.header) + 1, widest.get(column.of, 0)) if column.of else column.most

@@ -14,7 +14,7 @@ from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.overlay import OverlayMode
 
 LEASES_SHOWN = 20
-_RUNS = {Verdict.PASSED: ("█", "green"), Verdict.FAILED: ("█", "red"), Verdict.UNAVAILABLE: ("▄", "yellow")}
+_RUNS = {Verdict.PASSED: ("●", "green"), Verdict.FAILED: ("✗", "red"), Verdict.UNAVAILABLE: ("?", "yellow")}
 _STATES = {CheckState.PASSING: "green", CheckState.FAILING: "red", CheckState.AWAITING: "yellow"}
 _SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -64,6 +64,8 @@ def _about(detail: Detail, now: float) -> Iterator[Line]:
     for index, reason in enumerate(service.reasons):
         since = f"  for {show_span(max(0.0, now - reason.since_wall))}, since {show_time(reason.since_wall, 'seconds')}"
         yield _row("" if index else "reasons", (reason.code.name, style_of(service) if not index else ""), (since, ""))
+    if not service.ready and not detail.gone:
+        yield _row("", (f"orion-registry doctor {detail.name} says what to do", "dim"))
     overlay = detail.overlay
     if overlay is not None and (overlay.mode is not OverlayMode.NONE or overlay.weight is not None):
         told = overlay.mode.name if overlay.mode is not OverlayMode.NONE else f"weight {overlay.weight:g}"
@@ -82,7 +84,7 @@ def _about(detail: Detail, now: float) -> Iterator[Line]:
         yield _row("tags", (row.tags, ""))
     if service.metadata:
         yield _row("metadata", (clean(json.dumps(service.metadata, sort_keys=True, ensure_ascii=False)), ""))
-    beat = "never heard of" if row.heard is None else f"heard of {age(now - row.heard)} ago"
+    beat = "not heard of" if row.silent_s is None else f"heard of {age(row.silent_s)} ago"
     yield _row("liveness", (f"{service.liveness.name}, {beat}, epoch {service.epoch:,}", ""))
     registered = f"{show_time(service.registration_time, 'seconds')}, generation {service.generation:,}"
     yield _row("registered", (registered, ""))
@@ -131,7 +133,7 @@ def _check(check: CheckHealth, now: float) -> Line:
     latest = "no run yet"
     if last is not None:
         latest = f"{last.verdict.name} {_time(last.latency_s)}" + (f"  {clean(last.detail)}" if last.detail else "")
-    runs = [_RUNS.get(result.outcome.verdict, ("▄", "yellow")) for result in check.results]
+    runs = [_RUNS.get(result.outcome.verdict, ("-", "yellow")) for result in check.results]
     return [
         (padded(clean(check.name), 15) + " ", "bold"),
         (f"{check.state.name:<10} ", _STATES.get(check.state, "")),

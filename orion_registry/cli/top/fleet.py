@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from orion_registry.cli.top.query import Query
-from orion_registry.cli.top.row import Row, Sort
+from orion_registry.cli.top.row import TEXTS, Row, Sort
 from orion_registry.core.model import ServiceStatus
 from orion_registry.wire.service import Service
 
@@ -19,30 +19,34 @@ class Fleet:
     Attributes:
         rows: all of them.
         changes: rises with everything that could change what is shown.
+        widest: characters of the longest text of a column so far; it never shrinks, so columns stay where they are.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.changes = 0
+        self.widest = dict.fromkeys(TEXTS, 0)
         self._shown: Sequence[Row] = ()
         self._shown_as: object = None
 
     def put(self, service: Service) -> None:
         """A service came, or changed."""
-        self.rows[service.service_id] = Row(service, self.rows.get(service.service_id))
+        self.rows[service.service_id] = row = Row(service, self.rows.get(service.service_id))
         self.changes += 1
+        for name in TEXTS:
+            self.widest[name] = max(self.widest[name], len(getattr(row, name)))
 
     def drop(self, service_id: str) -> None:
         """A service is out of view."""
         self.rows.pop(service_id, None)
         self.changes += 1
 
-    def take_loads(self, services: Iterable[Service]) -> None:
-        """Load and beats from an answer of the registry; what else it says comes by the watch, in order."""
+    def take_loads(self, services: Iterable[Service], wall: float) -> None:
+        """Load and beats from an answer of the registry, come now; what else it says comes by the watch, in order."""
         for service in services:
             row = self.rows.get(service.service_id)
             if row is not None:
-                row.take(service)
+                row.take(service, wall)
         self.changes += 1
 
     def take_leases(self, counts: Mapping[str, int]) -> None:

@@ -7,9 +7,9 @@ from orion_registry.cli.top.state import State
 from orion_registry.core.events import LoggedEvent, ServiceEvent
 
 _PLAIN = Paint(on=False)
-_WHO = 26
+_WHO, _WHO_NARROW = 26, 18
 _WIDE = 100
-"""Width from which there is room for the type of an event: mostly the rest says it, too."""
+"""Width from which there is room for the type of an event, which mostly the rest says, too; and for longer names."""
 
 
 def event_lines(state: State, width: int, most: int) -> list[Line]:
@@ -26,5 +26,10 @@ def event_line(state: State, logged: LoggedEvent, width: int) -> Line:
         told.append((padded(event.type.name, 18) + " ", colour_of_event(event) or "dim"))
     if isinstance(event, ServiceEvent):
         row = state.fleet.rows.get(event.service_id)
-        told.append((padded(row.name if row is not None else event.agent_id, _WHO) + " ", "bold"))
+        told.append(
+            (
+                padded(row.name if row is not None else event.agent_id, _WHO if width >= _WIDE else _WHO_NARROW) + " ",
+                "bold",
+            )
+        )
     return [*told, (clean(told_of(event, _PLAIN)), colour_of_event(event))]

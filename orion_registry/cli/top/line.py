@@ -91,6 +91,11 @@ def fitted(line: Line, width: int, style: str = "") -> list[Piece]:
     return [*pieces, (" " * left, style)] if left > 0 else pieces
 
 
+def marked(line: Line) -> list[Piece]:
+    """A line as the cursor stands on it: one bar, whatever colours were in it."""
+    return [(text, "bold" if "bold" in own else "") for text, own in line]
+
+
 def spread(left: Line, right: Line, width: int) -> list[Piece]:
     """Two parts at the two ends of a line; what is on the right goes first if both do not fit."""
     room = width - sum(width_of(text) for text, _ in right) - 1

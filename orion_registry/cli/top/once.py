@@ -57,7 +57,7 @@ async def show_once(state: State, clients: Clients, selector: Selector, *, as_js
 def frame_lines(state: State, width: int, now: float) -> list[Line]:
     """Head, all rows that satisfy the filter, the last events."""
     rows = state.rows()
-    table = layout(width, rows)
+    table = layout(width, state.fleet.widest)
     lines: list[Line] = [*header_lines(state, width, now), []]
     if state.typed:
         lines.append(

@@ -11,7 +11,12 @@ from orion_registry.core.model import ServiceStatus
 from orion_registry.core.status import SEVERITY
 from orion_registry.wire.service import Service
 
-UNSEEN = -1.0
+UNHEARD = 1.0
+"""Sorts behind every silence."""
+
+
+TEXTS = ("name", "reasons", "zone", "version", "capabilities", "tags", "address")
+"""Attributes of a row that columns show as they are."""
 
 
 class Row:
@@ -21,13 +26,13 @@ class Row:
         service: what was last heard in the watch.
         reported: calls in flight as its agent says; None = it says nothing.
         leases: slots that callers hold on it.
-        heard: when it was last heard of, seconds since 1970; None = never, or not known yet.
+        silent_s: how long it had not been heard of when that was last asked for; None = never heard of, or not known.
         facts, text: what `Query` looks at.
     """
 
     __slots__ = (
-        "address", "capabilities", "facts", "heard", "leases", "name", "reasons", "reported", "service", "severity",
-        "since", "tags", "text", "version", "zone",
+        "address", "capabilities", "facts", "leases", "name", "reasons", "reported", "service", "severity",
+        "silent_s", "since", "tags", "text", "version", "zone",
     )  # fmt: skip
 
     def __init__(self, service: Service, before: "Row | None" = None) -> None:
@@ -49,15 +54,14 @@ class Row:
         ).lower()  # fmt: skip
         self.reported: int | None = None if before is None else before.reported
         self.leases: int = 0 if before is None else before.leases
-        self.heard: float | None = None if before is None else before.heard
-        self.take(service)
+        self.silent_s: float | None = None if before is None else before.silent_s
 
-    def take(self, service: Service) -> None:
-        """What an answer says beside what a watch tells: load and beats."""
+    def take(self, service: Service, wall: float) -> None:
+        """What an answer, come at an instant of the wall clock, says beside what a watch tells: load and beats."""
         if service.load is not None:
             self.reported = service.load.in_flight
         if service.last_heartbeat is not None:
-            self.heard = service.last_heartbeat
+            self.silent_s = max(0.0, wall - service.last_heartbeat)
 
     @property
     def taken(self) -> int:
@@ -109,7 +113,7 @@ _KEYS: dict[Sort, Callable[[Row], Any]] = {
     Sort.STATUS: lambda row: (-row.severity, row.name, row.service.service_id),
     Sort.NAME: lambda row: (row.name, row.service.service_id),
     Sort.LOAD: lambda row: (-row.share, row.name, row.service.service_id),
-    Sort.BEAT: lambda row: (UNSEEN if row.heard is None else row.heard, row.name, row.service.service_id),
+    Sort.BEAT: lambda row: (UNHEARD if row.silent_s is None else -row.silent_s, row.name, row.service.service_id),
     Sort.SINCE: lambda row: (-row.since, row.name, row.service.service_id),
 }
 

@@ -6,13 +6,15 @@ from orion_registry.cli.top.detail import detail_lines
 from orion_registry.cli.top.happening import event_lines
 from orion_registry.cli.top.header import header_lines
 from orion_registry.cli.top.helping import foot, help_lines
-from orion_registry.cli.top.line import Line, Piece, fitted, spread
+from orion_registry.cli.top.line import Line, Piece, fitted, marked, spread
 from orion_registry.cli.top.state import EVENTS_KEPT, State, View
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 10
 """Below this nothing worth reading fits."""
 PANE_FROM = 30
 """Height from which events are shown below the table."""
+HELP_BELOW = 32
+"""Height below which help takes the place of the head."""
 
 Frame = list[list[Piece]]
 
@@ -24,6 +26,8 @@ def frame(state: State, width: int, height: int, now: float) -> Frame:
         return [fitted([(told if not at else "", "")], width) for at in range(height)]
     state.pane_fits = height >= PANE_FROM
     head = [*header_lines(state, width, now)[: height - 6], fitted([], width)]
+    if state.view is View.HELP and height < HELP_BELOW:
+        head = []
     room = height - len(head) - 1
     if state.view is View.TABLE:
         body, place = _table(state, width, room, now)
@@ -44,12 +48,14 @@ def _table(state: State, width: int, room: int, now: float) -> tuple[Frame, str]
     pane = _pane(state, width, room - len(above) - 1)
     state.room = max(1, room - len(above) - 1 - len(pane))
     at = keep_in_sight(state, rows, state.room)
-    table = layout(width, rows)
+    table = layout(width, state.fleet.widest)
     above.append(fitted(table.header(state.sort, reverse=state.reverse), width))
     shown = rows[state.top : state.top + state.room]
     old = "dim" if state.lost_since is not None else ""
     lines = [
-        fitted(table.line(row, now), width, f"{old} reverse" if state.top + index == at else old)
+        fitted(marked(table.line(row, now)), width, "reverse")
+        if state.top + index == at
+        else fitted(table.line(row, now), width, old)
         for index, row in enumerate(shown)
     ]
     if not rows:
@@ -78,7 +84,7 @@ def _pane(state: State, width: int, room: int) -> Frame:
         return []
     most = max(3, min(12, room // 3))
     lines = event_lines(state, width, most)
-    title = fitted([(f"─ events {'─' * width}", "dim")], width)
+    title: list[Piece] = [("─ events ".ljust(width, "─"), "dim")]
     filled = [fitted(line, width) for line in lines]
     return [title, *filled, *[fitted([], width)] * (most - len(filled))]
 

@@ -184,7 +184,7 @@ class Source:
             page = await self._clients.registry.discover_page(
                 self._selector, page_size=limits.PAGE_MAX, page_token=token
             )
-            self._state.fleet.take_loads(page.services)
+            self._state.fleet.take_loads(page.services, time.time())
             token = page.next_page_token
             if not token:
                 return
