@@ -34,7 +34,7 @@ class Screen:
 
     def styled(self) -> str:
         """The same with escape sequences for colours."""
-        return self._tmux("capture-pane", "-p", "-e")
+        return self._tmux("capture-pane", "-p", "-e", "-N")
 
     def resize(self, width: int, height: int) -> None:
         """As if somebody dragged the window."""

@@ -1,6 +1,7 @@
 """A service as a row: what is shown of it, what it is sorted and filtered by. Pure."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -8,7 +9,7 @@ from orion_registry.cli.service_showing import name_of
 from orion_registry.cli.top.line import clean
 from orion_registry.cli.top.query import Facts
 from orion_registry.core.model import ServiceStatus
-from orion_registry.core.status import SEVERITY
+from orion_registry.core.status import SEVERITY, TABLE, Use
 from orion_registry.wire.service import Service
 
 UNHEARD = 1.0
@@ -31,7 +32,7 @@ class Row:
     """
 
     __slots__ = (
-        "address", "capabilities", "facts", "leases", "name", "reasons", "reported", "service", "severity",
+        "address", "capabilities", "degraded", "facts", "leases", "name", "reasons", "reported", "service", "severity",
         "silent_s", "since", "tags", "text", "version", "zone",
     )  # fmt: skip
 
@@ -40,10 +41,9 @@ class Row:
         self.name = clean(name_of(service))
         self.reasons = ", ".join(reason.code.name for reason in service.reasons)
         self.since = service.reasons[0].since_wall if service.reasons else service.registration_time
-        # Among the healthy those go first that are not ready, or only second choice: somebody may want to know.
-        bare = len(service.reasons) == 1 and service.ready
+        self.degraded = is_degraded(service)
         known = service.status in SEVERITY
-        self.severity = (SEVERITY.index(service.status) if known else len(SEVERITY)) * 2 + (not bare)
+        self.severity = (SEVERITY.index(service.status) if known else len(SEVERITY)) * 2 + self.degraded
         self.capabilities = clean(", ".join(service.capabilities))
         self.tags = clean(", ".join(service.tags))
         self.address, self.zone, self.version = clean(service.address), clean(service.zone), clean(service.version)
@@ -74,23 +74,44 @@ class Row:
         return self.taken / (self.service.max_concurrency or 16)
 
 
+def is_degraded(service: Service) -> bool:
+    """Whether it is healthy, but only second choice, or not ready at all."""
+    if service.status is not ServiceStatus.HEALTHY or not service.reasons:
+        return False
+    row = TABLE.get(service.reasons[0].code)
+    return not service.ready or (row is not None and row.use < Use.TIER_0)
+
+
 def _facts(service: Service) -> Facts:
     def of(*values: str) -> tuple[str, ...]:
         return tuple(value.lower() for value in values if value)
 
+    codes = [reason.code.name for reason in service.reasons]
+    metadata = service.metadata.items()
     return {
         "status": of(service.status.name),
-        "reason": of(*(reason.code.name for reason in service.reasons)),
-        "ready": ("yes",) if service.ready else ("no",),
-        "name": of(service.service_name),
-        "agent": of(service.agent_id),
-        "capability": of(*service.capabilities),
+        "reason": of(*codes, *(code.replace("_", " ") for code in codes)),
+        "cap": of(*service.capabilities),
         "tag": of(*service.tags),
         "zone": of(service.zone),
+        "name": of(service.service_name),
+        "agent": of(service.agent_id),
+        "id": of(service.service_id),
         "version": of(service.version),
         "type": of(service.service_type),
-        "namespace": of(service.namespace),
-        "id": of(service.service_id),
+        "host": of(service.host),
+        "ns": of(service.namespace),
+        "meta": of(*(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in metadata)),
+        "is": tuple(state for state, holds in _states(service, codes).items() if holds),
+    }
+
+
+def _states(service: Service, codes: Sequence[str]) -> dict[str, bool]:
+    return {
+        "ready": service.ready,
+        "degraded": is_degraded(service),
+        "static": "STATIC" in codes,
+        "draining": "DRAINING" in codes or "DRAINED" in codes,
     }
 
 
@@ -129,7 +150,7 @@ MARKS = {
 
 def mark_of(service: Service) -> str:
     """The sign before a status."""
-    if service.status is ServiceStatus.HEALTHY and not service.ready:
+    if is_degraded(service):
         return "◐"
     return MARKS.get(service.status, "?")
 
@@ -138,7 +159,7 @@ def style_of(service: Service) -> str:
     """The colour of its status."""
     match service.status:
         case ServiceStatus.HEALTHY:
-            return "green" if service.ready else "yellow"
+            return "yellow" if is_degraded(service) else "green"
         case ServiceStatus.UNHEALTHY:
             return "red bold"
         case _:

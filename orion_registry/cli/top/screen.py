@@ -69,7 +69,7 @@ def _filter_line(state: State) -> Line:
     cursor: list[Piece] = [(" ", "reverse")] if state.typing else []
     note = ""
     if state.query.unknown:
-        note = f"  {state.query.unknown[0]}: is no word, and taken for text (?)"
+        note = f"  {state.query.unknown[0]} is no word of the filter: ? shows them"
     return [("filter ", "bold cyan"), (state.typed, ""), *cursor, (note, "yellow")]
 
 
