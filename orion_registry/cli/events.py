@@ -35,6 +35,7 @@ from, if there is one. A registry that starts anew is another life: begin withou
 Examples:
   orion-registry events                                    all that are kept
   orion-registry events --follow                           these, then those that come
+  orion-registry events -f -n 20                           the last 20, then those that come
   orion-registry events --follow --type STATUS_CHANGED --type SERVICE_REMOVED
   orion-registry events --agent calc-1                     what became of one agent
   orion-registry events --since 1500 --json                after number 1500, a JSON object a line
@@ -67,20 +68,30 @@ after --since are lost or of another life); 2 wrong usage; 130 stopped with Ctrl
     callback=read_place,
     help="Only events after this number; with HISTORY, of this life of the registry and no other.",
 )
+@click.option("--last", "-n", metavar="N", type=click.IntRange(0), help="Begin with the last N that happened.")
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
 def events(
-    address: str | None, follow: bool, types: tuple[str, ...], service: str, agent: str, since: Place, as_json: bool
+    address: str | None,
+    follow: bool,
+    types: tuple[str, ...],
+    service: str,
+    agent: str,
+    since: Place,
+    last: int | None,
+    as_json: bool,
 ) -> int:
     """See `_HELP`."""
+    if last is not None and since != Place():
+        raise click.UsageError("--since and --last both say where to begin: leave one out")
     wanted = EventFilter(types=frozenset(EventType[name] for name in types), service_id=service, agent_id=agent)
     show = _show_json if as_json else _Lines()
     work = _follow if follow else _list
-    return run(work(address or "", wanted, since, show))
+    return run(work(address or "", wanted, since, last, show))
 
 
-async def _list(address: str, wanted: EventFilter, since: Place, show: Show) -> None:
+async def _list(address: str, wanted: EventFilter, since: Place, last: int | None, show: Show) -> None:
     async with connect(address) as admin:
-        await _check_life(admin, since)
+        since = await _begin(admin, since, last)
         page = await admin.list_events(wanted, after_seq=since.seq, history_id=since.history_id, page_size=PAGE)
         end = page.last_seq  # those that come while it lists are for the next time
         while True:
@@ -92,12 +103,11 @@ async def _list(address: str, wanted: EventFilter, since: Place, show: Show) -> 
             page = await admin.list_events(wanted, after_seq=page.after_seq, history_id=page.history_id, page_size=PAGE)
 
 
-async def _follow(address: str, wanted: EventFilter, since: Place, show: Show) -> None:
+async def _follow(address: str, wanted: EventFilter, since: Place, last: int | None, show: Show) -> None:
     from orion_registry.client.failures import Unreachable  # see `connect`
 
-    place = since
     async with connect(address) as admin:
-        await _check_life(admin, since)
+        place = since = await _begin(admin, since, last)
         try:
             async for page in admin.watch_events(wanted, after_seq=since.seq, history_id=since.history_id):
                 for logged in page.events:
@@ -108,14 +118,18 @@ async def _follow(address: str, wanted: EventFilter, since: Place, show: Show) -
             raise Unavailable(error.reason, error.message + advice) from None
 
 
-async def _check_life(admin: "AdminClient", since: Place) -> None:
-    """Refuses a place in another life in words that fit a command line; who restarts just now is refused all the same.
+async def _begin(admin: "AdminClient", since: Place, last: int | None) -> Place:
+    """Where to begin. A place in another life is refused in words that fit a command line; who restarts just now is
+    refused all the same.
 
     Raises:
-        OutOfRange: it is.
+        OutOfRange: it is in another life.
     """
+    if last is not None:
+        info = await admin.server_info()
+        return Place(seq=max(0, info.event_seq - last), history_id=info.history_id)
     if not since.history_id:
-        return
+        return since
     present = (await admin.server_info()).history_id
     if since.history_id != present:
         message = (
@@ -123,6 +137,7 @@ async def _check_life(admin: "AdminClient", since: Place) -> None:
             "leave --since out to see them"
         )
         raise OutOfRange(Reason.OUT_OF_RANGE, message)
+    return since
 
 
 # For people.

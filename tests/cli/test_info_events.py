@@ -106,6 +106,8 @@ def test_events(daemon: DaemonProcess) -> None:
     assert seqs("--type", "service_removed", "--type", "REGISTRY_STARTED") == [1, 4]
     assert seqs("--since", "3") == [4]
     assert seqs("--since", "4") == []
+    assert (seqs("--last", "2"), seqs("-n", "0"), seqs("--last", "99")) == ([3, 4], [], [1, 2, 3, 4])
+    assert "leave one out" in failed(2, "events", "--last", "2", "--since", "3", "--address", address)
     line = failed(1, "events", "--since", "9", "--address", address)
     assert line == "orion-registry: after_seq: the latest event is 4, got 9; begin again from 0"
     assert "service_id: must be" in failed(1, "events", "--service", "-", "--address", address)

@@ -112,19 +112,19 @@ def test_one_frame_is_filtered_and_sorted(daemon: DaemonProcess) -> None:
 
 def test_its_data_as_json(daemon: DaemonProcess) -> None:
     (line,) = done("top", "--once", "--json", "--address", daemon.wait_ready())
-    frame: dict[str, Any] = json.loads(line)
-    assert (frame["registered"], frame["slots"]) == (2, {"taken": 0, "most": 4})
-    assert frame["by_status"] == {"HEALTHY": 1, "UNHEALTHY": 1}
-    assert [one["slots_taken"] for one in frame["services"]] == [0, 0]
-    assert frame["info"]["serving"] is True
-    assert frame["selection"]["leases_open"] == 0
-    assert frame["events"][-1]["type"] == "STATUS_CHANGED"
-    assert frame["trouble"] == {}
+    screen: dict[str, Any] = json.loads(line)
+    assert (screen["registered"], screen["slots"]) == (2, {"taken": 0, "most": 4})
+    assert screen["by_status"] == {"HEALTHY": 1, "UNHEALTHY": 1}
+    assert [one["slots_taken"] for one in screen["services"]] == [0, 0]
+    assert screen["info"]["serving"] is True
+    assert screen["selection"]["leases_open"] == 0
+    assert screen["events"][-1]["type"] == "STATUS_CHANGED"
+    assert screen["trouble"] == {}
 
 
 def test_what_is_no_terminal_is_refused_with_advice() -> None:
     told = failed(2, "top")
-    assert "stdout is none: use --once for one frame, or `orion-registry services --json`" in told
+    assert "stdout is none: use --once for one screen, or `orion-registry services --json`" in told
     assert "add --once" in failed(2, "top", "--json")
     assert "'cost' is not one of" in failed(2, "top", "--sort", "cost", "--once")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orion_registry.cli.top.line import plain
-from orion_registry.cli.top.screen import frame
+from orion_registry.cli.top.screen import screen_of
 from orion_registry.cli.top.state import State
 from orion_registry.core.events import LoggedEvent, StatusChanged
 from orion_registry.core.model import ServiceStatus, StatusReason, StatusReasonCode
@@ -70,8 +70,8 @@ def change(service_id: str, seq: int = 1) -> LoggedEvent:
 
 
 def shown(state: State, width: int = 120, height: int = 40, now: float = NOW) -> list[str]:
-    """The frame as text; checked to be of exactly that size."""
-    lines = frame(state, width, height, now)
+    """The screen as text; checked to be of exactly that size."""
+    lines = screen_of(state, width, height, now)
     texts = ["".join(text for text, _ in line) for line in lines]
     assert [len(text) for text in texts] == [width] * height
     return [plain(line) for line in lines]

@@ -1,4 +1,4 @@
-"""The live screen: keys and news in, frames out."""
+"""The live screen: keys and news in, lines out."""
 
 import asyncio
 import logging
@@ -7,16 +7,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 from orion_registry.cli.top.control import press
-from orion_registry.cli.top.screen import frame
+from orion_registry.cli.top.screen import screen_of
 from orion_registry.cli.top.source import Clients, Source
 from orion_registry.cli.top.state import State
 from orion_registry.cli.top.terminal import Terminal
 from orion_registry.core.selector import Selector
 
 NEWS_S = 0.2
-"""Between two frames that news alone ask for, however many there are. Keys are answered at once."""
+"""Between two screens that news alone ask for, however many there are. Keys are answered at once."""
 AGES_S = 1.0
-"""Ages grow: so often a frame is drawn without news."""
+"""Ages grow: so often a screen is drawn without news."""
 
 
 class App:
@@ -58,7 +58,7 @@ class App:
         while not self._ended:
             self._wake.clear()
             self._armed = False
-            self._terminal.draw(frame(self._state, *self._terminal.size, time.time()))
+            self._terminal.draw(screen_of(self._state, *self._terminal.size, time.time()))
             try:
                 async with asyncio.timeout(AGES_S):
                     await self._wake.wait()

@@ -26,12 +26,12 @@ Examples:
   orion-registry top
   orion-registry top zone=eu-1 --sort load
   orion-registry top --filter 'status:unhealthy,unknown'
-  orion-registry top --once | head -20                       one frame as text
+  orion-registry top --once | head -20                       one screen as text
   orion-registry top --once --json | jq .slots               its data as one JSON object
-  watch -c orion-registry top --once                         without a terminal of its own
+  watch -n 5 orion-registry top --once                       again and again, as plain text
 
 \b
-Exit codes: 0 quit, or the frame was printed; 1 it failed (unreachable at the start, refused); 2 wrong usage, such as
+Exit codes: 0 quit, or the screen was printed; 1 it failed (unreachable at the start, refused); 2 wrong usage, such as
 stdout that is no terminal without --once; 130 stopped with Ctrl-C. One line on stderr says why.
 """
 
@@ -42,21 +42,21 @@ stdout that is no terminal without --once; 130 stopped with Ctrl-C. One line on 
 @click.option("--filter", "typed", metavar="TEXT", default="", help="Begin with this filter.")
 @click.option("--sort", type=click.Choice(_SORTS), default="status", show_default=True, help="Begin with this order.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--once", is_flag=True, help="Print one frame with all rows, and end.")
+@click.option("--once", is_flag=True, help="Print one screen with all rows, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: print its data as one JSON object.")
 def top(which: str | None, address: str | None, typed: str, sort: str, reverse: bool, once: bool, as_json: bool) -> int:
     """See `_HELP`."""
     selector = with_unready(read_which(which))
     if as_json and not once:
-        raise click.UsageError("--json is of one frame: add --once")
+        raise click.UsageError("--json is of one screen: add --once")
     if not once:
         _check_terminal()
     return run(_top(address or "", selector, typed, sort, reverse, once, as_json), on_sigterm=True)
 
 
 def _check_terminal() -> None:
-    """Refuses what is no screen."""
-    others = "use --once for one frame, or `orion-registry services --json` or `orion-registry watch`"
+    """Refuses what cannot show a screen."""
+    others = "use --once for one screen, or `orion-registry services --json` or `orion-registry watch`"
     for name, stream in (("stdout", sys.stdout), ("stdin", sys.stdin)):
         if not stream.isatty():
             raise click.UsageError(f"top draws on a terminal, and {name} is none: {others}")

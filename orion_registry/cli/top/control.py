@@ -101,7 +101,7 @@ def _in_text(state: State, key: str) -> None:
         case "home" | "g":
             state.scroll = 0
         case "end" | "G":
-            state.scroll = 1_000_000  # the frame knows how far that is
+            state.scroll = 1_000_000  # the screen knows how far that is
     state.scroll = max(0, state.scroll)
 
 

@@ -1,6 +1,6 @@
 """All services that are watched, and which of them are shown, in which order. Pure.
 
-Sorting 5,000 rows takes some milliseconds: it is done when a frame is drawn and something changed, not with each
+Sorting 5,000 rows takes some milliseconds: it is done when a screen is drawn and something changed, not with each
 change.
 """
 

@@ -1,4 +1,4 @@
-"""Events as lines of a frame. Pure."""
+"""Events as lines of a screen. Pure."""
 
 from orion_registry.cli.event_showing import colour_of_event, told_of
 from orion_registry.cli.showing import Paint, show_time

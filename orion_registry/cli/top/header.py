@@ -1,4 +1,4 @@
-"""The head of a frame: the registry, the services in numbers, and what is wrong. Pure."""
+"""The head of a screen: the registry, the services in numbers, and what is wrong. Pure."""
 
 from collections.abc import Iterator
 

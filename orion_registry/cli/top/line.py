@@ -1,4 +1,4 @@
-"""Lines of a frame: pieces of text, each in a style, cut to a width. What a terminal needs to show them. Pure."""
+"""Lines of a screen: pieces of text, each in a style, cut to a width. What a terminal needs to show them. Pure."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""One frame without a screen: as text, or its data as JSON."""
+"""One screen that is printed: as text, or its data as JSON."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from orion_registry.core.selector import Selector
 
 EVENTS = 10
 PIPED_WIDTH = 120
-"""Columns of a frame that no terminal shows, unless COLUMNS says otherwise."""
+"""Columns of a screen that no terminal shows, unless COLUMNS says otherwise."""
 
 
 async def show_once(state: State, clients: Clients, selector: Selector, *, as_json: bool) -> None:
@@ -42,19 +42,19 @@ async def show_once(state: State, clients: Clients, selector: Selector, *, as_js
         state.events.extend(page.events)
     now = time.time()
     if as_json:
-        print(json.dumps(frame_plain(state, now)))
+        print(json.dumps(screen_plain(state, now)))
         return
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     colours = is_terminal and not os.environ.get("NO_COLOR")
     pen = Pen(colours=colours, unicode=encoding.startswith("utf"))
-    for line in frame_lines(state, width, now):
+    for line in screen_lines(state, width, now):
         shown = pen(fitted(line, width)) if is_terminal else pen([(plain(line), "")])
         print(shown.rstrip())
 
 
-def frame_lines(state: State, width: int, now: float) -> list[Line]:
+def screen_lines(state: State, width: int, now: float) -> list[Line]:
     """Head, all rows that satisfy the filter, the last events."""
     rows = state.rows()
     table = layout(width, state.fleet.widest)
@@ -70,7 +70,7 @@ def frame_lines(state: State, width: int, now: float) -> list[Line]:
     return lines
 
 
-def frame_plain(state: State, now: float) -> dict[str, Any]:
+def screen_plain(state: State, now: float) -> dict[str, Any]:
     """For JSON: what `services`, `info` and `events` print, in one object."""
     stats = state.stats
     selection = None

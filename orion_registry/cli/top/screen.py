@@ -1,4 +1,4 @@
-"""A whole frame: head, filter, table or text, events, foot. Pure: a state, a size and an instant make lines."""
+"""A whole screen: head, filter, table or text, events, foot. Pure: a state, a size and an instant make lines."""
 
 from orion_registry.cli.top.columns import layout
 from orion_registry.cli.top.control import keep_in_sight
@@ -16,10 +16,10 @@ PANE_FROM = 30
 HELP_BELOW = 32
 """Height below which help takes the place of the head."""
 
-Frame = list[list[Piece]]
+Screen = list[list[Piece]]
 
 
-def frame(state: State, width: int, height: int, now: float) -> Frame:
+def screen_of(state: State, width: int, height: int, now: float) -> Screen:
     """Exactly `height` lines of exactly `width` cells; now: seconds since 1970."""
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         told = f"{width}x{height} is too small: at least {LEAST_WIDTH}x{LEAST_HEIGHT}"
@@ -39,8 +39,8 @@ def frame(state: State, width: int, height: int, now: float) -> Frame:
 # The table.
 
 
-def _table(state: State, width: int, room: int, now: float) -> tuple[Frame, str]:
-    above: Frame = []
+def _table(state: State, width: int, room: int, now: float) -> tuple[Screen, str]:
+    above: Screen = []
     rows = state.rows()
     total = len(state.fleet.rows)
     if state.typing or state.typed:
@@ -79,7 +79,7 @@ def _nothing(state: State, total: int) -> str:
     return "no service satisfies the filter; Esc clears it" if total else "no service is registered here"
 
 
-def _pane(state: State, width: int, room: int) -> Frame:
+def _pane(state: State, width: int, room: int) -> Screen:
     if not state.has_pane:
         return []
     most = max(3, min(12, room // 3))
@@ -92,7 +92,7 @@ def _pane(state: State, width: int, room: int) -> Frame:
 # Texts.
 
 
-def _text(state: State, width: int, room: int, now: float) -> tuple[Frame, str]:
+def _text(state: State, width: int, room: int, now: float) -> tuple[Screen, str]:
     detail = state.follow_detail()
     if state.view is View.DETAIL and detail is not None:
         lines = detail_lines(detail, width, now)

@@ -1,4 +1,4 @@
-"""What is known and what is wanted on the screen: everything that a frame is made of. Pure data."""
+"""What is known and what is wanted on the screen: all that it is made of. Pure data."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class State:
         typed, query: the filter as it was typed, and what it means.
         typing: keys go into the filter.
         chosen: service_id of the row with the cursor; empty = the first, whichever that is.
-        cursor: index of that row when a frame was last made.
+        cursor: index of that row when a screen was last made.
         top: index of the first row on the screen, and room how many fit.
         scroll: lines that a text is moved up by, such as a detail.
         pane: whether events are shown below the table; None = if there is room, which is pane_fits.

@@ -60,9 +60,9 @@ class Terminal:
         """Columns and lines, now."""
         return shutil.get_terminal_size()
 
-    def draw(self, frame: Sequence[Sequence[Piece]]) -> None:
-        """Shows a frame: only lines that are not there already are sent."""
-        lines = [self._pen(line) for line in frame]
+    def draw(self, screen: Sequence[Sequence[Piece]]) -> None:
+        """Shows a screen: only lines that are not there already are sent."""
+        lines = [self._pen(line) for line in screen]
         told = ""
         for at, line in enumerate(lines):
             if at >= len(self._drawn) or self._drawn[at] != line:
@@ -72,7 +72,7 @@ class Terminal:
             _write(told)
 
     def redraw(self) -> None:
-        """The next frame is sent whole."""
+        """The next screen is sent whole."""
         self._drawn = []
         _write("\x1b[2J")
 

@@ -9,7 +9,7 @@ from orion_registry.cli.top.control import press
 from orion_registry.cli.top.detail import spark
 from orion_registry.cli.top.line import plain, width_of
 from orion_registry.cli.top.row import Row, Sort, mark_of, style_of
-from orion_registry.cli.top.screen import frame
+from orion_registry.cli.top.screen import screen_of
 from orion_registry.cli.top.state import Detail, State, View
 from orion_registry.core.checks.active import CheckHealth, Result
 from orion_registry.core.checks.spec import ProbeKind
@@ -43,7 +43,7 @@ def test_a_frame_has_exactly_the_size_of_the_terminal(size: tuple[int, int], vie
     state.detail = Detail(service_id="id-of-bob", name="bob/calc", row=state.fleet.rows["id-of-bob"])
     for lost in (None, NOW - 3.0):
         state.lost_since = lost
-        lines = frame(state, *size, NOW)
+        lines = screen_of(state, *size, NOW)
         assert [sum(width_of(text) for text, _ in line) for line in lines] == [size[0]] * size[1]
 
 
@@ -167,7 +167,7 @@ def test_a_lost_connection_cannot_be_missed_nor_its_return() -> None:
     state.lost_since = NOW - 12.0
     lost = shown(state)
     assert "CONNECTION LOST 12.0 s ago: what is shown is of 07:59:48Z; trying again" in lost[3]
-    assert "reverse" in frame(state, 80, 24, NOW)[3][0][1]
+    assert "reverse" in screen_of(state, 80, 24, NOW)[3][0][1]
     state.lost_since, state.back_at = None, NOW - 1.0
     assert "127.0.0.1:6746 is back" in shown(state)[3]
     assert not any("is back" in line for line in shown(state, now=NOW + 60.0))
