@@ -224,8 +224,10 @@ def test_a_detail_tells_everything() -> None:
     ):  # fmt: skip
         assert told in text, told
     assert "\x1b" not in text
+    assert "CHANGED" in "\n".join(shown(state, 80, 24)), "what changes goes first"
+    assert "service_id" not in "\n".join(shown(state, 80, 24))
     press(state, "end")
-    assert "CHANGED" in "\n".join(shown(state, 80, 24))
+    assert "service_id" in "\n".join(shown(state, 80, 24))
     state.fleet.drop(one.service_id)
     press(state, "home")
     assert "GONE" in "\n".join(shown(state, 100, 60))

@@ -13,7 +13,7 @@ from orion_registry.core.checks.threshold import CheckState
 from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.overlay import OverlayMode
 
-LEASES_SHOWN = 20
+LEASES_SHOWN, CHANGES_SHOWN = 20, 10
 _RUNS = {Verdict.PASSED: ("●", "green"), Verdict.FAILED: ("✗", "red"), Verdict.UNAVAILABLE: ("?", "yellow")}
 _STATES = {CheckState.PASSING: "green", CheckState.FAILING: "red", CheckState.AWAITING: "yellow"}
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -21,15 +21,11 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 def detail_lines(detail: Detail, width: int, now: float) -> list[Line]:
     """From the top; there may be more than fit."""
-    lines: list[Line] = [_title(detail), []]
-    for part in (
-        _about(detail, now),
-        _selection(detail, width),
-        _checks(detail, now),
-        _leases(detail),
-        _past(detail, now),
-    ):
-        lines += part
+    lines: list[Line] = [_title(detail), [], *_reasons(detail, now), *_selection(detail, width)]
+    # What changes goes first: on a small screen the rest is a key away.
+    for part in (_checks(detail, now), _past(detail, now), _leases(detail), _about(detail)):
+        told = list(part)
+        lines += [[], *told] if told else []
     for what, why in detail.trouble.items():
         lines.append([(f"{what}: {clean(why)}", "yellow")])
     return lines
@@ -58,9 +54,8 @@ def _row(name: str, *pieces: Piece) -> Line:
     return [(f"{name:<14}", "dim"), *pieces]
 
 
-def _about(detail: Detail, now: float) -> Iterator[Line]:
-    row = detail.row
-    service = row.service
+def _reasons(detail: Detail, now: float) -> Iterator[Line]:
+    service = detail.row.service
     for index, reason in enumerate(service.reasons):
         since = f"  for {show_span(max(0.0, now - reason.since_wall))}, since {show_time(reason.since_wall, 'seconds')}"
         yield _row("" if index else "reasons", (reason.code.name, style_of(service) if not index else ""), (since, ""))
@@ -73,6 +68,11 @@ def _about(detail: Detail, now: float) -> Iterator[Line]:
         told += f": {clean(overlay.note)}" if overlay.note else ""
         told += f", {plural(overlay.leases_left, 'lease')} left" if overlay.mode is OverlayMode.DRAIN else ""
         yield _row("operator set", (told, "yellow"))
+
+
+def _about(detail: Detail) -> Iterator[Line]:
+    row = detail.row
+    service = row.service
     yield _row("address", (clean(f"{service.address} ({service.protocol})"), ""))
     place = [text for text in (f"zone {service.zone}" if service.zone else "", f"version {service.version}") if text]
     yield _row(
@@ -97,7 +97,6 @@ def _selection(detail: Detail, width: int) -> Iterator[Line]:
     load = service.max_concurrency
     most = f" of {load:,}" if load else ", no limit"
     taken = row.taken if found is None else found.in_flight
-    yield []
     pieces = [*bar(taken, load, 24), ("  ", "")] if load else []
     weight = (
         f", weight {service.weight:g}" if service.overlay_weight is None else f", weight {service.overlay_weight:g}!"
@@ -122,13 +121,13 @@ def _checks(detail: Detail, now: float) -> Iterator[Line]:
     health = detail.health
     if health is None or not health.checks:
         return
-    yield []
-    yield [("CHECK           STATE      SINCE  LAST RUNS             LATEST", "bold")]
+    runs = max(len("LAST RUNS"), *(len(check.results) for check in health.checks))
+    yield [(f"CHECK           STATE      SINCE  {'LAST RUNS':<{runs}}  LATEST", "bold")]
     for check in health.checks:
-        yield _check(check, now)
+        yield _check(check, runs, now)
 
 
-def _check(check: CheckHealth, now: float) -> Line:
+def _check(check: CheckHealth, width: int, now: float) -> Line:
     last = check.results[-1].outcome if check.results else None
     latest = "no run yet"
     if last is not None:
@@ -139,7 +138,7 @@ def _check(check: CheckHealth, now: float) -> Line:
         (f"{check.state.name:<10} ", _STATES.get(check.state, "")),
         (padded(age(now - check.since_wall), 5, right=True) + "  ", ""),
         *runs,
-        (" " * (22 - len(runs)), ""),
+        (" " * (width - len(runs) + 2), ""),
         ("stale  " if check.stale else "", "yellow"),
         (latest, ""),
     ]
@@ -148,7 +147,6 @@ def _check(check: CheckHealth, now: float) -> Line:
 def _leases(detail: Detail) -> Iterator[Line]:
     if not detail.leases:
         return
-    yield []
     yield [("LEASE OF                        AGE    LEFT  STREAM", "bold")]
     for lease in detail.leases[:LEASES_SHOWN]:
         ages = f"{padded(age(lease.age_s), 6, right=True)}  {padded(age(lease.left_s), 6, right=True)}"
@@ -166,15 +164,17 @@ def _past(detail: Detail, now: float) -> Iterator[Line]:
     health = detail.health
     if health is None or not health.timeline:
         return
-    yield []
     yield [("CHANGED               AGO  STATUS     REASONS", "bold")]
-    for edge in reversed(health.timeline):
+    for edge in reversed(health.timeline[-CHANGES_SHOWN:]):
         yield [
             (f"{show_time(edge.wall, 'seconds')} ", "dim"),
             (padded(age(now - edge.wall), 4, right=True) + "  ", ""),
             (f"{edge.status.name:<10} ", colour_of(edge.status)),
             (", ".join(code.name for code in edge.codes), ""),
         ]
+    if len(health.timeline) > CHANGES_SHOWN:
+        more = len(health.timeline) - CHANGES_SHOWN
+        yield [(f"and {more:,} more: orion-registry health {detail.service_id}", "dim")]
 
 
 def _time(seconds: float) -> str:

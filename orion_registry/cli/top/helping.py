@@ -26,7 +26,7 @@ _KEYS = (
     ("", "○ starting  ? unknown  ▼ stopping  ✗ unhealthy"),
     ("REASON SINCE", "why, the worst first, and for how long"),
     ("LOAD", "slots taken of those there are; without a limit, calls"),
-    ("BEAT", "since it was last heard of, by the clocks of both machines"),
+    ("BEAT", "since last heard of, by the clocks of both machines"),
 )
 
 
