@@ -1,1 +1,0 @@
-"""The pictures of README and docs, made from real runs: `scripts/pictures`."""

@@ -1,7 +1,9 @@
 """docs/pictures/top.svg: `orion-registry top` in front of a real fleet with its troubles."""
 
+import argparse
 import asyncio
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -14,8 +16,8 @@ from orion_registry.core.overlay import OverlayMode
 from orion_registry.core.selector import Selector
 from tests.e2e import top_fleet
 from tests.e2e.fleet import start_daemon
+from tests.e2e.svg import picture
 from tests.e2e.tmux import Screen
-from tests.pictures.svg import picture
 
 WIDTH, HEIGHT = 126, 36
 BUSY_S = 6.0
@@ -26,7 +28,7 @@ async def make() -> str:
     """Runs everything; returns the picture."""
     with tempfile.TemporaryDirectory() as name:
         async with Nursery(Path(name)) as nursery:
-            address = await start_daemon(nursery, listen="127.0.0.1:6746")
+            address = await start_daemon(nursery, listen=_listen())
             victim = await top_fleet.start(nursery, address)
             await asyncio.sleep(BUSY_S)
             async with AdminClient(address) as admin:
@@ -46,10 +48,23 @@ async def make() -> str:
                 screen.close()
 
 
+def _listen() -> str:
+    """The address that readers know, unless somebody has it."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 6746))
+        except OSError:
+            return "127.0.0.1:0"
+    return "127.0.0.1:6746"
+
+
 def main() -> None:
-    """`python -m tests.pictures.top FILE`."""
-    drawn = asyncio.run(make())
-    Path(sys.argv[1]).write_text(drawn, encoding="utf-8")
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.pictures.top", description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures", help="the folder")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "top.svg").write_text(asyncio.run(make()), encoding="utf-8")
 
 
 if __name__ == "__main__":
