@@ -96,6 +96,8 @@ def _reason(row: Row, width: int, _: float) -> list[Piece]:
 
 NEEDED = 4
 """Rank up to which columns are there however narrow they must be; others wait until those have what they like."""
+SELDOM, SPARE = 7, 14
+"""Rank from which columns are there only if the others could have so many cells beyond what they like."""
 _ALL = 1_000
 COLUMNS = (
     Column(
@@ -104,7 +106,7 @@ COLUMNS = (
     Column(header="STATUS", cell=_status, least=11, likes=11, most=11, rank=0, sort=Sort.STATUS),
     Column(header="REASON", cell=_reason, least=12, likes=15, most=32, rank=2, of="reasons"),
     Column(header="SINCE", cell=_since, least=6, likes=6, most=6, rank=2, right=True, sort=Sort.SINCE),
-    Column(header="LOAD", cell=_load, least=10, likes=12, most=24, rank=1, sort=Sort.LOAD),
+    Column(header="LOAD", cell=_load, least=10, likes=12, most=14, rank=1, sort=Sort.LOAD),
     Column(header="BEAT", cell=_beat, least=5, likes=5, most=5, rank=3, right=True, sort=Sort.BEAT),
     Column(header="ZONE", cell=_text("zone"), least=6, likes=10, most=14, rank=5, of="zone"),
     Column(header="VERSION", cell=_text("version"), least=7, likes=8, most=10, rank=6, of="version"),
@@ -161,7 +163,8 @@ def layout(width: int, widest: Mapping[str, int]) -> Table:
     fitting: list[Column] = []
     liked = used = -gap
     for column in sorted(COLUMNS, key=lambda one: one.rank):
-        if column.rank <= NEEDED or liked + gap + leasts[column.header] <= width:
+        spare = SPARE if column.rank >= SELDOM else 0
+        if column.rank <= NEEDED or liked + gap + leasts[column.header] + spare <= width:
             fitting.append(column)
             used += gap + leasts[column.header]
             liked += gap + min(column.likes, needs[column.header])
