@@ -169,12 +169,12 @@ def layout(width: int, widest: Mapping[str, int]) -> Table:
             used += gap + leasts[column.header]
             liked += gap + min(column.likes, needs[column.header])
     widths = {column.header: leasts[column.header] for column in fitting}
-    for most in ("likes", "most"):
-        for column in fitting:  # in the order of their ranks
-            wished = min(getattr(column, most), needs[column.header])
-            more = max(0, min(width - used, wished - widths[column.header]))
-            widths[column.header] += more
-            used += more
+    by_most = sorted(fitting, key=lambda one: -one.most)
+    for column, wish in (*((one, one.likes) for one in fitting), *((one, one.most) for one in by_most)):
+        wished = min(wish, needs[column.header])
+        more = max(0, min(width - used, wished - widths[column.header]))
+        widths[column.header] += more
+        used += more
     return Table(columns=tuple((column, widths[column.header]) for column in COLUMNS if column in fitting), gap=gap)
 
 
