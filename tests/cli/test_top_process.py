@@ -110,6 +110,14 @@ def test_one_frame_is_filtered_and_sorted(daemon: DaemonProcess) -> None:
     assert [one["agent_id"] for one in json.loads(line)["services"]] == ["calc-2"]
 
 
+def test_a_registry_without_services() -> None:
+    with daemon_process() as empty:
+        lines = done("top", "--once", "--address", empty.wait_ready())
+    assert lines[1].startswith("0 services")
+    assert lines[2].startswith("slots -  0 leases")
+    assert lines[5] == "no service is registered here"
+
+
 def test_its_data_as_json(daemon: DaemonProcess) -> None:
     (line,) = done("top", "--once", "--json", "--address", daemon.wait_ready())
     screen: dict[str, Any] = json.loads(line)

@@ -63,7 +63,8 @@ def _services(state: State, width: int) -> Line:
 
 def _selection(state: State, width: int) -> Line:
     taken, most = state.fleet.slots()
-    told: list[Piece] = [("slots ", ""), *bar(taken, most, max(20, min(40, width // 4))), ("  ", "")]
+    slots = bar(taken, most, max(20, min(40, width // 4))) if most else [("-", "dim")]
+    told: list[Piece] = [("slots ", ""), *slots, ("  ", "")]
     stats = state.stats
     if stats is None:
         return told

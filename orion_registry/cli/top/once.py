@@ -16,6 +16,7 @@ from orion_registry.cli.top.happening import event_lines
 from orion_registry.cli.top.header import header_lines
 from orion_registry.cli.top.line import Line, Pen, fitted, plain
 from orion_registry.cli.top.row import Row
+from orion_registry.cli.top.screen import nothing
 from orion_registry.cli.top.source import Clients, Source
 from orion_registry.cli.top.state import State
 from orion_registry.core.selector import Selector
@@ -65,6 +66,8 @@ def screen_lines(state: State, width: int, now: float) -> list[Line]:
         )
     lines.append(fitted(table.header(state.sort, reverse=state.reverse), width))
     lines += [fitted(table.line(row, now), width) for row in rows]
+    if not rows:
+        lines.append([(nothing(state), "dim")])
     if state.events:
         lines += [[], *(fitted(line, width) for line in event_lines(state, width, EVENTS))]
     return lines

@@ -59,7 +59,7 @@ def _table(state: State, width: int, room: int, now: float) -> tuple[Screen, str
         for index, row in enumerate(shown)
     ]
     if not rows:
-        lines.append(fitted([(_nothing(state, total), "dim")], width))
+        lines.append(fitted([(nothing(state), "dim")], width))
     lines += [fitted([], width)] * (state.room - len(lines))
     place = f"{state.top + 1:,}-{state.top + len(shown):,} of {len(rows):,}" if rows else ""
     return [*above, *lines, *pane], place
@@ -73,10 +73,11 @@ def _filter_line(state: State) -> Line:
     return [("filter ", "bold cyan"), (state.typed, ""), *cursor, (note, "yellow")]
 
 
-def _nothing(state: State, total: int) -> str:
+def nothing(state: State) -> str:
+    """Why there are no rows."""
     if not state.synced:
         return "asking the registry…"
-    return "no service satisfies the filter; Esc clears it" if total else "no service is registered here"
+    return "no service satisfies the filter; Esc clears it" if state.fleet.rows else "no service is registered here"
 
 
 def _pane(state: State, width: int, room: int) -> Screen:
