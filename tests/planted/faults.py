@@ -1129,4 +1129,25 @@ FAULTS: tuple[Fault, ...] = (
         "            check(request, actor)\n            if False:\n",
         "tests/server/test_limits.py::test_a_route_stream_is_no_way_around",
     ),
+    Fault(
+        "what an agent gives is sent to a terminal as it is",
+        "orion_registry/cli/top/line.py",
+        "return text if text.isprintable() else",
+        "return text if text else",
+        "tests/cli/test_top_keys.py::test_what_an_agent_gave_is_text_and_no_command",
+    ),
+    Fault(
+        "top forgets slots that its agents do not report",
+        "orion_registry/cli/top/row.py",
+        "return max(self.reported or 0, self.leases)",
+        "return self.reported or 0",
+        "tests/cli/test_top_screens.py::test_a_row_tells_what_there_is_to_tell",
+    ),
+    Fault(
+        "top leaves the terminal as it used it",
+        "orion_registry/cli/top/terminal.py",
+        "termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)",
+        "termios.tcgetattr(_STDIN)",
+        "tests/cli/test_top_process.py::test_it_lives_on_a_terminal_and_leaves_it_as_it_was",
+    ),
 )
