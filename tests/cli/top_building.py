@@ -61,6 +61,7 @@ def change(service_id: str, seq: int = 1) -> LoggedEvent:
     told = StatusChanged(
         service_id=service_id,
         agent_id="bob",
+        namespace="default",
         before=ServiceStatus.HEALTHY,
         after=ServiceStatus.UNHEALTHY,
         reasons=(StatusReasonCode.DISCONNECTED,),
