@@ -193,7 +193,15 @@ def daemon(python: Path, directory: Path) -> Iterator[str]:
     """The daemon, as the extra `server` installs it."""
     log = directory / "daemon.log"
     with log.open("w") as stderr:
-        command = [str(python.parent / "orion-registry"), "serve", "--ephemeral", "--listen", "127.0.0.1:0"]
+        command = [
+            str(python.parent / "orion-registry"),
+            "serve",
+            "--http",
+            "off",
+            "--ephemeral",
+            "--listen",
+            "127.0.0.1:0",
+        ]
         process = subprocess.Popen([*command, "--log-format", "json"], stderr=stderr, cwd=directory, env=clean())
     try:
         give_up_at = time.monotonic() + READY_S
