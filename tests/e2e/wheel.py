@@ -2,12 +2,12 @@
 
     python -m tests.e2e.wheel [--offline] [--python PYTHON]...
 
-Builds the wheel. On each PYTHON (default: this one) it makes one environment with it (an agent's: what
-`pip install orion-registry` brings), and one with the extra `server`; runs the daemon from the latter, and from the former
-every Python example of the README, beside each other; then the blocks of docs/testing.md as a project of its own, whose
-pytest finds the plugin by itself. Neither sees the tree: they run elsewhere, without PYTHONPATH. Dependencies come from
-the package index in the locked versions; without it, or with --offline, they are copied from this environment: just
-those that the wheel asks for, and those that they ask for. Exit code 1 if anything does not hold.
+Builds the wheel. On each PYTHON (default: this one) it makes one environment with it (an agent's: what `pip install
+orion-registry` brings), and one with the extra `server`; runs the daemon from the latter, and from the former every
+Python example of the README, beside each other; then the blocks of docs/testing.md as a project of its own, whose
+pytest finds the plugin by itself. Neither sees the tree: they run elsewhere, without PYTHONPATH. Dependencies come
+from the package index in the locked versions; without it, or with --offline, they are copied from this environment:
+just those that the wheel asks for, and those that they ask for. Exit code 1 if anything does not hold.
 """
 
 import argparse
@@ -294,8 +294,8 @@ def check(directory: Path, wheel: Path, python: str, *, offline: bool) -> None:
         print("\n".join(run_examples(agents, address, directory, examples())))
         print(run(daemons.parent / "orion-registry", "info", "--address", address, env=clean()).splitlines()[0])
     print(run(agents, ROOT / "examples" / "service_discovery_demo.py", cwd=directory, env=clean()).splitlines()[-1])
-    for python in (agents, daemons):
-        install_pytest(python, offline=offline)
+    for one in (agents, daemons):
+        install_pytest(one, offline=offline)
     print(plugin_serves(daemons, directory, blocks))
     print(plugin_stays_out(agents, directory))
 

@@ -2,10 +2,10 @@
 
     python -m tests.release
 
-Builds the sdist, and the wheel from it, as an installer without our tree would; lets twine read both; compares what they
-hold with what is committed. Then deploy/: hadolint reads the Dockerfile and its build runs here, without an engine, into a
-directory; systemd reads the unit; kubernetes-validate the manifests; the daemon their settings. The tools come into an
-environment of their own. Exit code 1 if anything does not hold.
+Builds the sdist, and the wheel from it, as an installer without our tree would; lets twine read both; compares what
+they hold with what is committed. Then deploy/: hadolint reads the Dockerfile and its build runs here, without an
+engine, into a directory; systemd reads the unit; kubernetes-validate the manifests; the daemon their settings. The
+tools come into an environment of their own. Exit code 1 if anything does not hold.
 """
 
 import sys
