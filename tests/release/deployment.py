@@ -49,9 +49,11 @@ def image_builds(place: Path) -> str:
     environment = clean_environment(ORION_DATA_DIR=str(image / "state"), ORION_HTTP="off")
     process = subprocess.Popen(serve, env=environment, stderr=subprocess.DEVNULL, cwd=image)
     try:
-        run(
-            "sh", "-c", f"for i in $(seq 100); do [ -S {socket} ] && exit 0; sleep 0.2; done; exit 1", within_s=SOCKET_S
-        )
+        give_up_at = time.monotonic() + SOCKET_S
+        while not socket.exists():
+            if time.monotonic() > give_up_at:
+                raise Fault("the image's daemon does not listen")
+            time.sleep(0.1)
         said = run(image / "opt" / "bin" / look[0], *look[1:], env=environment)
     finally:
         process.terminate()
