@@ -140,7 +140,7 @@ class Registry:
 
     def __contains__(self, service_id: str) -> bool:
         """Whether a service is registered."""
-        return self._fleet.catalog.get(service_id) is not None
+        return self.find(service_id) is not None
 
     def stored(self) -> Stored:
         """All that is stored, as another registry, or a later life, can take it in.
