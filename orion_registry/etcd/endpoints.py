@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from orion_etcd_pb.v1 import etcd_pb2 as pb
 from orion_registry.etcd.config import EtcdConfig
-from orion_registry.etcd.failures import EtcdRefused, EtcdUnavailable, cut_off, failure_of
+from orion_registry.etcd.failures import EtcdRefused, EtcdUnavailable, EtcdUnreachable, cut_off, failure_of
 
 log = logging.getLogger("orion_registry")
 
@@ -58,7 +58,7 @@ class Endpoints:
         somebody listens.
 
         Raises:
-            EtcdUnavailable: no endpoint could be connected to.
+            EtcdUnreachable: no endpoint could be connected to.
         """
         async with self._connecting:
             if self._channel is not None and self._written != self.config.written():
@@ -74,7 +74,7 @@ class Endpoints:
                     self._next()
                     continue
                 return channel
-        raise EtcdUnavailable(f"none of {', '.join(self.config.endpoints)} could be connected to")
+        raise EtcdUnreachable(f"none of {', '.join(self.config.endpoints)} could be connected to")
 
     def failed(self, endpoint: str) -> None:
         """A call there came to nothing: the next one goes to the next endpoint."""
@@ -154,7 +154,7 @@ class Endpoints:
         try:
             credentials = self.config.credentials()
         except OSError as error:
-            raise EtcdUnavailable(f"{error.filename} cannot be read: {(error.strerror or '').lower()}") from error
+            raise EtcdUnreachable(f"{error.filename} cannot be read: {(error.strerror or '').lower()}") from error
         if credentials is None:
             channel = grpc.aio.insecure_channel(self.endpoint, options=_OPTIONS)
         else:

@@ -17,6 +17,10 @@ class EtcdUnavailable(EtcdError):
     """No answer, or one that leaves it open: a write may have taken place, or may yet."""
 
 
+class EtcdUnreachable(EtcdUnavailable):
+    """No endpoint could be connected to: nothing was sent, so nothing was changed."""
+
+
 class EtcdFull(EtcdError):
     """Its database has reached its quota (NOSPACE): it takes no writes until somebody makes room."""
 

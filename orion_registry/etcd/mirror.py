@@ -90,10 +90,13 @@ class Mirror:
         """
         for key in keys:
             read = await self._etcd.get(key)
-            if read.kvs:
-                self._tell([Change.of(read.kvs[0])])
-            elif key in self._revisions:
-                self._tell([Change(key, None, read.revision)])
+            self.saw([key], read.kvs, read.revision)
+
+    def saw(self, keys: Iterable[str], found: Sequence[KeyValue], revision: int) -> None:
+        """Somebody read these keys as of a revision: what has changed is told."""
+        there = {kv.key for kv in found}
+        gone = [Change(key, None, revision) for key in keys if key in self._revisions and key not in there]
+        self._tell([*gone, *map(Change.of, found)])
 
     # Inside.
 
