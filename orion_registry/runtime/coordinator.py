@@ -92,11 +92,18 @@ class Coordinator:
         writer: WriterConfig | None = None,
         balancer: BalancerConfig | None = None,
         probe: Probe = no_prober,
+        history_id: str = "",
     ) -> None:
         self._clock = clock
         self._store = store
         self.registry = Registry(
-            config, entropy, entropy.history_id(), self._publish, self._tell, balancer=balancer, draw=entropy.draw
+            config,
+            entropy,
+            history_id or entropy.history_id(),
+            self._publish,
+            self._tell,
+            balancer=balancer,
+            draw=entropy.draw,
         )
         self.selections = Selections(self.registry.balancing, clock)
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
@@ -124,16 +131,27 @@ class Coordinator:
             StoreFailed: the store cannot be read.
             Unavailable: STORE_DOWN, it cannot be written.
         """
-        stored = await self._store.load()
-        self.timelines.restore(stored.edges)
-        self.registry.restore_epochs(stored)
-        await self._reserve_epochs()
-        self.registry.restore(stored, self._clock.now())
+        await self._restore()
         self.events.settle_restored()
         self.events.add(RegistryStarted(services=len(self.registry)))
         self.ticker.start()
         self.serving = True
         log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
+
+    async def _restore(self) -> None:
+        """Takes in what the store holds."""
+        stored = await self._store.load()
+        self.timelines.restore(stored.edges)
+        self.registry.restore_epochs(stored)
+        await self._reserve_epochs()
+        self.registry.restore(stored, self._clock.now())
+
+    async def _leave(self) -> None:
+        """Where there are other members, they hear that this one goes. Here there are none."""
+
+    def _alternates(self) -> tuple[str, ...]:
+        """Where agents may go instead, the best first."""
+        return ()
 
     async def stop(self) -> None:
         """Stops serving: judges nobody any more, sends every agent away, ends every watch, closes the store."""
@@ -142,7 +160,11 @@ class Coordinator:
         self.registry.stop_judging()
         self.monitor.stop()
         await self.ticker.stop()
-        away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
+        away = GoAway(
+            reason=GoAwayReason.SHUTDOWN,
+            reconnect_after_s=self.registry.config.go_away_s,
+            alternates=self._alternates(),
+        )
         for session in list(self._sessions):
             session.go_away(away)
             session.finish(_stopping())
@@ -156,6 +178,7 @@ class Coordinator:
         self.timelines.flush()
         try:
             async with asyncio.timeout(CLOSE_S):
+                await self._leave()
                 await self._store.close()
         except TimeoutError:
             log.error("the store did not close in time", extra={"seconds": CLOSE_S})

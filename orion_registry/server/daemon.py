@@ -23,7 +23,7 @@ from orion_registry.server.check_settings import callables_of
 from orion_registry.server.door import Door
 from orion_registry.server.health import Health
 from orion_registry.server.listen import Listeners
-from orion_registry.server.methods import METHODS
+from orion_registry.server.methods import METHODS, Method
 from orion_registry.server.monitor_service import MonitorService
 from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
@@ -33,11 +33,12 @@ from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
-from orion_registry.server.wrapper import build_handlers
+from orion_registry.server.wrapper import Handlers, build_handlers
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 if TYPE_CHECKING:
     from orion_registry.server.certificates import Certificates
+    from orion_registry.server.clustering import Clustering
 
 log = logging.getLogger("orion_registry")
 
@@ -89,6 +90,8 @@ class Daemon:
         self._server: grpc.aio.Server | None = None
         self._probe = probe
         self._prober: Prober | None = None
+        self._methods: tuple[Method, ...] = METHODS
+        self._clustering: Clustering | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -111,12 +114,9 @@ class Daemon:
         try:
             await self._bind(server)
             self.coordinator = self._make_coordinator()
-            registry = RegistryService(self.coordinator)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
             handlers = {
-                **registry.handlers,
-                **BalancerService(self.coordinator).handlers,
-                **MonitorService(self.coordinator).handlers,
+                **self._services(),
                 **admin.handlers,
                 **self._health.handlers,
                 **self._reflection.handlers,
@@ -126,7 +126,7 @@ class Daemon:
                 lambda: self.coordinator.registry,
                 certificates=self.settings.clients_identified,
             )
-            server.add_generic_rpc_handlers(build_handlers(METHODS, handlers, door))
+            server.add_generic_rpc_handlers(build_handlers(self._methods, handlers, door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
             self._say_who_may()
             await server.start()
@@ -134,6 +134,7 @@ class Daemon:
         except BaseException:
             await server.stop(None)
             await self._close_prober()
+            await self._close_clustering()
             self._listeners.close()
             raise
         self._server = server
@@ -174,6 +175,21 @@ class Daemon:
         if probe is None:
             self._prober = prober_of(settings)
             probe = self._prober.run
+        if settings.clustered:
+            from orion_registry.server.clustering import ALL_METHODS, Clustering  # a daemon that is alone needs none
+
+            self._methods = ALL_METHODS
+            self._clustering = Clustering(
+                settings,
+                self.addresses,
+                self._entropy,
+                self._clock.now().wall,
+                config=registry_config(settings),
+                clock=self._clock,
+                balancer=balancer_config(settings),
+                probe=probe,
+            )
+            return self._clustering.coordinator
         return Coordinator(
             config=registry_config(settings),
             store=self._store or store_of(settings, self.address),
@@ -182,6 +198,20 @@ class Daemon:
             balancer=balancer_config(settings),
             probe=probe,
         )
+
+    def _services(self) -> Handlers:
+        if self._clustering is not None:
+            return self._clustering.handlers
+        return {
+            **RegistryService(self.coordinator).handlers,
+            **BalancerService(self.coordinator).handlers,
+            **MonitorService(self.coordinator).handlers,
+        }
+
+    async def _close_clustering(self) -> None:
+        clustering, self._clustering = self._clustering, None
+        if clustering is not None:
+            await clustering.close()
 
     async def _close_prober(self) -> None:
         prober, self._prober = self._prober, None
@@ -221,6 +251,7 @@ class Daemon:
         # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
         stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
         await self.coordinator.stop()
+        await self._close_clustering()
         await self._close_prober()
         self._health.close()
         self._reflection.close()

@@ -48,10 +48,10 @@ class RouteStreams:
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._service.coordinator.require_serving()
-        await _Route(self._service, actor, stream).run()
+        await Route(self._service, actor, stream).run()
 
 
-class _Route(Duplex):
+class Route(Duplex):
     """One call."""
 
     def __init__(self, service: "BalancerService", actor: Actor, stream: Stream) -> None:
@@ -110,9 +110,11 @@ class _Route(Duplex):
         """Runs one command. What it raises is its result."""
         try:
             self._check(command)
-            self._outbox.append(self._result(command, now))
+            result = self._result(command, now)
         except RegistryError as error:
-            self._outbox.append(result_error(command.id, error))
+            result = result_error(command.id, error)
+        if result:
+            self._outbox.append(result)
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
         match command.WhichOneof("command"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
-from orion_registry.server.security_settings import SecuritySettings
+from orion_registry.server.cluster_settings import ClusterSettings
 from orion_registry.server.setting_kinds import addresses, choice, duration, path, size, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
@@ -30,7 +30,7 @@ def most_connections() -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(SecuritySettings):
+class Settings(ClusterSettings):
     """Everything that an operator may set. Checked when made; spans are seconds, sizes bytes.
 
     Raises:
@@ -290,6 +290,7 @@ GROUPS = (
     "Where it listens",
     "Security",
     "Store",
+    "Cluster",
     "Registry",
     "Selection",
     "Active checks",

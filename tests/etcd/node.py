@@ -1,11 +1,15 @@
 """Real etcd nodes for tests: Debian's etcd-server, one or several, killed, stopped and started again at will."""
 
 import asyncio
+import atexit
+import functools
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,3 +126,25 @@ async def running_nodes(directory: Path, count: int) -> AsyncIterator[list[Node]
     finally:
         for node in nodes:
             await node.kill()
+
+
+@functools.cache
+def shared_etcd() -> str:
+    """Address of an etcd that lives as long as this process: each store has a prefix of its own there."""
+    directory = tempfile.mkdtemp(prefix="orion-etcd-")
+    address, peer = f"127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        ["etcd", "--data-dir", directory, "--name", "n1", "--listen-client-urls", f"http://{address}",
+         "--advertise-client-urls", f"http://{address}", "--listen-peer-urls", peer,
+         "--initial-advertise-peer-urls", peer, "--initial-cluster", f"n1={peer}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(process.wait)
+    atexit.register(process.kill)
+    give_up = time.monotonic() + 30
+    command = ["etcdctl", "--endpoints", address, "endpoint", "health"]
+    while subprocess.run(command, capture_output=True, env={"ETCDCTL_API": "3"}, check=False).returncode:
+        assert time.monotonic() < give_up, "etcd did not start"
+        time.sleep(0.05)
+    return address
