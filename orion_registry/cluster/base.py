@@ -16,19 +16,19 @@ class News:
     """What other members have done, in the order in which it is to be taken in. Of each thing the last state.
 
     Attributes:
-        members: who is there, new or changed. missing: names of those who are not any more.
+        members: who is there, new or changed, by name. missing: names of those who are not any more.
+        removed: services that are gone, or were before they came again.
         records, standings: of services, by service_id.
-        removed: services that are gone.
-        overlays, cleared: what operators set, and keys of what they cleared.
+        overlays: what operators set, by natural key. cleared: keys of what they cleared.
     """
 
-    members: list[Member] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    members: dict[str, Member] = field(default_factory=dict)
+    missing: dict[str, None] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     standings: dict[str, Standing] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
-    overlays: list[Overlay] = field(default_factory=list)
-    cleared: list[str] = field(default_factory=list)
+    overlays: dict[str, Overlay] = field(default_factory=dict)
+    cleared: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,9 +115,11 @@ class EtcdCluster:
                     self._listener.replaced()
             case "members":
                 if value is None:
-                    news.missing.append(name)
+                    news.members.pop(name, None)
+                    news.missing[name] = None
                 else:
-                    news.members.append(member_from_json(value))
+                    news.missing.pop(name, None)
+                    news.members[name] = member_from_json(value)
             case "services":
                 self._written.pop(name, None)
                 if value is None:
@@ -132,9 +134,11 @@ class EtcdCluster:
                     news.standings[name] = standing_from_json(value)
             case "overlays":
                 if value is None:
-                    news.cleared.append(name)
+                    news.overlays.pop(name, None)
+                    news.cleared[name] = None
                 else:
-                    news.overlays.append(overlay_from_json(value.decode()))
+                    news.cleared.pop(name, None)
+                    news.overlays[name] = overlay_from_json(value.decode())
 
     # What is ours.
 

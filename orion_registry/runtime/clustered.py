@@ -381,7 +381,7 @@ class ClusterCoordinator(Coordinator):
 
     def _take_in(self, news: News, now: Now) -> None:
         members = self.membership
-        for member in news.members:
+        for member in news.members.values():
             members.present(member, now)
         for service_id in news.removed:
             members.removed(service_id)
@@ -390,7 +390,7 @@ class ClusterCoordinator(Coordinator):
         for service_id, standing in news.standings.items():
             if service_id not in news.records:
                 members.stands(service_id, standing, now)
-        for overlay in news.overlays:
+        for overlay in news.overlays.values():
             members.set_overlay(overlay, now)
         for key in news.cleared:
             members.clear_overlay(key)
