@@ -24,7 +24,12 @@ START_S = 30.0
 
 MISSING = "etcd is not installed (Debian: apt-get install etcd-server): nothing of the cluster is tested"
 
-needs_etcd = pytest.mark.skipif(shutil.which("etcd") is None, reason=MISSING)
+
+def has_etcd() -> bool:
+    return shutil.which("etcd") is not None
+
+
+needs_etcd = pytest.mark.skipif(not has_etcd(), reason=MISSING)
 """The one place that says so; .ci/packages installs it, and .ci/run fails if that does not work."""
 
 
