@@ -16,7 +16,7 @@ from orion_registry.etcd.client import Etcd, KeyValue, Op, Put
 from orion_registry.etcd.failures import EtcdError
 from orion_registry.etcd.watch import Change
 from orion_registry.store.base import StoreFailed
-from orion_registry.store.etcd import BATCH, EtcdStore, StoreConflict
+from orion_registry.store.etcd import BATCH, EtcdStore, StoreConflict, plain
 from orion_registry.store.etcd_keys import Keys
 from orion_registry.store.rows import overlay_from_json, record_from_json
 
@@ -44,7 +44,7 @@ class EtcdCluster:
         self._member = member
         self._ttl_s = ttl_s
         self._presence = Presence(etcd, keys.member(member.name), member, ttl_s)
-        self.store = EtcdStore(etcd, keys, fence=self._presence, told=self._told)
+        self.store = EtcdStore(etcd, keys, name=member.life, fence=self._presence, told=self._told)
         self.store.owned = self._owned
         self.store.notes = lambda service_id: self._listener.standing(service_id) is not None
         self._listener: Listener
@@ -107,7 +107,7 @@ class EtcdCluster:
         self._listener.news(news)
 
     def _sort(self, news: News, kind: str, name: str, change: Change) -> None:
-        value = change.value
+        value = None if change.value is None else plain(change.value)
         match kind:
             case "members" if name == self._member.name:
                 self._presence.seen(value, change.revision)
@@ -272,7 +272,7 @@ class EtcdCluster:
 
 def _parsed(parse: Callable[[bytes], T], kv: KeyValue) -> T | None:
     try:
-        return parse(kv.value)
+        return parse(plain(kv.value))
     except ValueError as error:
         log.error("a key in etcd cannot be read", extra={"key": kv.key, "error": str(error)})
         return None

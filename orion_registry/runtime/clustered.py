@@ -18,7 +18,15 @@ from orion_registry.core.planning import key_of
 from orion_registry.core.rebalancing import streams_to_move
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.core.standing import Standing
-from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    Reason,
+    RegistryError,
+    Unavailable,
+)
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.selections import Selections
@@ -40,6 +48,10 @@ CONFLICT_S = 0.02
 UNKNOWN_READ = 8
 """Services of a hello that are looked up in etcd because nothing is known of them here."""
 REBALANCE_EVERY_S = 1.0
+
+
+_OF_STATE = (NotFound, AlreadyExists, PermissionDenied, FailedPrecondition)
+"""Refusals that another member's doing may have made wrong."""
 
 
 class Peers(Protocol):
@@ -189,14 +201,27 @@ class ClusterCoordinator(Coordinator):
                 if attempt == ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(CONFLICT_S * attempt)
-            except RegistryError as refusal:
-                if asked or key is None or isinstance(refusal, Unavailable) or not await self._asked(key):
+            except _OF_STATE:
+                if asked or key is None:
                     raise
+                await self._ask(key)  # planned again whatever it says: news may have come since the refusal
                 asked = True
         raise AssertionError  # the last attempt returned or raised
 
+    async def _ask(self, service_id: str) -> None:
+        """Takes in what etcd knows of a service by now.
+
+        Raises:
+            Unavailable: STORE_DOWN, it cannot be asked, so nobody can tell whether the refusal is right.
+        """
+        try:
+            await self._cluster.refresh(service_id)
+        except StoreFailed as error:
+            message = "what other members have stored cannot be seen"
+            raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=1.0) from error
+
     async def _asked(self, service_id: str) -> bool:
-        """Whether etcd knows more of a service than this member did."""
+        """Whether etcd knows more, as far as it can be asked."""
         try:
             return await self._cluster.refresh(service_id)
         except StoreFailed:

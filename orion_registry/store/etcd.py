@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -45,6 +45,19 @@ class StoreConflict(Unavailable):
     def __init__(self, keys: Iterable[str]) -> None:
         message = f"another member has just changed {', '.join(sorted(keys)[:3])}; try again"
         super().__init__(Reason.STORE_DOWN, message, retry_after_s=CONFLICT_RETRY_S)
+
+
+class StoreOpen(Unavailable):
+    """Nobody can tell any more whether a removal took place here or at another member: the facts are gone."""
+
+    def __init__(self) -> None:
+        message = "etcd did not answer in time; the outcome is open"
+        super().__init__(Reason.STORE_DOWN, message, retry_after_s=CONFLICT_RETRY_S)
+
+
+def plain(value: bytes) -> bytes:
+    """What stands under a key, without the mark of the write that put it there (`EtcdStore.write`)."""
+    return value.partition(b"\n")[0]
 
 
 class Fence(Protocol):
@@ -122,6 +135,7 @@ class EtcdStore:
         self.alarm = ""
         self.owned: Owned = lambda _: None
         self.notes: Callable[[str], bool] = lambda _: True
+        self._name, self._marks = name, 0
         self._fence = fence or OwnFence(etcd, keys.fence(name))
         self._epochs_below = 1
         self._reserving = asyncio.Lock()
@@ -148,15 +162,16 @@ class EtcdStore:
         for kv in kvs:
             kind, name = self.keys.parts(kv.key)
             try:
+                value = plain(kv.value)
                 match kind:
                     case "services":
-                        records.append(record_from_json(kv.value.decode()))
+                        records.append(record_from_json(value.decode()))
                     case "overlays":
-                        overlays.append(overlay_from_json(kv.value.decode()))
+                        overlays.append(overlay_from_json(value.decode()))
                     case "edges":
-                        edges += [edge_from_json(name, text) for text in json.loads(kv.value)]
+                        edges += [edge_from_json(name, text) for text in json.loads(value)]
                     case "epochs":
-                        self._epochs_below = int(kv.value)
+                        self._epochs_below = int(value)
             except (ValueError, TypeError) as error:
                 raise StoreDamaged(kv.key, str(error)) from error
         for edge in edges:
@@ -168,24 +183,31 @@ class EtcdStore:
     def _tell(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if change.key == self.keys.epochs and change.value is not None:
-                self._epochs_below = max(self._epochs_below, int(change.value))
+                self._epochs_below = max(self._epochs_below, int(plain(change.value)))
         self._told(changes)
 
     # Writing.
 
-    async def commit(self, facts: Sequence[Fact]) -> None:
+    def commit(self, facts: Sequence[Fact]) -> Awaitable[None]:
         """See `Store.commit`.
+
+        What the batch compares is what is known now, in the same turn of the loop in which it was planned: news that
+        comes before it is sent makes it a conflict.
 
         Raises:
             StoreConflict: another member was first; see there.
             StoreFailed: nothing of the batch is stored.
         """
+        rows = {key: ops for fact in facts for key, ops in self._rows(fact).items()}  # the last of each key counts
+        known = {key: self.mirror.revision_of(key) for key in rows}
         bound = max((fact.below for fact in facts if isinstance(fact, ReserveEpochs)), default=0)
+        return self._commit(rows, known, bound)
+
+    async def _commit(self, rows: dict[str, list[Op]], known: dict[str, int], bound: int) -> None:
         if bound > self._epochs_below:
             await self.reserve(lambda below: max(below, bound))
-        rows = {key: ops for fact in facts for key, ops in self._rows(fact).items()}  # the last of each key counts
         for part in _parts(rows):
-            await self.write(part)
+            await self.write(part, {key: known[key] for key in part})
 
     async def reserve(self, wanted: Callable[[int], int]) -> tuple[int, int]:
         """Raises the bound of epochs to what is wanted, given the present one; returns the bound before and after.
@@ -205,16 +227,21 @@ class EtcdStore:
                 self._epochs_below = after
                 return before, after
 
-    async def write(self, rows: dict[str, list[Op]]) -> int:
+    async def write(self, rows: dict[str, list[Op]], known: dict[str, int] | None = None) -> int:
         """One transaction: for each key that is compared, what is done. Returns its revision.
+
+        The first value carries a mark behind it, so that a write without an answer is known from one of the same value
+        that another member made. known: revisions that are compared; None = those that are known now.
 
         Raises:
             StoreConflict, StoreFailed: nothing was done.
+            StoreOpen: nobody knows.
         """
         ops = [op for of_key in rows.values() for op in of_key]
         if not ops:
             return 0
-        unchanged = {key: self.mirror.revision_of(key) for key in rows}
+        ops[0] = self._marked(ops[0])
+        unchanged = known or {key: self.mirror.revision_of(key) for key in rows}
         written = {op.key: isinstance(op, etcd_client.Delete) for op in ops}
         self.mirror.hold(written)
         try:
@@ -225,6 +252,12 @@ class EtcdStore:
             self.mirror.release(written)
         self.alarm = ""
         return revision
+
+    def _marked(self, op: Op) -> Op:
+        self._marks += 1
+        if isinstance(op, etcd_client.Delete):
+            return op
+        return etcd_client.Put(op.key, op.value + f"\n{self._name}-{self._marks:x}".encode(), op.lease)
 
     async def _send(self, unchanged: dict[str, int], ops: list[Op]) -> int:
         while True:
@@ -271,7 +304,7 @@ class EtcdStore:
             if read.kvs and read.kvs[0].value == first.value and read.kvs[0].revision > unchanged.get(first.key, 0):
                 return read.kvs[0].revision
         elif not read.kvs:
-            return read.revision
+            raise StoreOpen from why
         raise self._failed(why) from why
 
     def _failed(self, error: Exception) -> StoreFailed:

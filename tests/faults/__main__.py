@@ -31,12 +31,21 @@ from pathlib import Path
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from tests.e2e.fleet import raise_open_files_limit
-from tests.faults import rows_agents, rows_cluster, rows_daemon, rows_mass, rows_network, rows_protocol, table
+from tests.faults import (
+    rows_agents,
+    rows_cluster,
+    rows_cluster_slots,
+    rows_daemon,
+    rows_mass,
+    rows_network,
+    rows_protocol,
+    table,
+)
 from tests.faults.row import Row
 from tests.faults.runner import Options, Result, play
 
 GROUPS = (rows_agents.GROUP, rows_network.GROUP, rows_daemon.GROUP, rows_mass.GROUP, rows_protocol.GROUP)
-BY_NAME_ONLY = (rows_cluster.GROUP,)
+BY_NAME_ONLY = (rows_cluster.GROUP, rows_cluster_slots.GROUP)
 """Groups that need etcd: played where they are asked for."""
 GROUPS_ALL = (*GROUPS, *BY_NAME_ONLY)
 ROWS: tuple[Row, ...] = tuple(row for group in GROUPS_ALL for row in group.rows)
@@ -50,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--row", action="append", default=[], metavar="N", help="number or name; may be repeated")
-    made.add_argument("--group", action="append", default=[], choices=[group.name for group in GROUPS_ALL])
+    made.add_argument("--group", action="append", default=[], choices=list({group.name: 0 for group in GROUPS_ALL}))
     made.add_argument("--repeat", type=int, default=0, metavar="K", help="inject each fault so often")
     made.add_argument("--minutes", type=float, default=0.0, help="for each rate of false deaths (default: 1, CI 0.15)")
     made.add_argument("--ci", action="store_true", help="fewer repeats and shorter faults")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from orion_registry.errors import Reason, RegistryError
 from tests.etcd.node import MISSING, Node, has_etcd, running_node, running_nodes
 from tests.faults.agents import Agents
 from tests.faults.finding import quantile
-from tests.faults.observer import Sight, healthy, unhealthy
+from tests.faults.observer import healthy, unhealthy
 from tests.faults.row import Group
 from tests.faults.stage import Daemon, Stage
 
@@ -427,21 +427,12 @@ async def steady_writes(stage: Stage) -> None:
     stage.finding.check(rate < 1.0, f"{rate:g} writes to etcd a second while nothing happens")
     t0 = await stage.killed(cluster.members[0])
     wrote = await revision_of(cluster.nodes[0])
+    await asyncio.sleep(BACK_S)
     for member in cluster.members[1:]:
-        at = await member.observer.until_all(cluster.ids, healthy_since(t0, cluster.agents[0].ids), 60.0)
+        at = await member.observer.until_all(cluster.ids, healthy, 60.0)
         stage.finding.sample("all HEALTHY after a member's death", at - t0)
     stage.finding.count("etcd writes for that", await revision_of(cluster.nodes[0]) - wrote)
     nobody_died(stage, cluster.members[1:], cluster.ids, t0)
-
-
-def healthy_since(t0: float, moved: Sequence[str]) -> Callable[[Sight], bool]:
-    """HEALTHY; those who moved, because of a change since."""
-    names = set(moved)
-
-    def holds(sight: Sight) -> bool:
-        return healthy(sight) and (sight.agent_id not in names or sight.at >= t0)
-
-    return holds
 
 
 async def revision_of(node: Node) -> int:

@@ -43,8 +43,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "used epoch not remembered",
         f"{CORE}/authority.py",
-        "    entry.used_epoch = max(epoch, entry.used_epoch)\n",
-        "",
+        "        entry.used_epoch = epoch\n        fleet.epoch_used(entry)\n",
+        "        pass\n",
         f"{T}authority.py::test_a_used_epoch_makes_lower_ones_stale",
     ),
     Fault(
