@@ -8,6 +8,7 @@ are not told back.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from orion_registry.etcd.client import Etcd, KeyValue
 from orion_registry.etcd.failures import EtcdCompacted, EtcdError
@@ -17,6 +18,14 @@ log = logging.getLogger("orion_registry")
 
 Told = Callable[[Sequence[Change]], None]
 """Takes changes of a batch. Must not raise."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A key that writes of ours are under way to, and what was heard of it meanwhile."""
+
+    writes: int = 0
+    waiting: list[Change] = field(default_factory=list)
 
 
 class Mirror:
@@ -32,7 +41,7 @@ class Mirror:
         self._told = told
         self._revisions: dict[str, int] = {}
         self._gone: dict[str, int] = {}
-        self._held: dict[str, list[Change]] = {}
+        self._held: dict[str, _Held] = {}
         self._watch: Watch | None = None
         self._task: asyncio.Task[None] | None = None
         self.relists = 0
@@ -75,11 +84,16 @@ class Mirror:
     def hold(self, keys: Iterable[str]) -> None:
         """Writes of ours to these keys are under way: until `release`, what happens to them waits to be told."""
         for key in keys:
-            self._held.setdefault(key, [])
+            self._held.setdefault(key, _Held()).writes += 1
 
     def release(self, keys: Iterable[str]) -> None:
         """What became of the writes is known, and told to `own`: the rest is told."""
-        waiting = [change for key in keys for change in self._held.pop(key, ())]
+        waiting: list[Change] = []
+        for key in keys:
+            held = self._held[key]
+            held.writes -= 1
+            if not held.writes:
+                waiting += self._held.pop(key).waiting
         self._tell(sorted(waiting, key=lambda change: change.revision))
 
     async def refresh(self, keys: Sequence[str]) -> None:
@@ -128,7 +142,7 @@ class Mirror:
         for change in changes:
             held = self._held.get(change.key)
             if held is not None:
-                held.append(change)
+                held.waiting.append(change)
             elif self._is_news(change):
                 self._note(change.key, change.revision, deleted=change.value is None)
                 news.append(change)

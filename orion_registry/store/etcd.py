@@ -246,10 +246,14 @@ class EtcdStore:
         self.mirror.hold(written)
         try:
             revision = await self._send(unchanged, ops)
-            for key, deleted in written.items():
-                self.mirror.own(key, revision, deleted=deleted)
-        finally:
+        except BaseException:
             self.mirror.release(written)
+            raise
+        for key, deleted in written.items():
+            self.mirror.own(key, revision, deleted=deleted)
+        # What others did to it since is told only after whoever waits for this write has made it true: two turns on.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self.mirror.release, written)
         self.alarm = ""
         return revision
 

@@ -2,7 +2,8 @@
 
 The register holds the generation of a service, or nothing. Operations and what they may be answered:
 
-    register   made(1): it was absent, now 1; updated(G): it was G - 1, now G
+    register   made(1): it was absent, now 1; updated(G): one more than before, which is G at most: changes made before
+               the answer was written show in it
     update     done(G): it was what the update was based on, now G; stale(G): it is G, another; absent: it is not there
     remove     done: it was there, now it is not; absent: it is not there
 
@@ -42,7 +43,7 @@ def step(state: int, operation: Operation) -> int | None:
         case "register", "made":
             return generation if state == ABSENT and generation == 1 else None
         case "register", "updated":
-            return generation if state != ABSENT and generation == state + 1 else None
+            return state + 1 if state != ABSENT and state < generation else None
         case "update", "done":
             return generation if state == operation.argument and generation == state + 1 else None
         case "update", "stale":
