@@ -53,6 +53,35 @@ class Reason(StrEnum):
     TOO_LARGE = "TOO_LARGE"
 
 
+class Limit(StrEnum):
+    """What was full, or came too fast, when something was refused with RESOURCE_EXHAUSTED. Closed: refusals are counted
+    by it. What gRPC refuses itself, such as a message that is too large, is not among them: nobody tells us.
+    """
+
+    READ_RATE = "READ_RATE"
+    REPORT_RATE = "REPORT_RATE"
+    WRITE_RATE = "WRITE_RATE"
+    PROBE_RATE = "PROBE_RATE"
+    STREAM_RATE = "STREAM_RATE"
+    IDENTITY_STREAMS = "IDENTITY_STREAMS"
+    IDENTITY_WATCHES = "IDENTITY_WATCHES"
+    NAMESPACE_SERVICES = "NAMESPACE_SERVICES"
+    NAMESPACE_STREAMS = "NAMESPACE_STREAMS"
+    NAMESPACE_WATCHES = "NAMESPACE_WATCHES"
+    NAMESPACE_REGISTRATIONS = "NAMESPACE_REGISTRATIONS"
+    HELLOS = "HELLOS"
+    REGISTRATIONS = "REGISTRATIONS"
+    STATUS_CHANGES = "STATUS_CHANGES"
+    STREAM_SERVICES = "STREAM_SERVICES"
+    LEASES = "LEASES"
+    WAITERS = "WAITERS"
+    UNREAD_WATCH = "UNREAD_WATCH"
+    OVERLAYS = "OVERLAYS"
+    SCOPES = "SCOPES"
+    CHECK_RUNS = "CHECK_RUNS"
+    IMPORTS = "IMPORTS"
+
+
 class RegistryError(Exception):
     """Base of all errors that the registry answers with.
 
@@ -144,10 +173,20 @@ class Unavailable(RegistryError):
 
 
 class ResourceExhausted(RegistryError):
-    """A limit is reached: try again after `retry_after_s`, with less."""
+    """A limit is reached: try again after `retry_after_s`, or, where that is None, with less.
+
+    Attributes:
+        limit: which one, to be counted; None for an agent's own slots, and on the client's side.
+    """
 
     code = 8
     reasons = frozenset({Reason.NO_FREE_SLOT, Reason.QUEUE_FULL, Reason.RATE_LIMITED, Reason.TOO_LARGE})
+
+    def __init__(
+        self, reason: Reason, message: str, *, limit: Limit | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(reason, message, retry_after_s=retry_after_s)
+        self.limit = limit
 
 
 ERROR_CLASSES: tuple[type[RegistryError], ...] = (

@@ -3,6 +3,7 @@
 import random
 from typing import Any, TypeVar
 
+from orion_registry.core.audit import AuditEntry
 from orion_registry.core.commands import (
     Command,
     Import,
@@ -73,6 +74,18 @@ def make_record(spec: ServiceSpec | None = None, **fields: Any) -> Record:
         "payload_hash": "",
     }
     return Record(spec=spec or make_spec(service_id="s"), **{**defaults, **fields})
+
+
+def make_audit_entry(target: str = "s", **fields: Any) -> AuditEntry:
+    defaults: dict[str, Any] = {
+        "wall": 1.0,
+        "history_id": "h",
+        "identity": "me",
+        "address": "127.0.0.1",
+        "method": "RegisterService",
+        "namespace": "default",
+    }
+    return AuditEntry(target=target, **{**defaults, **fields})
 
 
 def make_snapshot(

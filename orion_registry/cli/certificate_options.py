@@ -27,6 +27,7 @@ _OPTIONS = (
     _option("ca_file", "Authorities (PEM) that the registry's certificate must be of; with it TLS is spoken."),
     _option("cert_file", "Certificate (PEM) to show to a registry that wants to know who calls."),
     _option("key_file", "Its private key (PEM)."),
+    _option("token_file", "File with a bearer token, for a registry that knows callers by tokens."),
 )
 
 
@@ -47,4 +48,7 @@ def given_credentials() -> "Credentials":
 
     context = click.get_current_context(silent=True)
     said = {} if context is None else context.meta.get(_META, {})
-    return replace(resolve_credentials(None), **said) if said else resolve_credentials(None)
+    found = resolve_credentials(None)
+    if "token_file" in said:
+        found = replace(found, token="")  # what is typed counts more than ORION_TOKEN
+    return replace(found, **said) if said else found

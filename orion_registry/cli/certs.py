@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from orion_registry.cli.client_grants import FILE, add_grants, asked_for
 from orion_registry.cli.outcome import CannotBegin, opened, run
+from orion_registry.core.access.rights import Role
 from orion_registry.errors import InvalidArgument
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -16,7 +18,8 @@ REGISTRY = "registry"
 """Stem of the registry's own files."""
 
 _HELP = """\
-Make a certificate authority for development in DIR, and certificates of it: one for the registry, one for each client.
+Make a certificate authority for development in DIR, and certificates of it: one for the registry, one for each client;
+and DIR/access.toml, which says what each client may do.
 
 Where DIR has an authority already, it is used: run it again to add clients, or to make all anew (--renew) before they
 end; the authority stays. A running registry, and its clients, take renewed files by themselves. For production, use the
@@ -26,11 +29,12 @@ authority that your fleet has.
 Examples:
   orion-registry certs certs                                     for this machine, one client: operator
   orion-registry certs certs --host registry.example.org --host 10.0.0.5
-  orion-registry certs certs --client calc --client spiffe://example.org/agents/search
+  orion-registry certs certs --client calc=agent --client spiffe://example.org/agents/search=agent,caller
   orion-registry certs certs --renew                             anew, of the same authority
 
 \b
-A client's identity is its name: a service belongs to the identity that registered it.
+A client's identity is its name: a service belongs to the identity that registered it. What a client may do stands in
+DIR/access.toml; rows that are there stay. Roles: agent, caller, viewer, operator; none given: all of them.
 Keys are readable by their owner alone. Whoever has ca-key.pem can make anybody's certificate.
 
 \b
@@ -44,7 +48,11 @@ Exit codes: 0 done, 2 it could not begin (wrong usage, DIR cannot be used). One 
     "--host", "hosts", multiple=True, metavar="NAME", help="Name or address of the registry, besides loopback."
 )
 @click.option(
-    "--client", "clients", multiple=True, metavar="NAME", help="A client: DNS name or URI.  [default: operator]"
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="NAME[=ROLE,ROLE]",
+    help="A client: DNS name or URI, and what it may do.  [default: operator]",
 )
 @click.option("--days", default=90, show_default=True, type=click.IntRange(1, 3650), help="How long they are valid.")
 @click.option("--renew", is_flag=True, help="Replace certificates that are there; else they stay.")
@@ -69,7 +77,8 @@ async def _certs(
 def _make(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], days: int, renew: bool) -> dict[str, str]:
     from orion_registry.server.development_ca import DevelopmentAuthority  # only this command waits for it
 
-    wanted = _stems(clients)
+    roles = asked_for(clients)
+    wanted = _stems(tuple(roles))
     try:
         authority = opened(lambda: DevelopmentAuthority(directory, days))
         known = opened(authority.issued)
@@ -88,7 +97,10 @@ def _make(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], day
     except InvalidArgument as error:
         raise CannotBegin(error.message) from None
     others = sorted((known.keys() | issue.keys()) - {REGISTRY})
-    return {"ca": str(authority.file), **{stem: str(directory / f"{stem}.pem") for stem in (REGISTRY, *others)}}
+    identities = [{**known, **issue}[stem][0] for stem in others]
+    add_grants(directory / FILE, {name: roles.get(name, frozenset(Role)) for name in identities})
+    found = {stem: str(directory / f"{stem}.pem") for stem in (REGISTRY, *others)}
+    return {"ca": str(authority.file), "access": str(directory / FILE), **found}
 
 
 def _stems(clients: tuple[str, ...]) -> dict[str, str]:
@@ -102,7 +114,7 @@ def _stems(clients: tuple[str, ...]) -> dict[str, str]:
         stem = stem_of(name)
         if is_address(name):
             raise CannotBegin(f"--client {name}: an address is no identity: give a DNS name or a URI")
-        if stem in {"ca", REGISTRY} or stem in stems:
+        if stem in {"ca", "access", REGISTRY} or stem in stems:
             raise CannotBegin(
                 f"--client {name}: its files would be {stem}.pem, which is another's; choose another name"
             )
@@ -129,15 +141,16 @@ def is_address(name: str) -> bool:
 
 
 def _tell(directory: Path, made: dict[str, str]) -> None:
-    clients = [stem for stem in made if stem not in {"ca", "registry"}]
+    clients = [stem for stem in made if stem not in {"ca", "access", REGISTRY}]
     print(f"{'authority':<10}{made['ca']}")
-    print(f"{'registry':<10}{made['registry']}")
+    print(f"{'registry':<10}{made[REGISTRY]}")
+    print(f"{'grants':<10}{made['access']}")
     for stem in clients:
         print(f"{'client':<10}{made[stem]}")
     at = shlex.quote(str(directory))
     print(
         f"\norion-registry serve --tls-cert-file {at}/registry.pem --tls-key-file {at}/registry-key.pem "
-        f"--tls-client-ca-file {at}/ca.pem"
+        f"--tls-client-ca-file {at}/ca.pem --access-file {at}/{FILE}"
     )
     if clients:
         one = f"{at}/{clients[0]}"

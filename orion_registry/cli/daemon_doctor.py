@@ -22,6 +22,7 @@ LAG_S = 0.25
 LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
 ALARMS = {
+    "ACCESS": "Mend tokens_file or access_file as the alarm says; no restart is needed.",
     "CERTIFICATE": "Put a new certificate into tls_cert_file and its key into tls_key_file; no restart is needed.",
     "STORE_DOWN": "Look at the disk of the data directory: full, hanging or read-only? Health and discovery go on.",
     "MASS_HOLD": "Look at the network between the registry and the agents; those not proven dead are held for 30 s.",

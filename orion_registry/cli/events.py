@@ -40,6 +40,7 @@ Examples:
   orion-registry events --follow                           these, then those that come
   orion-registry events --follow --type STATUS_CHANGED --type SERVICE_REMOVED
   orion-registry events --agent calc-1                     what became of one agent
+  orion-registry events --namespace payments               what whoever may look there alone can see
   orion-registry events --since 1500 --json                after number 1500, a JSON object a line
   orion-registry events --follow --since 9f86d081884c7d65:1500    the same, unless the registry was started anew
   orion-registry events --json | jq -r .type | sort | uniq -c
@@ -63,6 +64,7 @@ after --since are lost or of another life); 2 wrong usage; 130 stopped with Ctrl
 )
 @click.option("--service", metavar="ID", default="", help="Only events of the service with this service_id.")
 @click.option("--agent", metavar="ID", default="", help="Only events of this agent's services.")
+@click.option("--namespace", metavar="NAME", default="", help="Only events of this namespace's services.")
 @click.option(
     "--since",
     metavar="[HISTORY:]SEQ",
@@ -72,10 +74,19 @@ after --since are lost or of another life); 2 wrong usage; 130 stopped with Ctrl
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
 def events(
-    address: str | None, follow: bool, types: tuple[str, ...], service: str, agent: str, since: Place, as_json: bool
+    address: str | None,
+    follow: bool,
+    types: tuple[str, ...],
+    service: str,
+    agent: str,
+    namespace: str,
+    since: Place,
+    as_json: bool,
 ) -> int:
     """See `_HELP`."""
-    wanted = EventFilter(types=frozenset(EventType[name] for name in types), service_id=service, agent_id=agent)
+    wanted = EventFilter(
+        types=frozenset(EventType[name] for name in types), service_id=service, agent_id=agent, namespace=namespace
+    )
     show = _show_json if as_json else _Lines()
     work = _follow if follow else _list
     return run(work(address or "", wanted, since, show))

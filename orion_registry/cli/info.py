@@ -17,7 +17,8 @@ _HELP = """\
 Show how a registry is: alarms first, then its state, its own health, and what it holds.
 
 It answers while it starts and stops, too. `lag` is how late the registry's own clock tick came; a `stall` is a moment
-in which it stood still, which no agent is held to account for.
+in which it stood still, which no agent is held to account for. `refused` is how often each limit turned somebody away
+since it started (docs/security.md, "Limits").
 
 \b
 Examples:
@@ -25,6 +26,7 @@ Examples:
   orion-registry info --address 10.0.0.5:6746           another machine's
   orion-registry info --json | jq '.alarms[].name'      what is wrong, for a script
   orion-registry info --json | jq .by_status.UNHEALTHY  how many are down
+  orion-registry info --json | jq .refusals             which limits turn callers away
 
 \b
 Exit codes: 0 it answered (alarms or not), 1 it did not (unreachable, refused), 2 wrong usage.
@@ -77,7 +79,11 @@ def lines_of(info: ServerInfo, address: str, paint: Paint) -> Iterator[str]:
     streams = f"{plural(info.agents, 'agent')} on {plural(info.streams, 'stream')}"
     watches = f"{plural(info.watchers, 'watch')} of services, {info.event_watchers:,} of events"
     yield _row("connected", f"{streams}; {watches}")
+    if info.refusals:
+        yield _row("refused", ", ".join(f"{limit} {count:,}" for limit, count in sorted(info.refusals.items())))
     yield _row("store", info.store_kind + (f": {info.store_trouble}" if info.store_trouble else ""))
+    lost = f"; {plural(info.audit_lost, 'record')} lost" if info.audit_lost else ""
+    yield _row("audit", f"record {info.audit_head_seq:,}{lost}")
     yield _row("history", f"{info.history_id}, revision {info.revision:,}, event {info.event_seq:,}")
     yield _row("listens on", ", ".join(info.listen_addresses))
     if info.profile:

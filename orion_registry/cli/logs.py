@@ -1,7 +1,8 @@
 """Logs to stderr: text for people on a terminal, otherwise one JSON object a line, whatever happens.
 
 Everything that would write to stderr by itself is led through here: warnings, asyncio, grpc's Python side, uncaught
-exceptions of threads and finalisers. (C-core writes by itself: the command line sets GRPC_VERBOSITY.)
+exceptions of threads and finalisers. (C-core writes by itself: the command line sets GRPC_VERBOSITY.) What looks like a
+secret is masked, whoever logs it.
 """
 
 import asyncio
@@ -15,6 +16,11 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
+
+from orion_registry.core.masking import mask_text, mask_value
+
+_GRPC = "grpc._cython.cygrpc"
+_UNSENT = "ExecuteBatchError raised in core by servicer method"
 
 log = logging.getLogger("orion_registry")
 
@@ -35,6 +41,8 @@ class JsonLines(JsonFormatter):
         log_data["level"] = record.levelname.lower()
         log_data["logger"] = record.name
         super().add_fields(log_data, record, message_dict)
+        for name, value in log_data.items():
+            log_data[name] = mask_value(name, value)
 
 
 class TextLines(logging.Formatter):
@@ -48,11 +56,11 @@ class TextLines(logging.Formatter):
         """One line, and the traceback below if there is one."""
         level = record.levelname.lower()
         shown = f"{_COLOURS.get(level, '')}{level:7}{_RESET}" if self._colour else f"{level:7}"
-        fields = "".join(f" {name}={_field(value)}" for name, value in _fields(record).items())
+        fields = "".join(f" {name}={_field(mask_value(name, value))}" for name, value in _fields(record).items())
         where = "" if record.name == log.name else f"{record.name}: "
-        text = f"{_when(record)[11:23]} {shown} {where}{_printable(record.getMessage())}{fields}"
+        text = f"{_when(record)[11:23]} {shown} {where}{_printable(mask_text(record.getMessage()))}{fields}"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "\n" + mask_text(self.formatException(record.exc_info))
         return text
 
 
@@ -100,10 +108,18 @@ def configure(level: str = "info", log_format: str = "auto") -> None:
     root.addHandler(make_handler(log_format, sys.stderr, os.environ))
     root.setLevel(logging.WARNING)
     log.setLevel(level.upper())
+    logging.getLogger(_GRPC).addFilter(_is_news)
     logging.captureWarnings(True)
     sys.excepthook = _on_exception
     sys.unraisablehook = _on_unraisable
     threading.excepthook = _on_thread_exception
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that an answer could not be sent because its call was reset: grpc tells of each with a traceback, so a client
+    that resets its calls could fill the disk.
+    """
+    return not record.getMessage().startswith(_UNSENT)
 
 
 def watch_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -9,6 +9,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import click
 
 from orion_registry import __version__
+from orion_registry.cli.access import access
+from orion_registry.cli.audit import audit
 from orion_registry.cli.certs import certs
 from orion_registry.cli.completion import VARIABLE, completion
 from orion_registry.cli.doctor import doctor
@@ -23,6 +25,7 @@ from orion_registry.cli.selections import leases, stats
 from orion_registry.cli.serve import serve
 from orion_registry.cli.services import get, services
 from orion_registry.cli.snapshot import snapshot
+from orion_registry.cli.token import token
 from orion_registry.cli.watch import wait, watch
 
 
@@ -43,7 +46,10 @@ for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove
 for _command in (health, check, checks):
     cli.add_command(_command)
 cli.add_command(snapshot)
+cli.add_command(audit)
 cli.add_command(certs)
+cli.add_command(token)
+cli.add_command(access)
 for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion):
     cli.add_command(_command)
 

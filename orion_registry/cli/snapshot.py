@@ -28,12 +28,14 @@ _SAVE = """\
 Save everything that a registry stores into FILE ('-': stdout).
 
 Registrations with all that agents wrote, who they are (secrets as hashes alone), what operators set, and how far epochs
-have come; no liveness, load or leases. FILE is written whole or not at all, readable by its owner alone, and checked on
-the way.
+have come; no liveness, load or leases. What looks like a secret in metadata and in checks is masked ("***"), and stays
+out when FILE is restored; --with-secrets keeps it, and the audit chain tells. FILE is written whole or not at all,
+readable by its owner alone, and checked on the way.
 
 \b
 Examples:
   orion-registry snapshot save orion.snapshot                    from the daemon on 127.0.0.1:6746
+  orion-registry snapshot save --with-secrets backup.snapshot    all of it, to restore from
   orion-registry snapshot save - | gzip > orion.snapshot.gz      to another program
   orion-registry snapshot save FILE --address 10.0.0.5:6746      from another machine's
   orion-registry snapshot save FILE --data-dir DIR               while no daemon runs on DIR
@@ -92,26 +94,32 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome 
 @_FILE
 @ADDRESS
 @_DATA_DIR
+@click.option("--with-secrets", is_flag=True, help="Keep what looks like a secret, so that all can be restored.")
 @_JSON
-def save(file: str, address: str | None, data_dir: Path | None, as_json: bool) -> int:
+def save(file: str, address: str | None, data_dir: Path | None, with_secrets: bool, as_json: bool) -> int:
     """See `_SAVE`."""
     _one_of(address, data_dir)
     return run(
-        _save(file, address or "", data_dir, as_json), whole=file == "-", writes="stdout" if file == "-" else file
+        _save(file, address or "", data_dir, with_secrets, as_json),
+        whole=file == "-",
+        writes="stdout" if file == "-" else file,
     )
 
 
-async def _save(file: str, address: str, data_dir: Path | None, as_json: bool) -> None:
+async def _save(file: str, address: str, data_dir: Path | None, with_secrets: bool, as_json: bool) -> None:
     if data_dir is None:
         async with connect(address) as admin:
             origin = admin.address
-            reader = await _write(file, admin.export_snapshot())
+            reader = await _write(file, admin.export_snapshot(with_secrets=with_secrets))
     else:
         origin = str(data_dir)
-        reader = await _write(file, _stored_pieces(await _load(data_dir)))
+        reader = await _write(file, _stored_pieces(await _load(data_dir), with_secrets))
     outcome = {"file": file, "from": origin, "services": reader.services, "bytes": reader.size}
+    outcome["masked"] = reader.masked
     size = show_size(reader.size)
     text = f"saved {_services(reader.services)} ({size}) from {origin} to {file}"
+    if reader.masked:
+        text += f"; {_values(reader.masked)} masked: --with-secrets keeps them"
     _tell(outcome if as_json else text, sys.stderr if file == "-" else sys.stdout)
 
 
@@ -141,8 +149,8 @@ async def _load(data_dir: Path) -> Stored:
         await store.close()
 
 
-async def _stored_pieces(stored: Stored) -> AsyncIterator[bytes]:
-    for piece in write_snapshot(stored, SystemClock().now().wall):
+async def _stored_pieces(stored: Stored, with_secrets: bool) -> AsyncIterator[bytes]:
+    for piece in write_snapshot(stored, SystemClock().now().wall, with_secrets=with_secrets):
         yield piece
 
 
@@ -168,7 +176,9 @@ async def _restore_online(file: str, address: str, as_json: bool) -> None:
             done = await admin.import_snapshot(progress.counting(pieces))
             target = admin.address
     outcome = {"file": file, "to": target, "added": done.added, "kept": done.kept, "revision": done.revision}
+    outcome["masked"] = done.masked
     text = f"added {_services(done.added)} to {target}; {done.kept:,} were registered there and stay as they are"
+    text += _left_out(done.masked)
     _tell(outcome if as_json else text)
 
 
@@ -182,8 +192,9 @@ async def _restore_offline(file: str, data_dir: Path, as_json: bool) -> None:
         "to": str(data_dir),
         "services": reader.services,
         "moved_to": None if aside is None else str(aside),
+        "masked": reader.masked,
     }
-    text = f"restored {_services(reader.services)} into {data_dir}"
+    text = f"restored {_services(reader.services)} into {data_dir}{_left_out(reader.masked)}"
     text += "; there was nothing there" if aside is None else f"\nwhat was there is in {aside}"
     _tell(outcome if as_json else text)
 
@@ -212,12 +223,15 @@ async def _inspect(file: str, as_json: bool) -> None:
     if as_json:
         about = {"file": file, "created": header.created, "services": header.services, "bytes": reader.size}
         about["overlays"] = header.overlays
+        about["masked"] = reader.masked
         _tell(about | {"epochs_below": header.epochs_below} | {f"by_{by}": dict(c) for by, c in counts.items()})
         return
     _tell(f"{file}: a sound snapshot of {_services(header.services)}, {show_size(reader.size)}")
     _tell(f"  created    {header.created}\n  epochs     below {header.epochs_below:,}")
     if header.overlays:
         _tell(f"  overlays   {header.overlays:,}")
+    if reader.masked:
+        _tell(f"  masked     {reader.masked:,}: they stay out when it is restored")
     for by, counter in counts.items():
         shown = [f"{name} {count:,}" for name, count in counter.most_common(COUNTS_SHOWN)]
         more = len(counter) - len(shown)
@@ -243,6 +257,15 @@ def _one_of(address: str | None, data_dir: Path | None) -> None:
 
 def _tell(outcome: object, where: Any = None) -> None:
     print(outcome if isinstance(outcome, str) else json.dumps(outcome), file=where or sys.stdout)
+
+
+def _left_out(masked: int) -> str:
+    """What a restore has to say of values that were masked."""
+    return f"; {_values(masked)} masked in the file, and left out" if masked else ""
+
+
+def _values(count: int) -> str:
+    return "1 value was" if count == 1 else f"{count:,} values were"
 
 
 def _services(count: int) -> str:

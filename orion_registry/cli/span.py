@@ -19,7 +19,7 @@ class Span(click.ParamType):  # type: ignore[type-arg] # generic in newer versio
         try:
             return read_duration(value)
         except ValueError:
-            self.fail(f"{value!r} is no span such as 500ms, 30s, 10m, 2h", param, ctx)
+            self.fail(f"{value!r} is no span such as 500ms, 30s, 10m, 2h, 90d", param, ctx)
 
 
 SPAN = Span()

@@ -21,11 +21,13 @@ from orion_registry.client.credentials import Credentials
 from orion_registry.client.monitor import MonitorCalls
 from orion_registry.client.profile import resolve_profile
 from orion_registry.core import limits
+from orion_registry.core.audit import AuditFilter
 from orion_registry.core.commands import SetOverlay
 from orion_registry.core.events import EventFilter
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.errors import bad_field
+from orion_registry.wire.audit import AuditPage, decode_audit_page, encode_audit_filter
 from orion_registry.wire.events import decode_events, encode_types
 from orion_registry.wire.overlay import (
     OverlayState,
@@ -44,17 +46,22 @@ if TYPE_CHECKING:  # it exists for type checkers only
 
 DEFAULT_TIMEOUT_S = 120.0
 ALL_EVENTS: Final = EventFilter()
+ALL_AUDIT: Final = AuditFilter()
 PIECE_BYTES: Final = 60 * 1024
 """Of an import, in one message: it fits into the smallest max_message_size that a daemon may have, 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """What an import did: services added, services kept because they are registered, revision after it."""
+    """What an import did: services added, services kept because they are registered, revision after it.
+
+    masked: values that were masked in the file, and are left out.
+    """
 
     added: int
     kept: int
     revision: int
+    masked: int = 0
 
 
 class AdminClient(MonitorCalls):
@@ -112,6 +119,7 @@ class AdminClient(MonitorCalls):
             types=encode_types(wanted.types),
             service_id=wanted.service_id,
             agent_id=wanted.agent_id,
+            namespace=wanted.namespace,
             after_seq=after_seq,
             history_id=history_id,
             page_size=page_size,
@@ -143,6 +151,7 @@ class AdminClient(MonitorCalls):
             types=encode_types(wanted.types),
             service_id=wanted.service_id,
             agent_id=wanted.agent_id,
+            namespace=wanted.namespace,
             after_seq=after_seq,
             history_id=history_id,
         )
@@ -227,10 +236,23 @@ class AdminClient(MonitorCalls):
         answer = await unary(self._connection, self._stub.RemoveService, request, self._timeout_s)
         return answer.revision
 
-    async def export_snapshot(self) -> AsyncIterator[bytes]:
-        """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts."""
+    async def audit_page(self, wanted: AuditFilter = ALL_AUDIT, *, after_seq: int = 0, page_size: int = 0) -> AuditPage:
+        """One page of the audit chain, records after after_seq; there are more while its after_seq < its head's seq.
+
+        Raises:
+            InvalidArgument: BAD_FIELD.
+            Unavailable: STORE_DOWN.
+        """
+        request = encode_audit_filter(wanted, after_seq, page_size)
+        return decode_audit_page(await unary(self._connection, self._stub.ListAuditRecords, request, self._timeout_s))
+
+    async def export_snapshot(self, *, with_secrets: bool = False) -> AsyncIterator[bytes]:
+        """The snapshot file of the registry, in pieces; if this raises, what came is a part that nothing accepts.
+
+        with_secrets: also what looks like a secret in metadata and checks; else it is masked, and not brought back.
+        """
         address = self.address
-        call = self._stub.ExportSnapshot(pb.ExportSnapshotRequest(), timeout=self._timeout_s)
+        call = self._stub.ExportSnapshot(pb.ExportSnapshotRequest(with_secrets=with_secrets), timeout=self._timeout_s)
         try:
             while isinstance(response := await call.read(), pb.ExportSnapshotResponse):
                 yield response.chunk
@@ -256,7 +278,7 @@ class AdminClient(MonitorCalls):
             raise error_of(failure, self._connection, address) from None
         finally:
             call.cancel()
-        return Import(added=answer.added, kept=answer.kept, revision=answer.revision)
+        return Import(added=answer.added, kept=answer.kept, revision=answer.revision, masked=answer.masked)
 
     @property
     def _stub(self) -> "AdminServiceAsyncStub":

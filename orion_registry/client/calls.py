@@ -7,7 +7,11 @@ import grpc.aio
 
 from orion_registry.client.channel import Connection
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
-from orion_registry.errors import Reason, RegistryError
+from orion_registry.errors import Reason, RegistryError, Unauthenticated
+
+TOKEN_RETRY_S = 1.0
+"""When to try again after a token of a file was refused: somebody is about to put another one there, or the registry
+has not read of it yet."""
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -34,6 +38,8 @@ def error_of(
         error = registry_error(failure, address, tls=connection.tls)
     if is_no_service(error):
         connection.failed(address)
+    elif isinstance(error, Unauthenticated) and connection.token_may_change:
+        error.retry_after_s = TOKEN_RETRY_S  # so it passes: sessions, watches and routes try again
     return error
 
 

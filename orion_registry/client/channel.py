@@ -123,6 +123,11 @@ class Connection:
         return self._credentials.tls
 
     @property
+    def token_may_change(self) -> bool:
+        """Whether a token that was refused may be another one with the next call."""
+        return bool(self._credentials.token_file)
+
+    @property
     def is_closed(self) -> bool:
         """Whether it is closed, for good."""
         return self._closed

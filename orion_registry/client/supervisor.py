@@ -25,7 +25,7 @@ from orion_registry.core.frames import (
     ServiceBeat,
     Sessions,
 )
-from orion_registry.errors import Reason, RegistryError
+from orion_registry.errors import Reason, RegistryError, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,8 @@ class Supervisor:
         if end.error is not None and is_lasting(end.error) and not self.stopping:
             level = logging.ERROR if end.served_s else level  # a start that fails raises it
             self._fail(end.error, ConnectionState.CLOSED)
+        if end.served_s and isinstance(end.error, Unauthenticated):
+            level = max(level, logging.WARNING)  # it goes on with what token_file holds then; somebody has to see to it
         how = end.error or "closed by the registry"
         logger.log(level, "heartbeat stream of agent %s ended after %.1f s: %s", self._agent_id, end.served_s, how)
         if end.go_away is not None:

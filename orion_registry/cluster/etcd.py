@@ -15,7 +15,7 @@ from orion_registry.core.standing import Standing
 from orion_registry.etcd.client import Etcd, KeyValue, Op, Put
 from orion_registry.etcd.failures import EtcdError
 from orion_registry.etcd.watch import Change
-from orion_registry.store.base import StoreFailed
+from orion_registry.store.base import Store, StoreFailed
 from orion_registry.store.etcd import BATCH, EtcdStore, StoreConflict, plain
 from orion_registry.store.etcd_keys import Keys
 from orion_registry.store.rows import overlay_from_json, record_from_json
@@ -38,13 +38,14 @@ class EtcdCluster:
         store: where facts go.
     """
 
-    def __init__(self, etcd: Etcd, keys: Keys, member: Member, ttl_s: int) -> None:
+    def __init__(self, etcd: Etcd, keys: Keys, member: Member, ttl_s: int, audit: Store | None = None) -> None:
+        """Args: etcd; keys; member: this one; ttl_s: of its lease; audit: where its audit chain is kept."""
         self._etcd = etcd
         self._keys = keys
         self._member = member
         self._ttl_s = ttl_s
         self._presence = Presence(etcd, keys.member(member.name), member, ttl_s)
-        self.store = EtcdStore(etcd, keys, name=member.life, fence=self._presence, told=self._told)
+        self.store = EtcdStore(etcd, keys, name=member.life, fence=self._presence, audit=audit, told=self._told)
         self.store.owned = self._owned
         self.store.notes = lambda service_id: self._listener.standing(service_id) is not None
         self._listener: Listener
@@ -59,6 +60,7 @@ class EtcdCluster:
     async def join(self, listener: Listener) -> Joined:
         """See `Cluster`."""
         self._listener = listener
+        await self.store.load_audit()
         try:
             await self._presence.start()
             kvs = await self.store.mirror.start()

@@ -1,7 +1,7 @@
 """Who may come in now, when all come at once: token buckets, and a turn for each who has to wait."""
 
 from orion_registry.core.config import RegistryConfig
-from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.errors import Limit, Reason, ResourceExhausted
 
 WAIT_MOST_S = 30.0
 """Longest wait that anybody is told. When more wait than fit, turns begin again from the first: so they stay spread."""
@@ -33,13 +33,13 @@ class TokenBucket:
         self._mono = float("-inf")
         self._turn = float("-inf")
 
-    def take(self, mono: float) -> float:
-        """Seconds to wait; 0 = come in."""
+    def take(self, mono: float, units: int = 1) -> float:
+        """Seconds to wait; 0 = come in. What is worth several comes in as others do, and who is next waits for it."""
         if mono > self._mono:  # judged time may step back a little, see `patience`
             self._tokens = min(self._burst, self._tokens + (mono - self._mono) * self._rate)
             self._mono = mono
         if self._tokens >= 1.0 - ROUNDING:
-            self._tokens -= 1.0
+            self._tokens -= units
             return 0.0
         first = mono + (1.0 - self._tokens) / self._rate
         turn = max(first, self._turn + 1.0 / self._rate)
@@ -103,10 +103,10 @@ class Admission:
         """
         wait_s = self._registrations.take(mono)
         if wait_s:
-            raise come_again("registrations", wait_s)
+            raise come_again("registrations", wait_s, Limit.REGISTRATIONS)
 
 
-def come_again(what: str, wait_s: float) -> ResourceExhausted:
+def come_again(what: str, wait_s: float, limit: Limit) -> ResourceExhausted:
     """The refusal of one that comes while all come."""
     message = f"more {what} a second than this registry takes; your turn is in {wait_s:.1f} s"
-    return ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=wait_s)
+    return ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=wait_s, limit=limit)

@@ -9,13 +9,14 @@ from orion_registry.core import limits
 from orion_registry.core.access.rights import EVERYTHING, Role
 from orion_registry.core.credentials import secret_matches
 from orion_registry.core.entry import Entry
-from orion_registry.core.fleet import Fleet
+from orion_registry.core.fleet import Fleet, no_such_service
 from orion_registry.core.frames import Hello, LostReason
 from orion_registry.core.liveness import AWAITED, Event
-from orion_registry.core.model import LivenessMode, Now, SessionRef
+from orion_registry.core.model import Actor, LivenessMode, Now, SessionRef
 from orion_registry.errors import (
     Aborted,
     FailedPrecondition,
+    Limit,
     PermissionDenied,
     Reason,
     RegistryError,
@@ -93,18 +94,19 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     """Lets a stream carry a service: the ref's epoch counts as used from now on.
 
     Raises:
+        NotFound: NO_SUCH_SERVICE, its namespace is not one that the stream's opener may see.
         PermissionDenied: NOT_OWNER, it is another agent's; NOT_ALLOWED, its namespace is not the stream's to act in.
         FailedPrecondition: WRONG_MODE.
         Unavailable: STORE_DOWN, another member owns it still.
-        ResourceExhausted: TOO_LARGE, the stream carries as many as it can.
+        ResourceExhausted: TOO_LARGE, the stream carries as many as it can, or its namespace has no room for a stream.
         RegistryError: see `check_ref`.
     """
+    if not session.actor.rights.inside(entry.spec.namespace, frozenset(Role)):
+        raise no_such_service(entry.service_id)
     if entry.spec.agent_id != session.agent_id:
         message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
         raise PermissionDenied(Reason.NOT_OWNER, message)
-    if session.actor.rights is not EVERYTHING and not session.actor.rights.inside(entry.spec.namespace, _AGENTS):
-        message = f"{session.actor.identity!r} does not have the role agent in namespace {entry.spec.namespace!r}"
-        raise PermissionDenied(Reason.NOT_ALLOWED, message)
+    refuse_ungranted(session.actor, entry)
     check_ref(fleet, ref, session.actor.identity)
     if entry.owner is not None:
         message = f"{entry.service_id!r} belongs to another member, which could not be asked for it; try again"
@@ -112,9 +114,30 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
     if entry.spec.liveness is not LivenessMode.STREAM:
         raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
     if len(session.services) >= limits.SESSIONS and ref.service_id not in session.services:
-        raise ResourceExhausted(Reason.TOO_LARGE, f"one stream carries at most {limits.SESSIONS:,} services")
+        message = f"one stream carries at most {limits.SESSIONS:,} services; open another one for the rest"
+        raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.STREAM_SERVICES)
+    if entry.spec.namespace not in session.namespaces:
+        fleet.usage.stream(entry.spec.namespace, replaces=bool(entry.streams))
     fleet.epochs.require(EPOCHS_KEPT)
     use_epoch(fleet, entry, ref.epoch, now, by=session)
+
+
+def refuse_ungranted(actor: Actor, entry: Entry) -> None:
+    """Lets a stream carry only what its opener may act for, now.
+
+    Raises:
+        PermissionDenied: NOT_ALLOWED, of a namespace that is not its to act in, or of a capability that it may not
+            claim, or no more.
+    """
+    if actor.rights is EVERYTHING:
+        return
+    spec = entry.spec
+    if not actor.rights.inside(spec.namespace, _AGENTS):
+        message = f"{actor.identity!r} does not have the role agent in namespace {spec.namespace!r}"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
+    if (capability := actor.rights.unclaimable(spec.namespace, spec.capabilities)) is not None:
+        message = f"{actor.identity!r} may not claim {capability!r} in namespace {spec.namespace!r}"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
 
 
 def is_known(fleet: Fleet, hello: Hello, identity: str) -> bool:

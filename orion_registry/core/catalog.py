@@ -70,6 +70,10 @@ class Catalog:
         """The entry of a service, if it is registered."""
         return self._entries.get(service_id)
 
+    def count(self, namespace: str) -> int:
+        """Services registered in a namespace."""
+        return len(self._postings.get((_NAMESPACE, namespace, ""), ()))
+
     # Changes.
 
     def next_ordinal(self) -> int:

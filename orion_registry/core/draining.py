@@ -57,7 +57,13 @@ def clear(fleet: Fleet, overlays: Iterable[Overlay], cleared_by: str) -> None:
     """Overlays are stored no more: their services are what their agents make of them."""
     for overlay in overlays:
         fleet.overlays.drop(overlay.key)
-        fleet.tell(OverlayCleared(service_id=overlay.service_id, agent_id=overlay.agent_id, cleared_by=cleared_by))
+        told = OverlayCleared(
+            service_id=overlay.service_id,
+            agent_id=overlay.agent_id,
+            namespace=overlay.namespace,
+            cleared_by=cleared_by,
+        )
+        fleet.tell(told)
         entry = entry_of(fleet, overlay)
         if entry is not None:
             _show(fleet, entry, None)
@@ -136,6 +142,7 @@ def _set(overlay: Overlay) -> OverlaySet:
     return OverlaySet(
         service_id=overlay.service_id,
         agent_id=overlay.agent_id,
+        namespace=overlay.namespace,
         mode=overlay.mode,
         weight=overlay.weight,
         deadline_s=overlay.deadline_s,

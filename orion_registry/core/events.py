@@ -55,6 +55,7 @@ class ServiceUpdated:
 
     service_id: str
     agent_id: str
+    namespace: str
     generation: int
 
 
@@ -66,6 +67,7 @@ class ServiceRemoved:
 
     service_id: str
     agent_id: str
+    namespace: str
     status: ServiceStatus
     removal: RemovalReason
 
@@ -82,6 +84,7 @@ class StatusChanged:
 
     service_id: str
     agent_id: str
+    namespace: str
     before: ServiceStatus
     after: ServiceStatus
     reasons: tuple[StatusReasonCode, ...]
@@ -99,6 +102,7 @@ class OverlaySet:
 
     service_id: str
     agent_id: str
+    namespace: str
     mode: OverlayMode
     weight: float | None
     deadline_s: float | None
@@ -114,6 +118,7 @@ class OverlayCleared:
 
     service_id: str
     agent_id: str
+    namespace: str
     cleared_by: str
 
 
@@ -128,6 +133,7 @@ class CheckNotRun:
 
     service_id: str
     agent_id: str
+    namespace: str
     check: str
     verdict: Verdict
     detail: str
@@ -250,7 +256,11 @@ def events_of(edge: Edge) -> tuple[ServiceEvent, ...]:
     told: tuple[ServiceEvent, ...] = ()
     if before.record is not after.record:
         generation = after.record.generation
-        told = (ServiceUpdated(service_id=edge.service_id, agent_id=spec.agent_id, generation=generation),)
+        told = (
+            ServiceUpdated(
+                service_id=edge.service_id, agent_id=spec.agent_id, namespace=spec.namespace, generation=generation
+            ),
+        )
     if (
         before.status is not after.status
         or before.ready is not after.ready
@@ -260,6 +270,7 @@ def events_of(edge: Edge) -> tuple[ServiceEvent, ...]:
         changed = StatusChanged(
             service_id=edge.service_id,
             agent_id=spec.agent_id,
+            namespace=spec.namespace,
             before=before.status,
             after=after.status,
             reasons=_codes(after),
@@ -270,9 +281,11 @@ def events_of(edge: Edge) -> tuple[ServiceEvent, ...]:
 
 
 def _removed(last: Snapshot, removal: RemovalReason | None) -> ServiceRemoved:
+    spec = last.record.spec
     return ServiceRemoved(
         service_id=last.service_id,
-        agent_id=last.record.spec.agent_id,
+        agent_id=spec.agent_id,
+        namespace=spec.namespace,
         status=last.status,
         removal=removal or RemovalReason.REMOVED,
     )
@@ -306,12 +319,14 @@ class LoggedEvent:
 class EventFilter:
     """Which events somebody asks for. What is empty lets all through.
 
-    With a service_id or agent_id only events of that service or agent pass: none of the registry itself.
+    With a service_id, agent_id or namespace only events of that service, agent or namespace pass: none of the registry
+    itself.
     """
 
     types: frozenset[EventType] = frozenset()
     service_id: str = ""
     agent_id: str = ""
+    namespace: str = ""
 
     def passes(self, event: RegistryEvent) -> bool:
         """Whether an event is asked for."""
@@ -319,5 +334,7 @@ class EventFilter:
             return False
         # getattr: twice as fast as asking first which events have these, and a page may look at 10,000.
         if self.service_id and getattr(event, "service_id", "") != self.service_id:
+            return False
+        if self.namespace and getattr(event, "namespace", "") != self.namespace:
             return False
         return not self.agent_id or getattr(event, "agent_id", "") == self.agent_id

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orion_registry.core.audit import AuditEntry
 from orion_registry.core.model import Record
 from orion_registry.core.overlay import Overlay
 from orion_registry.core.timeline import StatusEdge
@@ -42,7 +43,26 @@ class DeleteOverlay:
     key: str
 
 
-Fact = Put | Delete | ReserveEpochs | PutOverlay | DeleteOverlay
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Something for the audit chain. The store gives it its place, and the hashes of what was stored and is now.
+
+    before, after: what was stored of the target, and what is stored with this; None = nothing.
+    """
+
+    entry: AuditEntry
+    before: Record | Overlay | None = None
+    after: Record | Overlay | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrimAudit:
+    """Audit records up to this number are not needed any more; the place of the last stays known."""
+
+    through: int
+
+
+Fact = Put | Delete | ReserveEpochs | PutOverlay | DeleteOverlay | Audit | TrimAudit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

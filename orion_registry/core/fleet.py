@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from orion_registry.core import liveness
+from orion_registry.core.access.refused import Refused
+from orion_registry.core.access.usage import Usage
 from orion_registry.core.admission import Admission
 from orion_registry.core.catalog import Catalog
 from orion_registry.core.census import Headcount, agent_of
@@ -62,6 +64,8 @@ class Fleet:
         revision: that of the latest edge; 1 = nothing has happened in this life.
         judging: False once the daemon is stopping: streams that end then say nothing about their services.
         tell: takes events that are no edges.
+        usage: what namespaces take, against their quotas.
+        refused: how often limits turned somebody away.
         leases_left: how many selections of a service are still held. Whoever gives leases puts its count here; until
             then there are none.
         rewriting: hears of every record that is about to be replaced.
@@ -84,6 +88,8 @@ class Fleet:
         self.pace = Pace(config.beat_budget, config.beats_missed, config.silence_floor_s)
         self.patience = Patience(config.late_tick_s)
         self.admission = Admission(config)
+        self.usage = Usage(self.catalog.count)
+        self.refused = Refused()
         self.overlays = OverlayBook()
         self.leases_left: Callable[[str], int] = lambda _: 0
         self.rewriting: Rewriting = lambda *_: None
@@ -103,7 +109,7 @@ class Fleet:
         """
         entry = self.catalog.get(service_id)
         if entry is None:
-            raise NotFound(Reason.NO_SUCH_SERVICE, f"no service {service_id!r} is registered")
+            raise no_such_service(service_id)
         return entry
 
     # Coming and going.
@@ -374,3 +380,8 @@ def _snapshot(
         revision=revision,
         weight_set=weight_set,
     )
+
+
+def no_such_service(service_id: str) -> NotFound:
+    """The error for an id that nothing has, or nothing that whoever asks may see."""
+    return NotFound(Reason.NO_SUCH_SERVICE, f"no service {service_id!r} is registered")

@@ -10,7 +10,7 @@ from orion_registry.core.keys import natural_key
 from orion_registry.core.model import Record
 from orion_registry.core.overlay import Overlay, check_overlay
 from orion_registry.core.validation import check_number
-from orion_registry.errors import AlreadyExists, Reason, ResourceExhausted, bad_field
+from orion_registry.errors import AlreadyExists, Limit, Reason, ResourceExhausted, bad_field
 
 SINCE_EXPORT = 2**32
 """Epochs that a registry may have given after it made a snapshot. They are skipped, so that none is given twice though
@@ -101,14 +101,15 @@ def adoption(fleet: Fleet, stored: Stored) -> Adoption:
 
     Raises:
         AlreadyExists: AGENT_IN_USE, a service_id is another agent's here.
-        ResourceExhausted: TOO_LARGE, there would be too many overlays.
+        ResourceExhausted: TOO_LARGE, there would be too many overlays, or more services than a namespace's quota.
     """
     added = tuple(record for record in stored.records if not _is_held(fleet, record))
+    fleet.usage.services(record.spec.namespace for record in added)
     first = stored.epochs_below + SINCE_EXPORT
     overlays = tuple(overlay for overlay in stored.overlays if _is_free(fleet, overlay))
     if len(fleet.overlays) + len(overlays) > limits.OVERLAYS:
         message = f"with those of the snapshot there would be more than {limits.OVERLAYS:,} overlays; clear some"
-        raise ResourceExhausted(Reason.TOO_LARGE, message)
+        raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.OVERLAYS)
     return Adoption(
         records=added,
         overlays=overlays,

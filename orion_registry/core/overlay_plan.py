@@ -11,7 +11,7 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.model import Actor, Now, ServiceSpec
 from orion_registry.core.overlay import Overlay, OverlayFilter, OverlayMode, ServiceKey, check_key, check_setting
 from orion_registry.core.selector import Selector, check_selector
-from orion_registry.errors import NotFound, Reason, ResourceExhausted
+from orion_registry.errors import Limit, NotFound, Reason, ResourceExhausted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,13 @@ def overlaying(fleet: Fleet, command: SetOverlay, actor: Actor, now: Now) -> Ove
     meant = list({overlay.key: overlay for overlay in _meant(fleet, command.target)}.values())
     if len(meant) > limits.OVERLAYS_AT_ONCE:
         message = f"selector: {len(meant):,} services match, at most {limits.OVERLAYS_AT_ONCE:,} at once; narrow it"
-        raise ResourceExhausted(Reason.TOO_LARGE, message)
+        raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.OVERLAYS)
     after = [(overlay, _merged(fleet, overlay, command, actor, now)) for overlay in meant]
     kept = tuple(merged for _, merged in after if merged is not None)
     new = sum(fleet.overlays.get(overlay.key) is None for overlay in kept)
     if len(fleet.overlays) + new > limits.OVERLAYS:
         message = f"at most {limits.OVERLAYS:,} overlays are held; clear those that nobody needs"
-        raise ResourceExhausted(Reason.TOO_LARGE, message)
+        raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.OVERLAYS)
     gone = (overlay for overlay, merged in after if merged is None)
     return Overlaying(
         overlays=kept,

@@ -7,6 +7,8 @@ import ipaddress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from orion_registry.core import limits
+from orion_registry.core.access.rights import Role
 from orion_registry.core.admissible import check_spec
 from orion_registry.core.authority import authorize, refuse_others
 from orion_registry.core.checks.validation import check_custom
@@ -144,6 +146,8 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
 
 
 def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor: Actor, now: Now) -> Plan:
+    if limits.ID.fullmatch(command.spec.namespace):  # else it is refused below
+        fleet.usage.registration(command.spec.namespace, now.mono)
     fleet.admission.registration(now.mono)
     check_text("request_id", command.request_id)
     if command.secret:
@@ -155,6 +159,8 @@ def _plan_register(fleet: Fleet, secrets: SecretMaker, command: Register, actor:
     payload = payload_hash(asked, command.secret, command.takeover)
     fleet.epochs.require(IN_FLIGHT)
     entry = fleet.catalog.get(spec.service_id)
+    if entry is None:
+        fleet.usage.services((spec.namespace,))
     held = None if entry is None else entry.snapshot.record
     made = "" if command.secret else secrets.secret(spec.service_id, command.request_id)
     claim = _Claim.NEW if entry is None else _judge_claim(entry, spec, command, made, payload, actor)
@@ -200,10 +206,8 @@ def _judge_claim(entry: Entry, spec: ServiceSpec, command: Register, made: str, 
     """What a registration is to a service that is already there, or the error that it is refused with."""
     held = entry.snapshot.record
     if natural_key(held.spec) != natural_key(spec):
-        namespace, agent_id, _ = natural_key(held.spec)
-        message = (
-            f"service.service_id: {spec.service_id!r} belongs to agent {agent_id!r} in {namespace!r}; choose another"
-        )
+        whose = _whose(held.spec, actor)
+        message = f"service.service_id: {spec.service_id!r} belongs to {whose}; choose another"
         raise AlreadyExists(Reason.AGENT_IN_USE, message)
     refuse_others(entry, actor.identity)
     if command.request_id and command.request_id == held.request_id:
@@ -222,6 +226,13 @@ def _judge_claim(entry: Entry, spec: ServiceSpec, command: Register, made: str, 
         message = f"a live session holds {spec.service_id!r}: wait for its end, bring its secret, or set takeover"
         raise AlreadyExists(Reason.AGENT_IN_USE, message, retry_after_s=LIVE_RETRY_S)
     return _Claim.TAKEOVER
+
+
+def _whose(spec: ServiceSpec, actor: Actor) -> str:
+    """Whose a service is, in words for somebody: of a namespace that it may not see, it learns nothing."""
+    if not actor.rights.inside(spec.namespace, frozenset(Role)):
+        return "another agent"
+    return f"agent {spec.agent_id!r} in {spec.namespace!r}"
 
 
 def is_live(entry: Entry) -> bool:

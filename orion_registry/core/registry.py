@@ -4,7 +4,8 @@ Durable commands go through two calls, so that nothing is acknowledged before it
 
     plan(command) -> Plan      reads, may refuse
     begin(plan)                holds off who would act for a service that the plan ends
-    (the shell stores plan.facts)
+    audits(plan)               what the audit chain is told of it
+    (the shell stores plan.facts and those, together)
     apply(plan) -> Result      changes memory, gives revision and epoch, cannot fail
 
 Between the two the shell holds back other commands for the same service, or all others (`key_of`). Everything else, the
@@ -15,6 +16,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orion_registry.core import applying, draining, falling, planning
+from orion_registry.core.access.quota import Quotas
+from orion_registry.core.access.refused import Refused
+from orion_registry.core.auditing import audits_of
 from orion_registry.core.authority import authorize, check_ref, mode_of, use_epoch
 from orion_registry.core.balancing import Balancing
 from orion_registry.core.census import Census
@@ -23,7 +27,7 @@ from orion_registry.core.commands import Command, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.credentials import SecretMaker
 from orion_registry.core.entry import Entry, Pulse
-from orion_registry.core.facts import ReserveEpochs, Stored
+from orion_registry.core.facts import Audit, ReserveEpochs, Stored
 from orion_registry.core.fleet import Fleet, Publish, Tell
 from orion_registry.core.history import Edge
 from orion_registry.core.liveness import DEAD, Event
@@ -128,6 +132,10 @@ class Registry:
         self.config = self._fleet.config = config
         self.balancing.reconfigure(balancer)
 
+    def set_quotas(self, quotas: Quotas) -> None:
+        """Goes by other quotas from now on. Nobody is put out: whatever is there beyond them stays until it goes."""
+        self._fleet.usage.quotas = quotas
+
     def stop_judging(self) -> None:
         """From now on the end of a stream says nothing: the daemon itself is about to end them."""
         self._fleet.judging = False
@@ -192,10 +200,14 @@ class Registry:
     def watch(self, selector: Selector, start_revision: int = 0, history_id: str = "") -> WatchBuffer:
         """A watcher's buffer: a snapshot, or all since `start_revision` if the history reaches that far.
 
+        It counts until it is handed to `unwatch`.
+
         Raises:
             InvalidArgument: BAD_FIELD.
+            ResourceExhausted: TOO_LARGE, the namespace's quota of watches is used up.
         """
         selector = check_selector(selector)
+        self._fleet.usage.watch(selector.namespace)
         buffer = WatchBuffer(selector)
         known = self._fleet.history.since(start_revision, self.revision) if history_id == self.history_id else None
         if known is not None:
@@ -205,6 +217,15 @@ class Registry:
             members = [snapshot for snapshot in shown if selector.shows(snapshot)]
             buffer.start(members, resync=start_revision != 0)
         return buffer
+
+    def unwatch(self, buffer: WatchBuffer) -> None:
+        """A watch is over; to be said once."""
+        self._fleet.usage.unwatch(buffer.selector.namespace)
+
+    @property
+    def refused(self) -> Refused:
+        """How often limits turned somebody away; whoever tells somebody so notes it there."""
+        return self._fleet.refused
 
     @property
     def census(self) -> Census:
@@ -241,6 +262,10 @@ class Registry:
         """
         return planning.plan(self._fleet, self._secrets, command, actor, self._fleet.patience.read(now))
 
+    def audits(self, plan: Plan, command: Command, actor: Actor, now: Now) -> tuple[Audit, ...]:
+        """What the audit chain is told of a plan that was made just now; to be stored together with its facts."""
+        return audits_of(self._fleet, plan, command, actor, now.wall, self.history_id)
+
     def begin(self, plan: Plan) -> None:
         """A plan is on its way to the store: until `apply` or `abandon` nobody may act for a service that it ends.
 
@@ -258,6 +283,10 @@ class Registry:
             entry = self._fleet.catalog.get(service_id)
             if entry is not None:
                 entry.departing = departing
+            elif isinstance(plan, Registration) and departing:
+                self._fleet.usage.coming(service_id, plan.record.spec.namespace)
+            if not departing:
+                self._fleet.usage.come(service_id)
 
     def departing(self, service_id: str) -> bool:
         """Whether a claim or removal of a service is on its way to the store."""

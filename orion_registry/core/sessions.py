@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from orion_registry.core import draining, falling, limits
 from orion_registry.core.admission import Allowance, come_again
-from orion_registry.core.authority import admit, is_known, send_away, use_epoch
+from orion_registry.core.authority import admit, is_known, refuse_ungranted, send_away, use_epoch
 from orion_registry.core.entry import Entry, Pulse
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.frame_checks import check_beats, check_sessions
@@ -33,7 +33,7 @@ from orion_registry.core.frames import (
 from orion_registry.core.liveness import Event
 from orion_registry.core.model import Actor, Now, ServiceStatus
 from orion_registry.core.validation import check_id, check_labels, check_number, check_text
-from orion_registry.errors import FailedPrecondition, Reason, RegistryError, ResourceExhausted, bad_field
+from orion_registry.errors import FailedPrecondition, Limit, Reason, RegistryError, ResourceExhausted, bad_field
 
 ACK_EVERY = 10
 """Beats between two acks that say nothing new."""
@@ -54,6 +54,7 @@ class HeartbeatSession:
         actor: who opened it.
         agent_id: who says hello; empty before.
         services: the services it carries.
+        namespaces: how many of them each namespace has.
         pulse: when it was last heard of; all its services share it.
         outbox: frames to send, oldest first. Bounded: the shell reads no further frame while it cannot send.
         ended: the registry wants the stream to end once the outbox is sent, with `end`, or OK if that is None.
@@ -76,6 +77,7 @@ class HeartbeatSession:
         "end",
         "ended",
         "goodbye",
+        "namespaces",
         "outbox",
         "pending_commands",
         "pulse",
@@ -95,12 +97,23 @@ class HeartbeatSession:
         self.actor = actor
         self.agent_id = ""
         self.services: dict[str, Entry] = {}
+        self.namespaces: dict[str, int] = {}
         self.outbox: deque[RegistryFrame] = deque()
         self.pending_commands: set[int] = set()
         self.end: RegistryError | None = None
         self.ended = False
         self.departure = Event.ENDED
         self.goodbye: GoodbyeReason | None = None
+
+    def go_on_as(self, actor: Actor) -> None:
+        """The rights of who opened it have changed.
+
+        Raises:
+            PermissionDenied: NOT_ALLOWED, it carries a service that it no longer may.
+        """
+        for entry in self.services.values():
+            refuse_ungranted(actor, entry)
+        self.actor = actor
 
     # What the registry says.
 
@@ -117,7 +130,7 @@ class HeartbeatSession:
 
     def lose(self, entry: Entry, reason: LostReason) -> None:
         """Takes a service off, and tells the agent why."""
-        del self.services[entry.service_id]
+        self._drop(entry)
         self._unused.pop(entry, None)
         self.send(Lost(service_id=entry.service_id, reason=reason))
 
@@ -207,7 +220,9 @@ class HeartbeatSession:
         """Counts changes that a frame brought about. They hold; a stream that makes too many of them ends."""
         if not self._changes.spend(changes, now.mono):
             message = f"the stream changed the status of services more than {CHANGES_PER_S:g} times a second"
-            raise ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=CHANGES_RETRY_S)
+            raise ResourceExhausted(
+                Reason.RATE_LIMITED, message, retry_after_s=CHANGES_RETRY_S, limit=Limit.STATUS_CHANGES
+            )
 
     def _heard_again(self, now: Now) -> None:
         """Services that were found late, or silent, are open again."""
@@ -260,7 +275,7 @@ class HeartbeatSession:
         check_sessions(frame.sessions)
         if wait_s := self._fleet.admission.hello(now.mono, known=is_known(self._fleet, frame, self.actor.identity)):
             send_away(self._fleet, frame, self.actor.identity, wait_s, now)
-            raise come_again("hellos", wait_s)
+            raise come_again("hellos", wait_s, Limit.HELLOS)
         self.agent_id = frame.agent_id
         self.outbox.append(Welcome(interval_s=self._tell_pace(), timeout_s=self._fleet.pace.timeout_s))
         self._attach(frame.sessions, now)
@@ -282,12 +297,13 @@ class HeartbeatSession:
             seen = entry.snapshot
             admit(self._fleet, self, entry, request.ref, now)
         except RegistryError as error:
+            self._fleet.refused.note(error)
             return SessionResult(service_id=service_id, error=error)
         entry.epoch = self._fleet.epochs.take()
         entry.streams[self] = entry.epoch
         entry.pulse = self.pulse
         entry.peer = self.actor.address
-        self.services[service_id] = entry
+        self._carry(entry)
         self._unused[entry] = entry.epoch
         # Before its status: a restarted registry starts from truth. What another life of the agent told says nothing.
         self._fleet.loaded(entry, request.load)
@@ -301,6 +317,22 @@ class HeartbeatSession:
             previous_status=seen.status,
             previous_reason=seen.reasons[0].code,
         )
+
+    def _carry(self, entry: Entry) -> None:
+        if entry.service_id not in self.services:
+            self.services[entry.service_id] = entry
+            namespace = entry.spec.namespace
+            self.namespaces[namespace] = carried = self.namespaces.get(namespace, 0) + 1
+            if carried == 1:
+                self._fleet.usage.stream_came(namespace)
+
+    def _drop(self, entry: Entry) -> None:
+        del self.services[entry.service_id]
+        namespace = entry.spec.namespace
+        self.namespaces[namespace] -= 1
+        if not self.namespaces[namespace]:
+            del self.namespaces[namespace]
+            self._fleet.usage.stream_left(namespace)
 
     def _detach(self, service_ids: tuple[str, ...], now: Now) -> None:
         if len(service_ids) > limits.SESSIONS:
@@ -326,7 +358,7 @@ class HeartbeatSession:
             self._release(entry, self.departure, now)
 
     def _release(self, entry: Entry, event: Event, now: Now) -> None:
-        del self.services[entry.service_id]
+        self._drop(entry)
         del entry.streams[self]
         self._unused.pop(entry, None)
         if entry.streams:

@@ -1,9 +1,11 @@
 """The one writer of the registry's state: joins core, store, clock and streams in one event loop."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from orion_registry.core.audit import AuditFilter, AuditHead, AuditRecord
 from orion_registry.core.commands import Command, Import, Imported, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
@@ -18,6 +20,7 @@ from orion_registry.core.frames import (
     Goodbye,
     GoodbyeReason,
     Hello,
+    Sessions,
 )
 from orion_registry.core.history import Edge
 from orion_registry.core.model import Actor, Load, RemovalReason, ServiceStatus, SessionRef
@@ -29,19 +32,21 @@ from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.alarms import Alarms
+from orion_registry.runtime.audit import AUDIT, AuditConfig, AuditTrail
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.entropy import Entropy
 from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.monitor import Monitor, Probe, no_prober
 from orion_registry.runtime.reaper import Reaper
+from orion_registry.runtime.refusal_log import RefusalLog
 from orion_registry.runtime.selections import Selections
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
 from orion_registry.runtime.vitals import VitalSigns
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
 from orion_registry.runtime.writer import Writer, WriterConfig
-from orion_registry.store.base import Store
+from orion_registry.store.base import Store, StoreFailed
 
 log = logging.getLogger("orion_registry")
 
@@ -60,8 +65,8 @@ CLOSE_S = 1.0
 ANYBODY = Actor()
 """Who has no identity."""
 
-REGISTRY_ACTOR = Actor(identity="registry")
-"""Who removes what has been dead for too long."""
+REGISTRY_ACTOR = Actor(identity="the registry")
+"""Who removes what has been dead for too long. No certificate and no token names it: identities have no spaces."""
 
 
 class Coordinator:
@@ -76,10 +81,12 @@ class Coordinator:
         started_at: when it was made.
         events: what happened.
         alarms: what is wrong with the registry itself.
+        audit: takes denials, and changes that store nothing; others come to the chain with what they store.
         timelines: what became of each service of late.
         selections: callers, and what they hold.
         monitor: the runs of active checks.
         ticker: lets time pass; a test may stop it, as a stall of the daemon would.
+        before_close: what `stop` is to wait for, so many seconds, before it closes the store.
     """
 
     def __init__(
@@ -91,6 +98,7 @@ class Coordinator:
         entropy: Entropy,
         writer: WriterConfig | None = None,
         balancer: BalancerConfig | None = None,
+        audit: AuditConfig | None = None,
         probe: Probe = no_prober,
         history_id: str = "",
     ) -> None:
@@ -109,17 +117,20 @@ class Coordinator:
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
         self.serving = False
         self.started_at = clock.now()
-        self._hub = WatchHub(clock, lambda: self.registry.revision)
+        self._hub = WatchHub(clock, lambda: self.registry.revision, self.registry.unwatch)
         self.events = EventLog(clock, self.registry.history_id)
         self.alarms = Alarms(clock, self.events.add)
+        self.audit = AuditTrail(store, clock, self.registry.history_id, audit or AuditConfig())
         self._writer = Writer(self.registry, store, clock, writer or WriterConfig())
         self._journal = Journal()
         self.events.hand_to(self._journal.take)
         self.timelines = Timelines(store, self.events)
         self._vital_signs = VitalSigns(self.registry)
+        self._refusal_log = RefusalLog(self.registry.refused)
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
+        self.before_close: Callable[[float], Awaitable[None]] | None = None
         self._reserving: asyncio.Task[None] | None = None
 
     # Life.
@@ -173,9 +184,12 @@ class Coordinator:
         self._reaper.stop()
         if unfinished := await self._writer.drain(timeout_s=1.0):
             log.error("stopped with writes under way", extra={"writes": unfinished})
+        await self.audit.stop(timeout_s=1.0)
         await self.monitor.over(timeout_s=1.0)
         self.events.stop()
         self.timelines.flush()
+        if self.before_close is not None:
+            await self.before_close(1.0)
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._leave()
@@ -191,10 +205,13 @@ class Coordinator:
         self._hub.tick()
         self.alarms.keep(MASS_HOLD, self.registry.mass_hold)
         self.alarms.keep(STORE_DOWN, self.store_trouble)
+        self.audit.tick()
+        self.alarms.keep(AUDIT, self.audit.trouble)
         for event in self._vital_signs.news():
             self.events.add(event)
         self.events.tick()
         self._journal.flush()
+        self._refusal_log.tick(now.mono)
         self.timelines.flush()
         if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
             self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
@@ -215,6 +232,11 @@ class Coordinator:
     def store_trouble(self) -> str:
         """Why the store takes no ordinary writes now; empty while it does."""
         return self._store.alarm or self._writer.trouble
+
+    @property
+    def store(self) -> Store:
+        """Where everything is kept; for reading the audit chain."""
+        return self._store
 
     @property
     def watchers(self) -> int:
@@ -264,6 +286,25 @@ class Coordinator:
         """One page of what operators have set; see `Registry.overlays`."""
         return self.registry.overlays(wanted, page_size, page_token, self._clock.now())
 
+    async def audit_page(
+        self, wanted: AuditFilter, after_seq: int, page_size: int
+    ) -> tuple[list[AuditRecord], int, AuditHead, AuditHead]:
+        """Records of the next `page_size` that pass, up to where was looked at, and the ends of the chain.
+
+        Raises:
+            Unavailable: STORE_DOWN, they cannot be read.
+        """
+        store = self._store
+        try:
+            async with asyncio.timeout(self._writer.timeout_s):
+                found = await store.audit_records(after_seq, page_size)
+        except (StoreFailed, TimeoutError) as error:
+            message = f"the audit chain cannot be read: {str(error) or 'the store has not answered'}"
+            raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=self._writer.timeout_s) from error
+        looked = found[-1].seq if found else max(after_seq, store.audit_head.seq)
+        passing = [record for record in found if wanted.passes(record)]
+        return passing, looked, store.audit_anchor, store.audit_head
+
     async def _remove(self, command: Remove) -> None:
         await self.execute(command, REGISTRY_ACTOR)
 
@@ -283,7 +324,9 @@ class Coordinator:
 
     def report_status(self, ref: SessionRef, status: ServiceStatus, actor: Actor = ANYBODY) -> Entry:
         """Takes a self-report; see `Registry.report_status`."""
-        return self.registry.report_status(ref, status, self._clock.now(), actor.identity)
+        entry = self.registry.report_status(ref, status, self._clock.now(), actor.identity)
+        self.audit.did(actor, "UpdateServiceStatus", entry.spec.namespace, entry.service_id)
+        return entry
 
     def send_heartbeat(
         self, ref: SessionRef, load: Load | None, self_status: ServiceStatus, actor: Actor = ANYBODY
@@ -319,9 +362,18 @@ class Coordinator:
             await self._settled(frame)
         if session not in self._sessions:
             return  # its stream ended while the frame waited
+        unsent = len(session.outbox)
         session.receive(frame, self._clock.now())
+        for answer in itertools.islice(session.outbox, unsent, None):
+            if isinstance(answer, Sessions):
+                self._note_refusals(session, answer)
         if isinstance(frame, Goodbye) and not session.ended:
             await self._part(session)
+
+    def _note_refusals(self, session: HeartbeatSession, answer: Sessions) -> None:
+        for result in answer.results:
+            if result.error is not None:
+                self.audit.refused(session.actor, "Heartbeat", result.error)
 
     def close_stream(self, session: HeartbeatSession) -> None:
         """The stream is over, however it ended. Calling it again does nothing."""
@@ -372,6 +424,7 @@ class Coordinator:
 
         Raises:
             InvalidArgument: BAD_FIELD.
+            ResourceExhausted: TOO_LARGE, the namespace's quota of watches is used up.
             Unavailable: NOT_SERVING.
         """
         self.require_serving()

@@ -67,9 +67,13 @@ class Watcher:
 class WatchHub:
     """All watchers, by selector: what an edge means is worked out once for those who ask the same."""
 
-    def __init__(self, clock: Clock, revision: Callable[[], int]) -> None:
+    def __init__(
+        self, clock: Clock, revision: Callable[[], int], over: Callable[[WatchBuffer], None] = lambda _: None
+    ) -> None:
+        """Args: clock; revision: the present one; over: hears once of each watch that has ended."""
         self.clock = clock
         self.revision = revision
+        self._over = over
         self._watchers: dict[Selector, set[Watcher]] = {}
         self._bookmarked_at = clock.now().mono
         self._bookmarked_revision = 0
@@ -89,7 +93,9 @@ class WatchHub:
     def forget(self, watcher: Watcher) -> None:
         """The watch is over."""
         watchers = self._watchers.get(watcher.buffer.selector, set())
-        watchers.discard(watcher)
+        if watcher in watchers:
+            watchers.discard(watcher)
+            self._over(watcher.buffer)
         if not watchers:
             self._watchers.pop(watcher.buffer.selector, None)
 

@@ -180,8 +180,9 @@ class Writer:
             self._end(run, None, error)
             return
         try:
+            facts = (*plan.facts, *self._registry.audits(plan, run.command, run.actor, now))
             self._registry.begin(plan)
-            stored = self._send(plan.facts, max(run.give_up_at, self._registry.judged(now) + self.timeout_s))
+            stored = self._send(facts, max(run.give_up_at, self._registry.judged(now) + self.timeout_s))
         except Exception as error:  # noqa: BLE001 - a fault of ours, see `_end`
             self._registry.abandon(plan)
             self._end(run, None, error)

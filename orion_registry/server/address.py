@@ -11,8 +11,8 @@ from orion_registry.server.start_error import SettingError, StartError
 
 _UNIX_PATH_BYTES = 107  # sun_path of Linux holds 108 with its closing zero
 _RULE = (
-    "on loopback or a Unix socket, for beyond this machine nobody is told apart: have clients show certificates "
-    "(tls_cert_file, tls_key_file, tls_client_ca_file; orion-registry certs makes them), or set insecure_listen"
+    "on loopback or a Unix socket, unless callers prove who they are over TLS: set tls_cert_file and tls_key_file, and "
+    "tls_client_ca_file or tokens_file (orion-registry certs and token make them), or else insecure_listen"
 )
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})")
 

@@ -10,7 +10,9 @@ from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.methods import ADMIN_SERVICE
 from orion_registry.server.server_info import server_info
 from orion_registry.server.snapshot_streams import IDLE_S, SnapshotStreams
-from orion_registry.server.wrapper import Handlers, Stream
+from orion_registry.server.stream import Stream
+from orion_registry.server.wrapper import Handlers
+from orion_registry.wire.audit import PAGE_DEFAULT, decode_audit_filter, encode_audit_page
 from orion_registry.wire.events import decode_filter, encode_news, encode_page
 from orion_registry.wire.overlay import (
     decode_overlay_filter,
@@ -21,6 +23,7 @@ from orion_registry.wire.overlay import (
 )
 from orion_registry.wire.server_info import encode_server_info
 from orion_registry_pb.v1 import admin_pb2 as pb
+from orion_registry_pb.v1 import audit_pb2
 
 
 class AdminService:
@@ -53,6 +56,7 @@ class AdminService:
                 "SetOverlay": self.set_overlay,
                 "ListOverlays": self.list_overlays,
                 "RemoveService": self.remove_service,
+                "ListAuditRecords": self.list_audit_records,
                 "ExportSnapshot": self._snapshots.export,
                 "ImportSnapshot": self._snapshots.import_snapshot,
             }
@@ -83,6 +87,12 @@ class AdminService:
         service_id = check_id("service_id", request.service_id)
         result = await self._coordinator.execute(Remove(service_id=service_id, reason=RemovalReason.REMOVED), actor)
         return encode_service_removed(cast("Removed", result))
+
+    async def list_audit_records(self, request: audit_pb2.ListAuditRecordsRequest, _actor: Actor) -> bytes:
+        """ListAuditRecords."""
+        wanted = decode_audit_filter(request)
+        page = await self._coordinator.audit_page(wanted, request.after_seq, request.page_size or PAGE_DEFAULT)
+        return encode_audit_page(*page)
 
     async def watch_events(self, request: pb.WatchEventsRequest, _actor: Actor, stream: Stream) -> None:
         """WatchEvents: a client that takes nothing holds one message, and its place in the log."""

@@ -1,13 +1,16 @@
 """BalancerService: each handler decodes, makes one call to the coordinator's selections, and encodes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from orion_registry.core import limits
+from orion_registry.core.access.rights import Role
 from orion_registry.core.holder import name_of
 from orion_registry.core.model import Actor, Now
 from orion_registry.core.paging import page_size
 from orion_registry.core.selection.leases import Lease
+from orion_registry.core.selection.scopes import Scope
 from orion_registry.core.validation import check_id
 from orion_registry.errors import InvalidArgument, Reason, RegistryError, shown
 from orion_registry.runtime.coordinator import Coordinator
@@ -35,6 +38,8 @@ from orion_registry.wire.balancer_answers import (
     encode_strategy_set,
 )
 from orion_registry_pb.v1 import balancer_pb2 as pb
+
+_WHO_LOOK = frozenset({Role.OPERATOR, Role.VIEWER})
 
 
 class BalancerService:
@@ -173,14 +178,24 @@ class BalancerService:
         now, draw = self._selections.now(), seeded_draw(request.seed)
         return encode_explanation(self._balancing.explain(pool, wanted.request, now, draw), len(pool.line))
 
-    def set_strategy(self, request: pb.SetStrategyRequest, _actor: Actor) -> bytes:
+    def set_strategy(self, request: pb.SetStrategyRequest, actor: Actor) -> bytes:
         """SetStrategy."""
         strategy = decode_strategy("strategy", request.strategy)
-        return encode_strategy_set(self._balancing.set_strategy(decode_scope(request), strategy))
+        scope = decode_scope(request)
+        answer = encode_strategy_set(self._balancing.set_strategy(scope, strategy))
+        where = f"service_name {scope.service_name}" if scope.service_name else f"capability {scope.capability}"
+        target = "none" if strategy is None else strategy.name
+        if scope.service_name or scope.capability:
+            target += f", {where}"
+        self.coordinator.audit.did(actor, "SetStrategy", target=target)
+        return answer
 
-    def get_balancer_stats(self, _request: pb.GetBalancerStatsRequest, _actor: Actor) -> bytes:
-        """GetBalancerStats."""
-        return encode_stats(self._balancing.stats, self._selections.streams)
+    def get_balancer_stats(self, _request: pb.GetBalancerStatsRequest, actor: Actor) -> bytes:
+        """GetBalancerStats. Names of services and capabilities are for those who may look everywhere."""
+        stats = self._balancing.stats
+        if not actor.rights.everywhere(_WHO_LOOK):
+            stats = replace(stats, scopes={scope: name for scope, name in stats.scopes.items() if scope == Scope()})
+        return encode_stats(stats, self._selections.streams)
 
     def get_service_performance(self, request: pb.GetServicePerformanceRequest, _actor: Actor) -> bytes:
         """GetServicePerformance."""

@@ -74,7 +74,7 @@ class Certificates:
             handed = material
             return material.configuration
 
-        clients = self._settings.clients_identified
+        clients = self._settings.clients_certified
         return grpc.dynamic_ssl_server_credentials(handed.configuration, news, clients)  # type: ignore[arg-type] # may be None, as gRPC documents
 
     def look(self, wall_s: float) -> None:

@@ -2,9 +2,10 @@
 
 from functools import partial
 
+from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rights import Role
 from orion_registry.server import scopes
-from orion_registry.server.methods import Cost, Kind, Method
+from orion_registry.server.methods import Kind, Method
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 CLUSTER_SERVICE = "orion.registry.cluster.v1.ClusterService"

@@ -13,7 +13,8 @@ from orion_registry.errors import PermissionDenied, Reason, ResourceExhausted, U
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.methods import Method
-from orion_registry.server.wrapper import Handlers, Stream, parse_request, stopping
+from orion_registry.server.stream import Stream, parse_request
+from orion_registry.server.wrapper import Handlers, stopping
 from orion_registry.wire.spans import decode_span, span_of
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orion_registry.server.address import TcpAddress, parse_address
-from orion_registry.server.security_settings import SecuritySettings
+from orion_registry.server.audit_settings import AuditSettings
 from orion_registry.server.setting_kinds import addresses, duration, path, word
 from orion_registry.server.setting_rows import setting
 
@@ -11,7 +11,7 @@ _GROUP = "Cluster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterSettings(SecuritySettings):
+class ClusterSettings(AuditSettings):
     """Fields of `Settings`; see there."""
 
     etcd_endpoints: tuple[str, ...] = setting(

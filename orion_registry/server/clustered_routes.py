@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orion_registry.core.model import Actor, Now
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted, bad_field
 from orion_registry.server.route_stream import Route, RouteStreams
-from orion_registry.server.wrapper import Stream
+from orion_registry.server.stream import Stream
 from orion_registry.wire.route import result_cancelled, result_done, result_error, result_renewed, result_selected
 from orion_registry_pb.v1.balancer_pb2 import RouteCommand
 
@@ -25,7 +25,9 @@ class ClusterRouteStreams(RouteStreams):
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._cluster.coordinator.require_serving()
-        await _ClusterRoute(self._cluster, actor, stream).run()
+        route = _ClusterRoute(self._cluster, actor, stream)
+        stream.belongs_to(route)
+        await route.run()
 
 
 class _ClusterRoute(Route):
@@ -100,4 +102,6 @@ class _ClusterRoute(Route):
         try:
             self._tell(await work)
         except RegistryError as error:
+            self._denied(error)
+            self._refused.note(error)
             self._tell(result_error(command_id, error))

@@ -29,6 +29,7 @@ from orion_registry.server.clustered_services import (
 )
 from orion_registry.server.methods import METHODS, Method
 from orion_registry.server.peers import AllPeers
+from orion_registry.server.place import store_of
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.server.wrapper import Handlers
@@ -63,7 +64,11 @@ class Clustering:
             started_wall=wall,
         )
         self.cluster = EtcdCluster(
-            Etcd(etcd_config(settings)), Keys(settings.etcd_prefix), own, round(settings.member_ttl_s)
+            Etcd(etcd_config(settings)),
+            Keys(settings.etcd_prefix),
+            own,
+            round(settings.member_ttl_s),
+            store_of(settings, addresses[0]),
         )
         self.peers = AllPeers(own.life, self._credentials, self._load)
         self.coordinator = ClusterCoordinator(

@@ -4,24 +4,33 @@ import asyncio
 import gc
 import logging
 import os
+from dataclasses import fields
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import grpc.aio
 
 from orion_registry import __version__
+from orion_registry.core.access.rates import Rates
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
 from orion_registry.probes.prober import Prober
+from orion_registry.runtime.audit import AuditConfig
+from orion_registry.runtime.audit_export import AuditExport
 from orion_registry.runtime.clock import Clock, SystemClock
-from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.runtime.coordinator import REGISTRY_ACTOR, Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
+from orion_registry.server.accepting import open_server, serve
+from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.check_settings import callables_of
-from orion_registry.server.door import Door
 from orion_registry.server.health import Health
+from orion_registry.server.identity import Identities
+from orion_registry.server.limit_settings import rate_limits
+from orion_registry.server.limited_door import LimitedDoor
 from orion_registry.server.listen import Listeners
 from orion_registry.server.methods import METHODS, Method
 from orion_registry.server.monitor_service import MonitorService
@@ -34,10 +43,10 @@ from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
 from orion_registry.server.wrapper import Handlers, build_handlers
+from orion_registry.store.audit_file import AuditFile
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 if TYPE_CHECKING:
-    from orion_registry.server.certificates import Certificates
     from orion_registry.server.clustering import Clustering
 
 log = logging.getLogger("orion_registry")
@@ -48,12 +57,6 @@ PING_SLACK_S = 0.2
 
 GC_EVERY = 10_000
 """Objects between two looks of the garbage collector: measured, it saves 12 to 15% of a durable registration's CPU."""
-
-CERTIFICATE = "CERTIFICATE"
-"""Alarm: the daemon's certificate ends soon or has ended, or the files that are to take its place are broken."""
-
-LOOK_S = 1.0
-"""How often the certificate's files are looked at."""
 
 SERVICES = tuple(dict.fromkeys(method.service for method in METHODS))
 """Full names of the gRPC services that the daemon serves."""
@@ -84,11 +87,14 @@ class Daemon:
         self._entropy = entropy or SystemEntropy()
         self._health = Health(SERVICES)
         self._reflection = Reflection(SERVICES)
-        self._certificates: Certificates | None = None
+        self._access: Access
+        self._door: LimitedDoor
         self._looking: asyncio.Task[None] | None = None
         self._listeners = Listeners()
+        self._rates = Rates(rate_limits(settings))
         self._server: grpc.aio.Server | None = None
         self._probe = probe
+        self._export: AuditExport | None = None
         self._prober: Prober | None = None
         self._methods: tuple[Method, ...] = METHODS
         self._clustering: Clustering | None = None
@@ -110,7 +116,7 @@ class Daemon:
             StartError: with what it was given it cannot start; nothing stays bound.
         """
         # No interceptors: one costs 20 to 50 us a call and none sees bytes that do not parse; see the wrapper.
-        server = grpc.aio.server(options=server_options(self.settings))
+        server = open_server(server_options(self.settings))
         try:
             await self._bind(server)
             self.coordinator = self._make_coordinator()
@@ -121,14 +127,17 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            door = Door(
+            self._door = LimitedDoor(
                 lambda: self.coordinator.serving,
                 lambda: self.coordinator.registry,
-                certificates=self.settings.clients_identified,
+                identify=Identities(self._access, self._clock) if self.settings.callers_known else None,
+                rates=self._rates,
+                clock=lambda: self._clock.now().mono,
             )
-            server.add_generic_rpc_handlers(build_handlers(self._methods, handlers, door))
+            self._door.tell_refusals(self.coordinator.audit.refused)
+            serve(server, build_handlers(self._methods, handlers, self._door))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
-            self._say_who_may()
+            say_who_may(self.settings, self._where(), exposed=self.settings.insecure_listen)
             await server.start()
             await self._start_coordinator()
         except BaseException:
@@ -138,36 +147,17 @@ class Daemon:
             self._listeners.close()
             raise
         self._server = server
-        if self._certificates is not None:
-            self._looking = asyncio.create_task(self._keep_certificates(self._certificates))
+        alarms = self.coordinator.alarms
+        self._looking = asyncio.create_task(self._access.keep(self._clock, alarms, self._go_by_access))
         self._health.set_serving(True)
         log.info("ready", extra=self._where())
 
     async def _bind(self, server: grpc.aio.Server) -> None:
         settings = self.settings
-        if settings.tls:
-            from orion_registry.server.certificates import Certificates  # only those who need it wait for its import
-
-            self._certificates = await asyncio.to_thread(Certificates, settings)
-            self._listeners = Listeners(self._certificates.server_credentials)
-        exposed = settings.insecure_listen or settings.clients_identified
-        await self._listeners.bind(server, settings.listen, exposed=exposed)
-
-    def _say_who_may(self) -> None:
-        """An open registry says so."""
-        if self.settings.clients_identified:
-            log.info("clients show certificates", extra={"authorities": self.settings.tls_client_ca_file})
-        elif self.settings.insecure_listen:
-            log.warning("insecure_listen is set: whoever reaches the port may do everything", extra=self._where())
-        else:
-            log.info("open: whoever is on this machine may do everything", extra=self._where())
-
-    async def _keep_certificates(self, certificates: "Certificates") -> None:
-        """Looks after the files for as long as it serves."""
-        while True:
-            self.coordinator.alarms.keep(CERTIFICATE, certificates.trouble(self._clock.now().wall))
-            await asyncio.sleep(LOOK_S)
-            await asyncio.to_thread(certificates.look, self._clock.now().wall)
+        self._access = await asyncio.to_thread(Access, settings)
+        if self._access.certificates is not None:
+            self._listeners = Listeners(self._access.certificates.server_credentials)
+        await self._listeners.bind(server, settings.listen, exposed=settings.insecure_listen or settings.safe_beyond)
 
     def _make_coordinator(self) -> Coordinator:
         settings = self.settings
@@ -187,6 +177,7 @@ class Daemon:
                 config=registry_config(settings),
                 clock=self._clock,
                 balancer=balancer_config(settings),
+                audit=AuditConfig(keep=settings.audit_keep),
                 probe=probe,
             )
             return self._clustering.coordinator
@@ -196,6 +187,7 @@ class Daemon:
             clock=self._clock,
             entropy=self._entropy,
             balancer=balancer_config(settings),
+            audit=AuditConfig(keep=settings.audit_keep),
             probe=probe,
         )
 
@@ -219,8 +211,12 @@ class Daemon:
             await prober.close()
 
     async def _start_coordinator(self) -> None:
+        coordinator, settings = self.coordinator, self.settings
+        if settings.audit_file:
+            file = AuditFile(Path(settings.audit_file), settings.audit_file_size, settings.audit_files)
+            self._export = AuditExport(coordinator.store, coordinator.audit, file)
         try:
-            await self.coordinator.start()
+            await coordinator.start()
         except StoreDamaged as error:
             way_out = "restore a snapshot with `orion-registry snapshot restore FILE --data-dir DIR`"
             raise StartError(f"{error}; {way_out}, or move the directory away to begin empty") from error
@@ -228,11 +224,25 @@ class Daemon:
             raise StartError(str(error)) from error
         except Unavailable as error:
             raise StartError(f"the store cannot be written: {error.message}") from error
+        self.coordinator.registry.set_quotas(self._access.rules.quotas)
+        if self._export is not None:
+            self._export.start()
+
+    async def _go_by_access(self, why: str) -> None:
+        """Somebody may do more or less than before, because of these files."""
+        self.coordinator.audit.did(REGISTRY_ACTOR, "AccessChanged", target=why)
+        self.coordinator.registry.set_quotas(self._access.rules.quotas)
+        await self._door.judge_again()
 
     def reconfigure(self, settings: Settings) -> None:
         """Goes by settings that differ from the present ones in rows that reload; see `Registry.reconfigure`."""
-        self.settings = settings
+        old, self.settings = self.settings, settings
+        self._rates.reconfigure(rate_limits(settings))
         self.coordinator.registry.reconfigure(registry_config(settings), balancer_config(settings))
+        changed = [
+            field.name for field in fields(settings) if getattr(settings, field.name) != getattr(old, field.name)
+        ]
+        self.coordinator.audit.did(REGISTRY_ACTOR, "Reload", target=" ".join(changed))
 
     async def stop(self) -> None:
         """Takes nothing new, sends every stream away and ends it, then stops. Calling it again does nothing.
@@ -250,6 +260,8 @@ class Daemon:
         self._health.set_serving(False)
         # The gate shuts with coordinator.stop(), in the same turn of the loop as the ports are closed.
         stopped = asyncio.ensure_future(server.stop(self.settings.shutdown_grace_s))
+        if self._export is not None:
+            self.coordinator.before_close = self._export.stop
         await self.coordinator.stop()
         await self._close_clustering()
         await self._close_prober()

@@ -3,70 +3,89 @@
 Who calls, and whether it may do that there, hang here, on the one method table; handlers see the `Actor` alone.
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
-import grpc.aio
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unauthenticated, Unavailable
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.runtime.audit import is_denial
+from orion_registry.server.identity import Context, Identify, anybody
 from orion_registry.server.methods import Method
 from orion_registry.server.peer import peer_address
-from orion_registry.server.peer_identity import certificate_names
 from orion_registry.server.scopes import Call
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Gate = Callable[[], bool]
 """Whether the registry serves; methods that are not `always` answer NOT_SERVING otherwise."""
-Identify = Callable[[Context], Actor]
-"""Who calls. Raises Unauthenticated if nobody can tell."""
 Admission = Callable[[Context], Actor]
 """Lets a call in, before its message is read. Raises RegistryError if it may not go on."""
 Check = Callable[[Any, Actor], None]
 """Judges a message. Raises RegistryError if its sender may not do that there."""
+Tell = Callable[[Actor, str, RegistryError], None]
+"""Hears of a denial: who, the method's name, and what it was told."""
 
 NOT_SERVING_RETRY_S = 0.5
+JUDGED_AT_ONCE = 100
+"""Open calls that are judged anew before others get their turn: about a millisecond."""
+
+
+class OpenCall(Protocol):
+    """A stream that lasts longer than what its caller was let in for may."""
+
+    method: Method
+    context: Context
+
+    def go_on_as(self, actor: Actor) -> None:
+        """Its caller is who it was, and may do this. Raises RegistryError if that is not so."""
+
+    def end(self, error: RegistryError) -> None:
+        """Ends it."""
 
 
 class Door:
     """Lets calls in."""
 
-    def __init__(
-        self,
-        gate: Gate,
-        registry: Callable[[], Registry],
-        *,
-        identify: Identify | None = None,
-        certificates: bool = False,
-    ) -> None:
-        """Args: gate; registry: where services are looked up; identify: who calls, None = by `certificates`;
-        certificates: clients over TCP show one, which names them.
-        """
+    def __init__(self, gate: Gate, registry: Callable[[], Registry], *, identify: Identify | None = None) -> None:
+        """Args: gate; registry: where services are looked up; identify: who calls, None = anybody."""
         self._gate = gate
+        self._tell: Tell | None = None
         self._registry = registry
-        self._identify = identify or (certified_actor if certificates else actor_of)
+        self._identify = identify or anybody
+        self._calls: set[OpenCall] = set()
 
     def admission(self, method: Method) -> Admission:
         """What calls of a method pass: the gate, who they are, and whether they have one of its roles at all."""
-        always, is_open, roles, gate, identify = method.always, method.is_open, method.roles, self._gate, self._identify
+        always, gate, identified = method.always, self._gate, self._identified(method)
 
         def admit(context: Context) -> Actor:
             if not always and not gate():
                 raise Unavailable(
                     Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=NOT_SERVING_RETRY_S
                 )
-            if is_open:
-                return actor_of(context)
+            return identified(context)
+
+        return admit
+
+    def _identified(self, method: Method) -> Identify:
+        """Who calls a method, if it may at all."""
+        if method.is_open:
+            return anybody
+        roles, identify = method.roles, self._identify
+
+        def identified(context: Context) -> Actor:
             actor = identify(context)
+            if not actor.rights.grants:
+                message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
+                raise PermissionDenied(Reason.NOT_ALLOWED, message)
             if actor.rights is not EVERYTHING and not actor.rights.anywhere(roles):
                 wanted = ", ".join(sorted(roles))
                 raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
             return actor
 
-        return admit
+        return identified
 
     def check(self, method: Method) -> Check:
         """What each message of a method passes: whether its sender has one of the roles where it reaches."""
@@ -80,29 +99,37 @@ class Door:
 
     def refused(self, method: Method, context: Context, error: RegistryError) -> None:
         """Takes note of a call that ends with an error of the registry's, wherever it was refused."""
+        if self._tell is None or not is_denial(error):
+            return
+        try:
+            actor = self._identify(context)
+        except RegistryError:  # nobody can tell who it is: that is why it was refused
+            actor = Actor(address=peer_address(context.peer()))
+        self._tell(actor, method.name, error)
 
+    def tell_refusals(self, tell: Tell) -> None:
+        """From now on `tell` hears of each denial."""
+        self._tell = tell
 
-def actor_of(context: Context) -> Actor:
-    """Who calls, where nobody has to prove it: whoever it is may do everything."""
-    return _actor("", context.peer())
+    @contextmanager
+    def holding(self, call: OpenCall) -> Iterator[None]:
+        """While a stream is open, its caller may lose what it was let in for; see `judge_again`."""
+        if call.method.is_open:
+            yield
+            return
+        self._calls.add(call)
+        try:
+            yield
+        finally:
+            self._calls.discard(call)
 
-
-def certified_actor(context: Context) -> Actor:
-    """Who calls, where clients show certificates: the first name in it. On a Unix socket, the machine's owner.
-
-    Raises:
-        Unauthenticated: NO_IDENTITY, the certificate has no name that could be one.
-    """
-    peer = context.peer()
-    if peer.startswith("unix:"):
-        return _actor("", peer)
-    names = certificate_names(context.auth_context())
-    if not names:
-        message = "the client certificate has neither a URI nor a DNS name (subjectAltName) that could be an identity"
-        raise Unauthenticated(Reason.NO_IDENTITY, message)
-    return _actor(names[0], peer)
-
-
-@functools.lru_cache(maxsize=1024)
-def _actor(identity: str, peer: str) -> Actor:
-    return Actor(identity=identity, address=peer_address(peer))
+    async def judge_again(self) -> None:
+        """Somebody may do more or less than before: ends the open streams of those who are let in no more."""
+        for number, call in enumerate(tuple(self._calls), 1):
+            if call in self._calls:
+                try:
+                    call.go_on_as(self._identified(call.method)(call.context))
+                except RegistryError as error:
+                    call.end(error)
+            if number % JUDGED_AT_ONCE == 0:
+                await asyncio.sleep(0)

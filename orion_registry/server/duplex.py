@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 
 import grpc.aio
 
+from orion_registry.core.model import Actor
 from orion_registry.errors import RegistryError
-from orion_registry.server.door import Context
+from orion_registry.server.identity import Context
 
 LAST_WORDS_S = 1.0
 """How long a peer that does not read may hold up the end of its stream."""
@@ -67,7 +68,14 @@ class Duplex(ABC):
     def _over(self) -> None:
         """The call is over, however it ended."""
 
+    def go_on_as(self, actor: Actor) -> None:  # noqa: B027 - most are judged by their messages alone
+        """What the caller may do has changed. Raises RegistryError if the call needs more than that."""
+
     # The end.
+
+    def end(self, error: RegistryError) -> None:
+        """Ends the call from outside, at once."""
+        self._finish(error)
 
     async def run(self) -> None:
         """Serves until the end, and raises what it ends with."""

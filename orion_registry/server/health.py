@@ -10,7 +10,8 @@ from grpc_health.v1 import health_pb2
 from orion_registry.core.model import Actor
 from orion_registry.errors import NotFound, Reason
 from orion_registry.server.methods import HEALTH_SERVICE
-from orion_registry.server.wrapper import Handlers, Stream, stopping
+from orion_registry.server.stream import Stream
+from orion_registry.server.wrapper import Handlers, stopping
 
 Status = health_pb2.HealthCheckResponse
 _LIST_RESPONSE: type[Message] = vars(health_pb2)["HealthListResponse"]  # its published types do not know List yet

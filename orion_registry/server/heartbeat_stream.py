@@ -6,9 +6,8 @@ from google.protobuf.message import DecodeError
 from orion_registry.core.frames import Beat
 from orion_registry.core.model import Actor
 from orion_registry.runtime.coordinator import Coordinator
-from orion_registry.server.door import Context
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.wrapper import Stream, not_a_message
+from orion_registry.server.stream import Stream, not_a_message
 from orion_registry.wire.agent_frames import decode_agent_frame
 from orion_registry.wire.registry_frames import encode_registry_frame
 from orion_registry_pb.v1.heartbeat_pb2 import HeartbeatRequest
@@ -22,16 +21,19 @@ class HeartbeatStreams:
 
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
-        await _Pump(self._coordinator, actor, stream.context).run()
+        pump = _Pump(self._coordinator, actor, stream)
+        stream.belongs_to(pump)
+        await pump.run()
 
 
 class _Pump(Duplex):
     """One call."""
 
-    __slots__ = ("_coordinator", "_session")
+    __slots__ = ("_check", "_coordinator", "_session")
 
-    def __init__(self, coordinator: Coordinator, actor: Actor, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, coordinator: Coordinator, actor: Actor, stream: Stream) -> None:
+        super().__init__(stream.context)
+        self._check = stream.check
         self._coordinator = coordinator
         self._session = coordinator.open_stream(actor, self._woken)
 
@@ -40,6 +42,10 @@ class _Pump(Duplex):
         if self._session.ended:
             self._finish_once_sent(self._session.end)
         self._wake()
+
+    def go_on_as(self, actor: Actor) -> None:
+        """Its services are judged as if they were attached anew."""
+        self._session.go_on_as(actor)
 
     async def _take_all(self) -> None:
         # Everything that a beat touches is at hand: of 10,000 agents, each beat finds cold caches.
@@ -53,12 +59,14 @@ class _Pump(Duplex):
                 coordinator.close_stream(session)  # at once: watchers are waiting for this news
                 break
             try:
-                frame = decode_agent_frame(parse(data))
+                request = parse(data)
+                frame = decode_agent_frame(request)
             except DecodeError:
                 raise not_a_message(data) from None
             if type(frame) is Beat:
                 beat(session, frame)
             else:
+                self._check(request)
                 await coordinator.receive(session, frame)
             if outbox or self._sending:
                 await self._send_before_reading_on()

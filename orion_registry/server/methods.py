@@ -8,10 +8,11 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rights import Role
 from orion_registry.server import scopes
 from orion_registry.server.scopes import Scope
-from orion_registry_pb.v1 import admin_pb2, balancer_pb2, heartbeat_pb2, monitor_pb2, registry_pb2
+from orion_registry_pb.v1 import admin_pb2, audit_pb2, balancer_pb2, heartbeat_pb2, monitor_pb2, registry_pb2
 
 REGISTRY_SERVICE = "orion.registry.v1.RegistryService"
 BALANCER_SERVICE = "orion.registry.v1.BalancerService"
@@ -29,21 +30,6 @@ class Kind(Enum):
     SERVER_STREAM = "server stream"
     CLIENT_STREAM = "client stream"
     BIDI = "bidi"
-
-
-class Cost(Enum):
-    """What a call costs the daemon; limits on rates will be set by class."""
-
-    READ = "read"
-    """Memory only, bounded by the answer's size."""
-    REPORT = "report"
-    """Memory only, but watchers may hear of it."""
-    WRITE = "write"
-    """Waits for the store."""
-    PROBE = "probe"
-    """Knocks at a service, and waits for what it says."""
-    STREAM = "stream"
-    """Holds a stream open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,18 +163,19 @@ MONITOR_METHODS = (
 
 ADMIN_METHODS = (
     _admin("GetServerInfo", admin_pb2.GetServerInfoRequest, _VIEWERS, scopes.anywhere, Cost.READ, always=True),
-    _admin("ListEvents", admin_pb2.ListEventsRequest, _VIEWERS, scopes.by_listed_service, Cost.READ),
+    _admin("ListEvents", admin_pb2.ListEventsRequest, _VIEWERS, scopes.by_events, Cost.READ),
     _admin(
         "WatchEvents",
         admin_pb2.WatchEventsRequest,
         _VIEWERS,
-        scopes.by_listed_service,
+        scopes.by_events,
         Cost.STREAM,
         Kind.SERVER_STREAM,
     ),
     _admin("SetOverlay", admin_pb2.SetOverlayRequest, _OPERATORS, scopes.by_target, Cost.WRITE, audited=True),
     _admin("ListOverlays", admin_pb2.ListOverlaysRequest, _VIEWERS, scopes.by_listed_namespace, Cost.READ),
     _admin("RemoveService", admin_pb2.RemoveServiceRequest, _OPERATORS, scopes.by_service_id, Cost.WRITE, audited=True),
+    _admin("ListAuditRecords", audit_pb2.ListAuditRecordsRequest, _OPERATORS, scopes.everywhere, Cost.READ),
     _admin(
         "ExportSnapshot",
         admin_pb2.ExportSnapshotRequest,

@@ -27,12 +27,14 @@ class MonitorService:
             }
         }
 
-    async def check_service_health(self, request: pb.CheckServiceHealthRequest, _actor: Actor) -> bytes:
+    async def check_service_health(self, request: pb.CheckServiceHealthRequest, actor: Actor) -> bytes:
         """CheckServiceHealth."""
         service_id = check_id("service_id", request.service_id)
         check = check_id("check", request.check) if request.check else ""
         results = await self._coordinator.monitor.check_now(service_id, check)
-        return encode_checked(results, self._registry.get(service_id).snapshot)
+        entry = self._registry.get(service_id)
+        self._coordinator.audit.did(actor, "CheckServiceHealth", entry.spec.namespace, service_id)
+        return encode_checked(results, entry.snapshot)
 
     def get_service_health(self, request: pb.GetServiceHealthRequest, _actor: Actor) -> bytes:
         """GetServiceHealth."""

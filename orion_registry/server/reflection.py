@@ -15,7 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from orion_registry.core.model import Actor
 from orion_registry.server.methods import REFLECTION_ALPHA_SERVICE, REFLECTION_SERVICE
-from orion_registry.server.wrapper import Handlers, Stream, stopping
+from orion_registry.server.stream import Stream
+from orion_registry.server.wrapper import Handlers, stopping
 
 _NOT_FOUND, _INVALID_ARGUMENT = 5, 3
 Request = reflection_pb2.ServerReflectionRequest

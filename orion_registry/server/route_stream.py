@@ -16,7 +16,8 @@ from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.errors import RegistryError, bad_field
 from orion_registry.server.duplex import Duplex
-from orion_registry.server.wrapper import Stream, not_a_message, stopping
+from orion_registry.server.stream import Stream, not_a_message
+from orion_registry.server.wrapper import stopping
 from orion_registry.wire.balancer import Origin, decode_hello
 from orion_registry.wire.route import (
     notice_expired,
@@ -48,7 +49,9 @@ class RouteStreams:
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._service.coordinator.require_serving()
-        await Route(self._service, actor, stream).run()
+        route = Route(self._service, actor, stream)
+        stream.belongs_to(route)
+        await route.run()
 
 
 class Route(Duplex):
@@ -58,6 +61,8 @@ class Route(Duplex):
         super().__init__(stream.context)
         self._service = service
         self._check = stream.check
+        self._actor = actor
+        self._refused = service.coordinator.registry.refused
         self._selections = service.selections
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
@@ -112,9 +117,14 @@ class Route(Duplex):
             self._check(command)
             result = self._result(command, now)
         except RegistryError as error:
+            self._denied(error)
+            self._refused.note(error)
             result = result_error(command.id, error)
         if result:
             self._outbox.append(result)
+
+    def _denied(self, error: RegistryError) -> None:
+        self._service.coordinator.audit.refused(self._actor, "Route", error)
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
         match command.WhichOneof("command"):
@@ -153,6 +163,7 @@ class Route(Duplex):
         if waiter.lease is not None:
             self._tell(result_selected(command_id, self._service.selected((waiter.lease,))))
         elif waiter.error is not None:
+            self._refused.note(waiter.error)
             self._tell(result_error(command_id, waiter.error))
 
     def _cancel(self, command: RouteCommand) -> bytes:

@@ -1,8 +1,8 @@
 """Where a call reaches: the namespaces in which its caller needs a role of the method's. Every row of the method table
 names one of these.
 
-A service of a namespace in which the caller has no role is answered as one that is not registered: ids give nothing
-away.
+A service of a namespace in which the caller has no role is answered as one that is not registered, in the same words:
+ids give nothing away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from orion_registry.core.access.rights import Role
 from orion_registry.core.entry import Entry
+from orion_registry.core.fleet import no_such_service
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
-from orion_registry.errors import NotFound, PermissionDenied, Reason, shown
+from orion_registry.errors import PermissionDenied, Reason, shown
 
 DEFAULT_NAMESPACE = "default"
 
@@ -89,7 +90,12 @@ def by_service_minded(call: Call) -> None:
 
 def by_listed_service(call: Call) -> None:
     """The namespace of a service, or all if none is named."""
-    (by_service_id if call.request.service_id else everywhere)(call)
+    (_registered_alone if call.request.service_id else everywhere)(call)
+
+
+def by_events(call: Call) -> None:
+    """The namespace named; else that of the service named; or all if neither is: the registry's own are of none."""
+    (_of_field if call.request.namespace else by_listed_service)(call)
 
 
 def by_listed_namespace(call: Call) -> None:
@@ -98,15 +104,15 @@ def by_listed_namespace(call: Call) -> None:
 
 
 def by_target(call: Call) -> None:
-    """The namespace of an overlay's key, and that of the service with its service_id; or of its selector."""
+    """The namespace of an overlay's natural key, or of its selector; or of the service with the service_id alone."""
     if call.request.WhichOneof("target") == "selector":
         by_selector(call)
         return
     key = call.request.key
-    if key.service_id:
-        _visible(call, key.service_id)
     if key.agent_id or key.service_name or not key.service_id:
         _require(call, key.namespace)
+    else:
+        _registered_alone(call, key.service_id)
 
 
 def by_command(call: Call) -> None:
@@ -147,7 +153,16 @@ def _visible(call: Call, service_id: str) -> Entry | None:
         return entry
     if rights.inside(entry.spec.namespace, frozenset(Role)):
         raise denied(call, f"in namespace {entry.spec.namespace!r}")
-    raise NotFound(Reason.NO_SUCH_SERVICE, f"no service {service_id!r} is registered")
+    raise no_such_service(service_id)
+
+
+def _registered_alone(call: Call, service_id: str = "") -> None:
+    """The namespace of a service that is registered. What is left of one that was, of any namespace, is for those alone
+    who may look at all of them.
+    """
+    named = service_id or call.request.service_id
+    if _visible(call, named) is None and not call.actor.rights.everywhere(call.roles):
+        raise no_such_service(named)
 
 
 def _listed(roles: Iterable[Role]) -> str:

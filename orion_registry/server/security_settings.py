@@ -1,4 +1,4 @@
-"""What an operator may set of who can listen in, and who is let in: the part of `Settings` about certificates."""
+"""What an operator may set of who can listen in, and who is let in: certificates, tokens and grants."""
 
 from dataclasses import dataclass
 
@@ -40,8 +40,36 @@ class SecuritySettings(CheckSettings):
             "else its first DNS name, is the client's identity."
         ),
         trade_off=(
-            f"{_RELOADED} Whoever these authorities certify may call: give the registry authorities of its own. A "
-            "service belongs to the identity that registered it."
+            f"{_RELOADED} Nobody may do anything that access_file does not grant. A service belongs to the identity "
+            "that registered it."
+        ),
+    )
+    access_file: str = setting(
+        path("FILE"),
+        "",
+        group=_GROUP,
+        default_text="none: nothing is granted, nothing limited",
+        meaning=(
+            "What each identity of a client certificate may do ([[grant]] rows), and how much each namespace may take "
+            "([[quota]] rows). TOML; docs/security.md has the form."
+        ),
+        trade_off=(
+            "Looked at every second: what is taken away ends the streams that need it within 2 s. A file that is "
+            "broken is refused, the old one goes on and the alarm ACCESS is raised."
+        ),
+    )
+    tokens_file: str = setting(
+        path("FILE"),
+        "",
+        group=_GROUP,
+        default_text="none: no tokens",
+        meaning=(
+            "Bearer tokens that callers may show (written by orion-registry token). From then on every call has to "
+            "show one, or a certificate; over Unix sockets neither."
+        ),
+        trade_off=(
+            "Looked at every second: the streams of a token that was revoked or has ended end within 2 s. Only hashes "
+            "are in it. Whoever may write it may let anybody in."
         ),
     )
 
@@ -51,6 +79,16 @@ class SecuritySettings(CheckSettings):
         return bool(self.tls_cert_file)
 
     @property
-    def clients_identified(self) -> bool:
-        """Whether everybody who calls over TCP has an identity."""
+    def clients_certified(self) -> bool:
+        """Whether clients over TCP show a certificate."""
         return self.tls and bool(self.tls_client_ca_file)
+
+    @property
+    def callers_known(self) -> bool:
+        """Whether everybody who calls over TCP has an identity."""
+        return self.clients_certified or bool(self.tokens_file)
+
+    @property
+    def safe_beyond(self) -> bool:
+        """Whether it may be reached from other machines: all have an identity, and prove it where nobody listens in."""
+        return self.tls and self.callers_known

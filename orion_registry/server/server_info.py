@@ -42,8 +42,12 @@ def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str
         watchers=coordinator.watchers,
         event_watchers=events.subscribers,
         refused_hellos=registry.refused_hellos,
+        audit_head_seq=coordinator.store.audit_head.seq,
+        audit_head_hash=coordinator.store.audit_head.hash,
+        audit_lost=coordinator.audit.lost,
         store_kind=coordinator.store_kind,
         store_trouble=coordinator.store_trouble,
         python_version=platform.python_version(),
         grpcio_version=grpc.__version__,
+        refusals={limit.value: count for limit, count in registry.refused.counts.items()},
     )

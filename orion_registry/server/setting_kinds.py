@@ -15,8 +15,8 @@ from typing import Any
 from orion_registry.core import limits
 from orion_registry.errors import Said
 
-_SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
+_SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)")
 _SIZES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
 _PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -63,7 +63,7 @@ def _as_float(raw: object) -> float:
 
 
 def read_duration(raw: object) -> float:
-    """Seconds of a span such as "1.5s", "500ms", "2m", "1h"; "0" needs no unit."""
+    """Seconds of a span such as "1.5s", "500ms", "2m", "1h", "90d"; "0" needs no unit."""
     text = _as_text(raw)
     if text == "0":
         return 0.0

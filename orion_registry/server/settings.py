@@ -2,31 +2,16 @@
 from it, so that all have the same names. Precedence: flag > environment > file > default.
 """
 
-import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
 from orion_registry.server.cluster_settings import ClusterSettings
-from orion_registry.server.setting_kinds import addresses, choice, duration, path, size, switch, whole
+from orion_registry.server.limit_settings import most_connections, open_files_limit
+from orion_registry.server.setting_kinds import addresses, choice, duration, path, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
-
-DESCRIPTORS_KEPT = 512
-"""Open files that connections may not take: listeners, logs, the store, its journal, 256 runs of checks, some spare.
-With none left a daemon lives on and answers nobody (references/reliability-security.md 3.1)."""
-
-
-def open_files_limit() -> int:
-    """Files that this process may have open; a million if there is no limit."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1_000_000 if soft == resource.RLIM_INFINITY else min(soft, 1_000_000)
-
-
-def most_connections() -> int:
-    """Connections that fit under the limit of open files; at least 16."""
-    return max(16, open_files_limit() - DESCRIPTORS_KEPT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +38,10 @@ class Settings(ClusterSettings):
         switch(),
         False,
         group="Where it listens",
-        meaning="Allow addresses that other machines can reach, though clients show no certificate.",
+        meaning=("Allow addresses that other machines can reach, though callers do not prove who they are over TLS."),
         trade_off=(
-            "Whoever reaches the port may register, read and remove, and without tls_cert_file in plaintext; only for "
-            "a network that you trust."
+            "Without tokens_file whoever reaches the port may register, read and remove; without tls_cert_file "
+            "everything, tokens too, can be read on the way. Only for a network that you trust."
         ),
     )
     data_dir: str = setting(
@@ -127,49 +112,6 @@ class Settings(ClusterSettings):
         group="Registry",
         meaning="Revisions kept so that a watch that broke can resume.",
         trade_off="More let a watcher be away for longer without a new snapshot; each costs about 100 bytes.",
-    )
-    max_message_size: int = setting(
-        size(64 * 1024, 64 * 1024**2),
-        1024**2,
-        group="Limits",
-        meaning="Largest message taken from a client; above it RESOURCE_EXHAUSTED.",
-        trade_off="Every open call of a hostile client may hold one of these in memory.",
-    )
-    max_metadata_size: int = setting(
-        size(4 * 1024, 1024**2),
-        16 * 1024,
-        group="Limits",
-        meaning="Largest metadata (HTTP/2 headers) of one call; above it RESOURCE_EXHAUSTED.",
-        trade_off="Room for tokens, held in memory for each call.",
-    )
-    max_streams_per_connection: int = setting(
-        whole(1, 100_000),
-        1_024,
-        group="Limits",
-        meaning="Calls and streams open at once on one connection; the client's library queues more.",
-        trade_off=(
-            "An idle stream costs about 23 kB: this times max_connections bounds what clients can hold. Agents "
-            "behind one proxy share its connection."
-        ),
-    )
-    max_connections: int = setting(
-        whole(1, 1_000_000),
-        most_connections,
-        group="Limits",
-        default_text="limit of open files - 512, at least 16",
-        meaning="Connections open at once, shared out evenly among the listen addresses; above it new ones are closed.",
-        trade_off=(
-            "Must stay below the limit of open files: with no descriptor left a daemon answers nobody. One costs "
-            "about 40 kB."
-        ),
-    )
-    handshake_timeout_s: float = setting(
-        duration(0.1, 120.0),
-        3.0,
-        group="Limits",
-        name="handshake_timeout",
-        meaning="How long a new connection may take until it speaks HTTP/2; then it is closed.",
-        trade_off="Shorter frees the sockets of the silent sooner; longer suits slow links.",
     )
     profile: str = setting(
         choice(*PROFILES),

@@ -4,12 +4,13 @@ import asyncio
 
 import grpc.aio
 
+from orion_registry.core.access.refused import Refused
 from orion_registry.core.model import Actor
 from orion_registry.core.watching import WatchBatch, WatchKind
-from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.errors import Limit, Reason, ResourceExhausted
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.watch_hub import Watcher
-from orion_registry.server.wrapper import Stream, abort
+from orion_registry.server.stream import Stream, abort
 from orion_registry.wire.decode import decode_selector
 from orion_registry.wire.watch import encode_batch
 from orion_registry_pb.v1.registry_pb2 import WatchServicesRequest
@@ -27,7 +28,7 @@ class WatchStreams:
     async def serve(self, request: WatchServicesRequest, _actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         registry = self._coordinator.registry
-        cut = _Cut(stream, self._cuts)
+        cut = _Cut(stream, self._cuts, registry.refused)
         watcher = self._coordinator.watch(
             decode_selector(request.selector), request.start_revision, request.history_id, cut=cut
         )
@@ -60,11 +61,12 @@ class _Cut:
     the call holds one message (256 KiB at most) and gets no more news.
     """
 
-    def __init__(self, stream: Stream, tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(self, stream: Stream, tasks: set[asyncio.Task[None]], refused: Refused) -> None:
         self.done = False
         self.watcher: Watcher | None = None
         self._stream = stream
         self._tasks = tasks
+        self._refused = refused
 
     def __call__(self) -> None:
         """Cuts the call, once."""
@@ -78,7 +80,9 @@ class _Cut:
 
     async def _abort(self) -> None:
         message = "the watch was cut: its client took nothing for too long; resume it"
+        error = ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=CUT_RETRY_S, limit=Limit.UNREAD_WATCH)
+        self._refused.note(error)
         try:
-            await abort(self._stream.context, ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=CUT_RETRY_S))
+            await abort(self._stream.context, error)
         except (grpc.aio.AbortError, asyncio.CancelledError):
             return  # that is how `abort` returns

@@ -6,21 +6,18 @@ and a traceback before any code of ours runs.
 
 from __future__ import annotations  # grpc.RpcMethodHandler is generic for type checkers alone
 
-import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
-import grpc.aio
-from google.protobuf.message import DecodeError, Message
 
-from orion_registry.core.model import Actor
-from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unavailable
-from orion_registry.server.door import NOT_SERVING_RETRY_S, Check, Context, Door
+from orion_registry.errors import Reason, Unavailable
+from orion_registry.server.accepting import Handlers as Served
+from orion_registry.server.door import NOT_SERVING_RETRY_S, Door
+from orion_registry.server.identity import Context
 from orion_registry.server.methods import Kind, Method
-from orion_registry.wire.status import DETAILS_KEY, status_of
+from orion_registry.server.stream import Stream, fail, parse_request, parser_of
 
 Handler = Callable[..., Any]
 """By the method's kind; `request` is of the method's class, answers are serialised messages:
@@ -35,54 +32,9 @@ All may raise RegistryError. Returning from a stream handler ends the stream wit
 Handlers = Mapping[str, Mapping[str, Handler]]
 """Handlers by full service name, then by method name."""
 
-logger = logging.getLogger("orion_registry")
 
-_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-
-
-class Stream:
-    """What a stream handler reads from and writes to.
-
-    The waits of `read` and `write` are never to be cancelled by a timeout: that destroys the stream (and leaks).
-    """
-
-    __slots__ = ("_actor", "_check", "_parse", "context")
-
-    def __init__(self, context: Context, parse: Callable[[bytes], Any], check: Check, actor: Actor) -> None:
-        self.context = context
-        self._parse = parse
-        self._check = check
-        self._actor = actor
-
-    async def read(self) -> Any:
-        """The next request, None at the end.
-
-        Raises:
-            InvalidArgument: the bytes are not such a message.
-            PermissionDenied: its sender may not do that there.
-        """
-        data = await self.context.read()
-        if data is grpc.aio.EOF:
-            return None
-        request = parse_request(self._parse, data)
-        self.check(request)
-        return request
-
-    def check(self, request: Any) -> None:
-        """What each message passes; for those who read the context themselves.
-
-        Raises:
-            RegistryError: its sender may not do that there.
-        """
-        self._check(request, self._actor)
-
-    async def write(self, data: bytes) -> None:
-        """Sends one serialised message; returns once it is on its way."""
-        await self.context.write(data)
-
-
-def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> tuple[grpc.GenericRpcHandler, ...]:
-    """One generic handler that serves the table.
+def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> Served:
+    """What serves the table: for `accepting.open_server`.
 
     Raises:
         ValueError: a method of the table has no handler, or a handler no method.
@@ -93,41 +45,15 @@ def build_handlers(table: Iterable[Method], handlers: Handlers, door: Door) -> t
         raise ValueError(f"methods without a handler: {missing}")
     if unknown := sorted(given.keys() - methods.keys()):
         raise ValueError(f"handlers without a method: {unknown}")
-    return (_Router({method.path: _wrap(method, given[key], door) for key, method in methods.items()}),)
-
-
-class _Router(grpc.GenericRpcHandler):
-    """Finds handlers by path."""
-
-    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]]) -> None:
-        self._handlers = handlers
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The handler of a path; None is answered UNIMPLEMENTED by gRPC."""
-        return self._handlers.get(handler_call_details.method)
+    served: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {service: {} for service, _ in methods}
+    for (service, name), method in methods.items():
+        served[service][name] = _wrap(method, given[service, name], door)
+    return served
 
 
 def stopping() -> Unavailable:
     """What a stream that would go on for ever ends with when the registry stops."""
     return Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=NOT_SERVING_RETRY_S)
-
-
-def parse_request(parse: Callable[[bytes], Any], data: bytes) -> Any:
-    """Parses a message that came in.
-
-    Raises:
-        InvalidArgument: BAD_FIELD, the bytes are not such a message.
-    """
-    try:
-        return parse(data)
-    except DecodeError:
-        raise not_a_message(data) from None
-
-
-def not_a_message(data: bytes) -> InvalidArgument:
-    """The error for bytes that do not parse."""
-    message = f"the request's {len(data)} bytes are not a message of the type that this method takes"
-    return InvalidArgument(Reason.BAD_FIELD, message)
 
 
 def _wrap(method: Method, handler: Handler, door: Door) -> grpc.RpcMethodHandler[bytes, bytes]:
@@ -143,7 +69,7 @@ def _wrap(method: Method, handler: Handler, door: Door) -> grpc.RpcMethodHandler
 
 
 def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    admit, check, parse = door.admission(method), door.check(method), _parser(method)
+    admit, check, parse = door.admission(method), door.check(method), parser_of(method)
     is_async = inspect.iscoroutinefunction(handler)
 
     async def call(data: bytes, context: Context) -> bytes:
@@ -154,13 +80,13 @@ def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Con
             answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
             return answer
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
-            await _fail(method, door, context, error)
+            await fail(method, door, context, error)
 
     return call
 
 
 def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[None]]:
-    admit, check, parse = door.admission(method), door.check(method), _parser(method)
+    admit, check, parse = door.admission(method), door.check(method), parser_of(method)
 
     async def call(data: bytes, context: Context) -> None:
         try:
@@ -170,73 +96,41 @@ def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[by
             # Else the first write carries the metadata, and while it is blocked no status can be sent: gRPC's core
             # refuses a second batch with metadata in it (TOO_MANY_OPERATIONS).
             await context.send_initial_metadata(())
-            await handler(request, actor, Stream(context, parse, check, actor))
+            stream = Stream(method, door, check, context, actor, request)
+            with door.holding(stream):
+                await handler(request, actor, stream)
         except Exception as error:  # noqa: BLE001 - see _unary
-            await _fail(method, door, context, error)
+            await fail(method, door, context, error)
 
     return call
 
 
 def _client_stream(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[bytes]]:
-    admit, check, parse = door.admission(method), door.check(method), _parser(method)
+    admit, check = door.admission(method), door.check(method)
 
     async def call(_messages: Any, context: Context) -> bytes:
         try:
             actor = admit(context)
-            answer: bytes = await handler(actor, Stream(context, parse, check, actor))
+            stream = Stream(method, door, check, context, actor)
+            with door.holding(stream):
+                answer: bytes = await handler(actor, stream)
             return answer
         except Exception as error:  # noqa: BLE001 - see _unary
-            await _fail(method, door, context, error)
+            await fail(method, door, context, error)
 
     return call
 
 
 def _bidi(method: Method, handler: Handler, door: Door) -> Callable[[Any, Context], Awaitable[None]]:
-    admit, check, parse = door.admission(method), door.check(method), _parser(method)
+    admit, check = door.admission(method), door.check(method)
 
     async def call(_messages: Any, context: Context) -> None:
         try:
             actor = admit(context)
-            await handler(actor, Stream(context, parse, check, actor))
+            stream = Stream(method, door, check, context, actor)
+            with door.holding(stream):
+                await handler(actor, stream)
         except Exception as error:  # noqa: BLE001 - see _unary
-            await _fail(method, door, context, error)
+            await fail(method, door, context, error)
 
     return call
-
-
-def _parser(method: Method) -> Callable[[bytes], Message]:
-    parse: Callable[[bytes], Message] = method.request.FromString
-    return parse
-
-
-async def _fail(method: Method, door: Door, context: Context, error: Exception) -> NoReturn:
-    """Ends a call with the status of its error."""
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
-    if isinstance(error, grpc.aio.BaseError):
-        # An operation failed because the peer is gone, or the server has stopped: nobody is left to be told, and
-        # any other end than this would be logged by grpc as an error of ours.
-        raise asyncio.CancelledError from error
-    if isinstance(error, RegistryError):
-        door.refused(method, context, error)
-        await abort(context, error)
-    logger.error("handler failed", extra={"rpc": method.path}, exc_info=error)
-    await _abort(context, grpc.StatusCode.INTERNAL, "internal error; the registry's log has the details", ())
-
-
-async def abort(context: Context, error: RegistryError) -> NoReturn:
-    """Ends a call with an error's status; always raises. May be called from a task beside the handler's."""
-    status = status_of(error)
-    await _abort(context, _CODES[status.code], status.message, ((DETAILS_KEY, status.details),))
-
-
-async def _abort(
-    context: Context, code: grpc.StatusCode, message: str, trailers: tuple[tuple[str, bytes], ...]
-) -> NoReturn:
-    try:
-        await context.abort(code, message, trailers)
-    except grpc.aio.AbortError:
-        raise
-    except grpc.aio.BaseError as gone:
-        raise asyncio.CancelledError from gone
-    raise AssertionError  # abort always raises

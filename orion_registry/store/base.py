@@ -3,8 +3,12 @@
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
+from orion_registry.core.audit import AuditHead, AuditRecord
 from orion_registry.core.facts import Fact, Stored
 from orion_registry.core.timeline import StatusEdge
+
+AUDIT_PAGE = 1_000
+"""Audit records read at once at most."""
 
 
 class StoreFailed(Exception):
@@ -55,6 +59,26 @@ class Store(Protocol):
 
         Raises:
             StoreFailed: nothing of the batch is stored.
+        """
+        ...
+
+    @property
+    def audit_anchor(self) -> AuditHead:
+        """The place after which the oldest audit record kept stands."""
+        ...
+
+    @property
+    def audit_head(self) -> AuditHead:
+        """The place of the latest audit record stored."""
+        ...
+
+    async def audit_records(self, after_seq: int, limit: int) -> Sequence[AuditRecord]:
+        """Audit records that are stored, those after a number, in their order; at most `limit`, and `AUDIT_PAGE`.
+
+        Audit facts get their places in the order in which they are stored; a batch that fails leaves no gap.
+
+        Raises:
+            StoreFailed: they cannot be read.
         """
         ...
 

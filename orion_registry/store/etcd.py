@@ -7,7 +7,18 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
-from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
+from orion_registry.core.audit import AuditHead, AuditRecord
+from orion_registry.core.facts import (
+    Audit,
+    Delete,
+    DeleteOverlay,
+    Fact,
+    Put,
+    PutOverlay,
+    ReserveEpochs,
+    Stored,
+    TrimAudit,
+)
 from orion_registry.core.timeline import StatusEdge, Timeline
 from orion_registry.errors import Reason, Unavailable
 from orion_registry.etcd import client as etcd_client
@@ -15,8 +26,9 @@ from orion_registry.etcd.client import MOST_BYTES, MOST_OPS, Etcd, KeyValue, Op,
 from orion_registry.etcd.failures import EtcdError, EtcdUnavailable, EtcdUnreachable
 from orion_registry.etcd.mirror import Mirror
 from orion_registry.etcd.watch import Change
-from orion_registry.store.base import StoreDamaged, StoreFailed
+from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 from orion_registry.store.etcd_keys import Keys
+from orion_registry.store.memory import MemoryStore
 from orion_registry.store.rows import (
     edge_from_json,
     edge_to_json,
@@ -108,6 +120,8 @@ class EtcdStore:
         keys: which keys.
         fence: see `Fence`; None = one of its own, by `name`.
         name: of this writer; differs from all others'.
+        audit: where this writer's audit chain is kept; None = in memory. Writers share facts and have a chain each: what
+            one did must not wait for what all others do.
         told: takes changes that others made.
 
     Attributes:
@@ -126,6 +140,7 @@ class EtcdStore:
         *,
         name: str = "store",
         fence: Fence | None = None,
+        audit: Store | None = None,
         told: Callable[[Sequence[Change]], None] = lambda _: None,
     ) -> None:
         self.etcd = etcd
@@ -136,6 +151,7 @@ class EtcdStore:
         self.owned: Owned = lambda _: None
         self.notes: Callable[[str], bool] = lambda _: True
         self._name, self._marks = name, 0
+        self._audit = audit or MemoryStore()
         self._fence = fence or OwnFence(etcd, keys.fence(name))
         self._epochs_below = 1
         self._reserving = asyncio.Lock()
@@ -147,10 +163,29 @@ class EtcdStore:
 
     async def load(self) -> Stored:
         """See `Store.load`."""
+        await self.load_audit()
         try:
             return self.read(await self.mirror.start())
         except EtcdError as error:
             raise StoreFailed(f"etcd cannot be read: {error}") from error
+
+    async def load_audit(self) -> None:
+        """Opens the audit chain. Raises as `load`."""
+        await self._audit.load()
+
+    @property
+    def audit_anchor(self) -> AuditHead:
+        """See `Store`."""
+        return self._audit.audit_anchor
+
+    @property
+    def audit_head(self) -> AuditHead:
+        """See `Store`."""
+        return self._audit.audit_head
+
+    async def audit_records(self, after_seq: int, limit: int) -> Sequence[AuditRecord]:
+        """See `Store.audit_records`."""
+        return await self._audit.audit_records(after_seq, limit)
 
     def read(self, kvs: Iterable[KeyValue]) -> Stored:
         """The facts that keys hold.
@@ -201,13 +236,23 @@ class EtcdStore:
         rows = {key: ops for fact in facts for key, ops in self._rows(fact).items()}  # the last of each key counts
         known = {key: self.mirror.revision_of(key) for key in rows}
         bound = max((fact.below for fact in facts if isinstance(fact, ReserveEpochs)), default=0)
-        return self._commit(rows, known, bound)
+        audits = [fact for fact in facts if isinstance(fact, Audit | TrimAudit)]
+        return self._commit(rows, known, bound, audits)
 
-    async def _commit(self, rows: dict[str, list[Op]], known: dict[str, int], bound: int) -> None:
+    async def _commit(
+        self, rows: dict[str, list[Op]], known: dict[str, int], bound: int, audits: Sequence[Audit | TrimAudit]
+    ) -> None:
         if bound > self._epochs_below:
             await self.reserve(lambda below: max(below, bound))
         for part in _parts(rows):
             await self.write(part, {key: known[key] for key in part})
+        if audits:
+            try:
+                await self._audit.commit(audits)
+            except StoreFailed as error:
+                if not rows:
+                    raise
+                log.error("what was stored in etcd is not in the audit chain", extra={"error": str(error)})
 
     async def reserve(self, wanted: Callable[[int], int]) -> tuple[int, int]:
         """Raises the bound of epochs to what is wanted, given the present one; returns the bound before and after.
@@ -340,7 +385,7 @@ class EtcdStore:
             case DeleteOverlay():
                 key = keys.overlay(fact.key)
                 return {key: [etcd_client.Delete(key)] if self.mirror.revision_of(key) else []}
-            case ReserveEpochs():
+            case ReserveEpochs() | Audit() | TrimAudit():
                 return {}
 
     # Changes of status.
@@ -386,6 +431,7 @@ class EtcdStore:
         await self._flush()
         await self.mirror.stop()
         await self.etcd.close()
+        await self._audit.close()
 
 
 def _parts(rows: dict[str, list[Op]]) -> Iterable[dict[str, list[Op]]]:

@@ -5,11 +5,18 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orion_registry.core.facts import Fact, Put, PutOverlay, ReserveEpochs, Stored
+from orion_registry.core.audit import AuditEntry
+from orion_registry.core.auditing import whom
+from orion_registry.core.facts import Audit, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.importing import SINCE_EXPORT
+from orion_registry.core.model import Record
+from orion_registry.core.overlay import Overlay
 from orion_registry.store.base import StoreFailed
 from orion_registry.store.data_dir import DATABASE, WITNESS, DataDirectory
 from orion_registry.store.sqlite import SqliteStore
+
+RESTORE = "snapshot restore"
+"""Method of the audit records that a restored database begins with: who did it is known to its machine alone."""
 
 PARTS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 """Files of a database, in the order in which they are moved: a log without its database is never believed."""
@@ -31,7 +38,7 @@ async def replace_database(path: Path, stored: Stored, wall: float) -> Path | No
         stamp = datetime.fromtimestamp(wall, UTC).strftime("%Y%m%dT%H%M%SZ")
         made = _new_folder(directory.path, f"restoring-{stamp}")
         try:
-            await _build(made, stored, bound)
+            await _build(made, stored, bound, wall)
             return _swap(directory, made, stamp)
         except OSError as error:
             raise StoreFailed(
@@ -56,16 +63,26 @@ async def _old_bound(path: Path) -> int:
         await store.close()
 
 
-async def _build(folder: Path, stored: Stored, bound: int) -> None:
-    """A whole database in a directory of its own, closed, and safe on the disk."""
+async def _build(folder: Path, stored: Stored, bound: int, wall: float) -> None:
+    """A whole database in a directory of its own, closed, and safe on the disk. It begins an audit chain."""
     store = SqliteStore(folder)
     await store.load()
     try:
         facts: list[Fact] = [ReserveEpochs(below=bound), *(Put(record=record) for record in stored.records)]
         facts += (PutOverlay(overlay=overlay) for overlay in stored.overlays)
+        restored: tuple[Record | Overlay, ...] = (*stored.records, *stored.overlays)
+        facts += (_audit(one, wall) for one in restored)
         await store.commit(facts)
     finally:
         await store.close()
+
+
+def _audit(restored: Record | Overlay, wall: float) -> Audit:
+    namespace, target = whom(restored)
+    entry = AuditEntry(
+        wall=wall, history_id="", identity="", address="", method=RESTORE, namespace=namespace, target=target
+    )
+    return Audit(entry=entry, after=restored)
 
 
 def _swap(directory: DataDirectory, made: Path, stamp: str) -> Path | None:

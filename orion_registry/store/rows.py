@@ -6,6 +6,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from orion_registry.core.audit import hash_of_stored
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, Record, ServiceSpec, ServiceStatus, StatusReasonCode
 from orion_registry.core.overlay import Overlay, OverlayMode
@@ -69,6 +70,17 @@ def overlay_from_json(text: str) -> Overlay:
         return Overlay(**{**plain, "mode": OverlayMode(plain["mode"])})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not an overlay ({error})") from error
+
+
+def stored_hash(stored: Record | Overlay | None) -> str:
+    """The hash, for the audit chain, of what stands in a row; of nothing, none."""
+    match stored:
+        case Record():
+            return hash_of_stored(record_to_json(stored))
+        case Overlay():
+            return hash_of_stored(overlay_to_json(stored))
+        case None:
+            return ""
 
 
 def edge_to_json(edge: StatusEdge) -> str:

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from orion_registry.core.audit import START
+
 APPLICATION_ID = 0x4F52494F
 """Marks a SQLite file as ours: "ORIO"."""
 
@@ -24,6 +26,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE services (service_id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL, crc INTEGER NOT NULL)",
         "INSERT INTO services SELECT service_id, record, crc FROM services_by_id",
         "DROP TABLE services_by_id",
+    ),
+    (
+        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, record TEXT NOT NULL, hash TEXT NOT NULL)",
+        "CREATE TABLE audit_ends (one INTEGER PRIMARY KEY CHECK (one = 1), head_seq INTEGER NOT NULL, "
+        "head_hash TEXT NOT NULL, anchor_seq INTEGER NOT NULL, anchor_hash TEXT NOT NULL)",
+        f"INSERT INTO audit_ends VALUES (1, 0, '{START}', 0, '{START}')",  # noqa: S608 - a constant
     ),
 )
 """Statements that lead from each version to the next; an empty file is version 0. `state` is `sqlite_state.State`."""

@@ -6,12 +6,14 @@
 
 That is version 1. Where overlays are set it is version 2: header and end line say how many, and behind the services
 there is a line {"overlay":{...}} for each.
+
+What looks like a secret stands there as "***", unless it was asked for; whoever reads such a file leaves those out.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -19,9 +21,10 @@ from orion_registry.core.checks.spec import CheckSpec
 from orion_registry.core.facts import Stored
 from orion_registry.core.importing import Intake
 from orion_registry.core.limits import COUNTER
+from orion_registry.core.masking import mask_text, masked_spec, unmasked_spec
 from orion_registry.core.model import Record, ServiceSpec
 from orion_registry.core.overlay import Overlay
-from orion_registry.errors import InvalidArgument, Reason, RegistryError, ResourceExhausted
+from orion_registry.errors import InvalidArgument, Limit, Reason, RegistryError, ResourceExhausted
 from orion_registry.store.rows import overlay_from_json, overlay_to_json, record_from_json, record_to_json
 
 FORMAT = "orion-registry-snapshot"
@@ -55,8 +58,11 @@ class Header:
 # Writing.
 
 
-def write_snapshot(stored: Stored, created_wall: float) -> Iterator[bytes]:
-    """The file in pieces of `CHUNK_BYTES` and up to a line more; created_wall: seconds since 1970."""
+def write_snapshot(stored: Stored, created_wall: float, *, with_secrets: bool = False) -> Iterator[bytes]:
+    """The file in pieces of `CHUNK_BYTES` and up to a line more.
+
+    created_wall: seconds since 1970. with_secrets: nothing is masked; see `core.masking`.
+    """
     digest = hashlib.sha256()
     piece = bytearray()
     header = Header(
@@ -66,7 +72,7 @@ def write_snapshot(stored: Stored, created_wall: float) -> Iterator[bytes]:
         services=len(stored.records),
         overlays=len(stored.overlays),
     )
-    for line in _lines(stored, header):
+    for line in _lines(stored, header, with_secrets=with_secrets):
         piece += line
         if len(piece) >= CHUNK_BYTES:
             digest.update(piece)
@@ -76,7 +82,7 @@ def write_snapshot(stored: Stored, created_wall: float) -> Iterator[bytes]:
     yield bytes(piece) + _end_line(header, digest.hexdigest())
 
 
-def _lines(stored: Stored, header: Header) -> Iterator[bytes]:
+def _lines(stored: Stored, header: Header, *, with_secrets: bool) -> Iterator[bytes]:
     yield _line(
         format=FORMAT,
         version=header.version,
@@ -85,9 +91,11 @@ def _lines(stored: Stored, header: Header) -> Iterator[bytes]:
         **header.counts,
     )
     for record in stored.records:
-        yield record_to_json(record).encode() + b"\n"
+        shown = record if with_secrets else replace(record, spec=masked_spec(record.spec))
+        yield record_to_json(shown).encode() + b"\n"
     for overlay in stored.overlays:
-        yield b'{"overlay":' + overlay_to_json(overlay).encode() + b"}\n"
+        told = overlay if with_secrets else replace(overlay, note=mask_text(overlay.note))
+        yield b'{"overlay":' + overlay_to_json(told).encode() + b"}\n"
 
 
 def _end_line(header: Header, sha256: str) -> bytes:
@@ -110,11 +118,13 @@ class SnapshotReader:
     Attributes:
         header: the first line, once it was read.
         size: bytes read.
+        masked: values that were masked, and are left out.
     """
 
     def __init__(self, limit: int | None = LIMIT_BYTES) -> None:
         self.header: Header | None = None
         self.size = 0
+        self.masked = 0
         self._limit = limit
         self._digest = hashlib.sha256()
         self._rest = bytearray()
@@ -142,7 +152,7 @@ class SnapshotReader:
         self.size += len(data)
         if self._limit is not None and self.size > self._limit:
             message = f"the snapshot has more than {self._limit} bytes; restore it offline: snapshot restore --data-dir"
-            raise ResourceExhausted(Reason.TOO_LARGE, message)
+            raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.IMPORTS)
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._rest += line
@@ -211,7 +221,9 @@ class SnapshotReader:
             record = record_from_json(line.decode())
             _require_types(record)
             record.spec.metadata_json.encode()  # else a lone surrogate would come in, which no answer could carry
-            intake.add(record)
+            spec, masked = unmasked_spec(record.spec)
+            intake.add(replace(record, spec=spec))
+            self.masked += masked
         except RegistryError as error:
             self._refuse(error.message)
         except ValueError as error:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from orion_registry.core.audit import AuditHead, AuditRecord
 from orion_registry.core.facts import Fact, Stored
 from orion_registry.core.timeline import StatusEdge
-from orion_registry.store.base import StoreFailed
+from orion_registry.store.base import AUDIT_PAGE, StoreFailed
 from orion_registry.store.reserve import RESERVE_BYTES
-from orion_registry.store.sqlite_writer import Row, SqliteWriter
+from orion_registry.store.sqlite_writer import Row, SqliteWriter, rows_of
 
 BATCH = 512
 """Commits that share one fsync at most. They gather while the disk syncs: batches grow with the load by themselves."""
@@ -45,6 +46,15 @@ class _Job:
     done: asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Audit records that somebody wants to read, and where they go."""
+
+    after_seq: int
+    limit: int
+    told: asyncio.Future[list[AuditRecord]]
+
+
 class _Signal(Enum):
     """What else the writer thread is told."""
 
@@ -65,7 +75,7 @@ class SqliteStore:
     def __init__(self, directory: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._path = directory
         self._reserve_bytes = reserve_bytes
-        self._queue: queue.SimpleQueue[list[_Job] | _Signal] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Job] | _Question | _Signal] = queue.SimpleQueue()
         self._gathered: list[_Job] = []
         self._handed_over = 0.0
         self._writing = False
@@ -80,6 +90,24 @@ class SqliteStore:
     def alarm(self) -> str:
         """Why ordinary writes are refused at present; empty while they are not."""
         return self._writer.alarm if self._writer is not None else ""
+
+    @property
+    def audit_anchor(self) -> AuditHead:
+        """See `Store.audit_anchor`."""
+        return self._writer.audit.anchor if self._writer is not None else AuditHead()
+
+    @property
+    def audit_head(self) -> AuditHead:
+        """See `Store.audit_head`."""
+        return self._writer.audit.head if self._writer is not None else AuditHead()
+
+    async def audit_records(self, after_seq: int, limit: int) -> Sequence[AuditRecord]:
+        """See `Store.audit_records`: the one connection reads them, between two commits."""
+        if self._writer is None or self._closing:
+            raise StoreFailed("the store is closed")
+        told: asyncio.Future[list[AuditRecord]] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Question(after_seq, min(limit, AUDIT_PAGE), told))
+        return await told
 
     async def load(self) -> Stored:
         """See `Store.load`: locks, checks, migrates and reads the database, and starts the writer thread.
@@ -105,7 +133,7 @@ class SqliteStore:
         else:
             if not self._gathered and not self._writing:
                 loop.call_soon(self._hand_over)
-            self._gathered.append(_Job(tuple([Row.of(fact) for fact in facts]), done))
+            self._gathered.append(_Job(rows_of(facts), done))
         return done
 
     def _hand_over(self) -> None:
@@ -157,7 +185,11 @@ class SqliteStore:
         """Takes what has come together, commits it, answers."""
         closing = False
         while not closing:
-            jobs, closing, idle = self._next(writer)
+            item = self._next(writer)
+            if isinstance(item, _Question):
+                _reply(writer, loop, item)
+                continue
+            jobs, closing, idle = item
             if jobs or idle or closing:
                 outcome = self._commit(writer, jobs)
                 _tell(loop, self._settle, [(job.done, failed) for job, failed in zip(jobs, outcome, strict=True)])
@@ -169,12 +201,14 @@ class SqliteStore:
             log.exception("the store did not close well")
         _tell(loop, self._settle, [(ended, None)])
 
-    def _next(self, writer: SqliteWriter) -> tuple[list[_Job], bool, bool]:
-        """Commits to do, whether it was told to close, and whether it waited for commits in vain."""
+    def _next(self, writer: SqliteWriter) -> tuple[list[_Job], bool, bool] | _Question:
+        """A question; or commits to do, whether it was told to close, and whether it waited for commits in vain."""
         try:
             item = self._queue.get(timeout=LINGER_S if self._edges or writer.lean else None)
         except queue.Empty:
             return [], False, True
+        if isinstance(item, _Question):
+            return item
         return item if isinstance(item, list) else [], item is _Signal.CLOSE, False
 
     def _commit(self, writer: SqliteWriter, jobs: Sequence[_Job]) -> Sequence[StoreFailed | None]:
@@ -194,6 +228,20 @@ class SqliteStore:
         if edges:
             self._edges_fail = writer.lost_edges > lost
         return outcome
+
+
+def _reply(writer: SqliteWriter, loop: asyncio.AbstractEventLoop, question: _Question) -> None:
+    """Reads what is wanted, in the writer thread."""
+    told = question.told
+    try:
+        records = writer.audit_records(question.after_seq, question.limit)
+    except Exception as error:  # noqa: BLE001 - whoever asked is to raise it
+        failed = StoreFailed(str(error))
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if told.done() else told.set_exception(failed))
+        return
+    with contextlib.suppress(RuntimeError):  # see `_tell`
+        loop.call_soon_threadsafe(lambda: None if told.done() else told.set_result(records))
 
 
 def _tell(loop: asyncio.AbstractEventLoop, settle: Callable[[_Outcome], None], outcome: _Outcome) -> None:

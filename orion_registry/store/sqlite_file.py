@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from orion_registry.core.audit import AuditRecord
+from orion_registry.core.audit_verification import Unreadable
 from orion_registry.core.facts import Stored
 from orion_registry.core.model import Record
 from orion_registry.core.overlay import Overlay
@@ -19,8 +21,9 @@ from orion_registry.store import schema
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.rows import checksum, edge_from_json, overlay_from_json, record_from_json
+from orion_registry.store.sqlite_audit import AuditEnds, check_chain, read_ends, walk_rows
 from orion_registry.store.sqlite_rows import STATEMENTS
-from orion_registry.store.sqlite_state import State, read_state, write_state
+from orion_registry.store.sqlite_state import AUDITED, State, read_state, write_state
 
 CONNECTION: type[sqlite3.Connection] = sqlite3.Connection
 """What opens the file; tests put a slow or failing one here."""
@@ -78,6 +81,23 @@ def read_all(connection: sqlite3.Connection, path: Path, state: State) -> Stored
             edges=tuple(_edges(connection)),
             overlays=tuple(_overlays(connection)),
         )
+
+
+@contextlib.contextmanager
+def open_chain(path: Path) -> Iterator[tuple[AuditEnds, Iterator[AuditRecord | Unreadable]]]:
+    """The audit chain of a data directory that no daemon uses, whatever was done to it; nothing is changed.
+
+    Raises:
+        StoreFailed: it cannot be read, or a daemon uses it.
+        StoreDamaged: there is no audit chain in it.
+    """
+    directory = DataDirectory(path)
+    try:
+        with _explained(directory.database), contextlib.closing(_connect(directory.database, "ro")) as connection:
+            ends = read_ends(connection)
+            yield ends, walk_rows(connection, ends.anchor)
+    finally:
+        directory.close()
 
 
 def _refuse_if_lost(directory: DataDirectory) -> None:
@@ -143,8 +163,10 @@ def _examine(directory: DataDirectory) -> None:
             raise ValueError("; ".join(problems).replace("\n", "; ")[:500])
         if not schema.is_intact(connection, version):
             raise ValueError(f"its tables are not those of schema {version}")
-        state = read_state(connection)
+        state = read_state(connection, version)
         _check_rows(connection, state)
+        if version >= AUDITED:
+            check_chain(connection)
     if testimony is not None and testimony.commits:
         if testimony.store_id != state.store_id:
             raise StoreDamaged(str(path), "it is another database than the one that was here")
@@ -160,7 +182,7 @@ def _take(connection: sqlite3.Connection) -> State:
     connection.execute("BEGIN IMMEDIATE")
     schema.migrate(connection, version)
     connection.execute("COMMIT")
-    return read_state(connection)
+    return read_state(connection, schema.VERSION)
 
 
 def _settings(connection: sqlite3.Connection) -> None:

@@ -50,52 +50,53 @@ def put_overlays(connection: sqlite3.Connection, texts: dict[str, str]) -> tuple
 def delete_overlays(connection: sqlite3.Connection, keys: Sequence[str]) -> tuple[int, int]:
     """Deletes rows of overlays; returns what `put_services` does."""
     risen = _forgotten(connection, keys, _OVERLAY_SUMS)
-    for part in _parts(keys):
-        connection.execute(_for(_DELETE_OVERLAYS, len(part)), part)
+    for part in parts(keys):
+        connection.execute(many(_DELETE_OVERLAYS, len(part)), part)
     return risen
 
 
 def delete_services(connection: sqlite3.Connection, service_ids: Sequence[str]) -> tuple[int, int]:
     """Deletes rows of services and their changes of status; returns what `put_services` does."""
     risen = _forgotten(connection, service_ids, _SUMS)
-    for part in _parts(service_ids):
-        connection.execute(_for(_DELETE, len(part)), part)
-        connection.execute(_for(_DELETE_EDGES, len(part)), part)
+    for part in parts(service_ids):
+        connection.execute(many(_DELETE, len(part)), part)
+        connection.execute(many(_DELETE_EDGES, len(part)), part)
     return risen
 
 
 def put_edges(connection: sqlite3.Connection, edges: Sequence[StatusEdge]) -> None:
     """Adds changes of status of services that are stored, and drops the oldest of those that have too many."""
     texts = [(edge.service_id, edge_to_json(edge)) for edge in edges]
-    for part in _parts([(service_id, text, checksum(service_id, text)) for service_id, text in texts]):
-        connection.execute(_for(_PUT_EDGES, len(part)), tuple(chain.from_iterable(part)))
-    for ids in _parts(list({edge.service_id for edge in edges})):
-        connection.execute(_for(_TRIM_EDGES, len(ids)), ids)
+    for part in parts([(service_id, text, checksum(service_id, text)) for service_id, text in texts]):
+        connection.execute(many(_PUT_EDGES, len(part)), tuple(chain.from_iterable(part)))
+    for ids in parts(list({edge.service_id for edge in edges})):
+        connection.execute(many(_TRIM_EDGES, len(ids)), ids)
 
 
 def _put(connection: sqlite3.Connection, texts: dict[str, str], statement: str, sums: str) -> tuple[int, int]:
     more, crc = _forgotten(connection, list(texts), sums)
     rows = [(key, text, checksum(key, text)) for key, text in texts.items()]
-    for part in _parts(rows):
-        connection.execute(_for(statement, len(part)), tuple(chain.from_iterable(part)))
+    for part in parts(rows):
+        connection.execute(many(statement, len(part)), tuple(chain.from_iterable(part)))
     return more + len(rows), crc + sum(row[2] for row in rows)
 
 
 def _forgotten(connection: sqlite3.Connection, keys: Sequence[str], sums: str) -> tuple[int, int]:
     """What becomes of the sums when the rows that these keys have now are gone."""
     more = crc = 0
-    for part in _parts(keys):
-        rows, total = connection.execute(_for(sums, len(part)), part).fetchone()
+    for part in parts(keys):
+        rows, total = connection.execute(many(sums, len(part)), part).fetchone()
         more, crc = more - rows, crc - total
     return more, crc
 
 
-def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+def parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Rows in portions for a statement each."""
     return (rows[start : start + MOST] for start in range(0, len(rows), MOST))
 
 
 @functools.cache
-def _for(statement: str, count: int) -> str:
+def many(statement: str, count: int) -> str:
     """A statement with places for so many rows."""
     return statement.format(
         marks=",".join("?" * count),

@@ -8,12 +8,33 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
+from orion_registry.core.audit import AuditRecord
+from orion_registry.core.facts import (
+    Audit,
+    Delete,
+    DeleteOverlay,
+    Fact,
+    Put,
+    PutOverlay,
+    ReserveEpochs,
+    Stored,
+    TrimAudit,
+)
+from orion_registry.core.model import Record
+from orion_registry.core.overlay import Overlay
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.data_dir import DataDirectory
 from orion_registry.store.reserve import RESERVE_BYTES
 from orion_registry.store.rows import overlay_to_json, record_to_json
+from orion_registry.store.sqlite_audit import (
+    AuditEnds,
+    Unsealed,
+    add_records,
+    place_of,
+    read_records,
+    trim_records,
+)
 from orion_registry.store.sqlite_file import open_database, read_all
 from orion_registry.store.sqlite_rows import (
     delete_overlays,
@@ -29,7 +50,7 @@ log = logging.getLogger("orion_registry")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A fact, ready to be written: `text` is what stands in the row.
+    """A fact, ready to be written: `text` is what stands in the row; of an audit fact, in that of its target.
 
     key: of the row that it concerns: a service_id, or a natural key, which has slashes; empty = none.
     """
@@ -50,8 +71,41 @@ class Row:
                 return cls(fact, fact.overlay.key, overlay_to_json(fact.overlay))
             case DeleteOverlay():
                 return cls(fact, fact.key)
-            case ReserveEpochs():
+            case Audit():
+                return cls(fact, "", _text(fact.after))
+            case ReserveEpochs() | TrimAudit():
                 return cls(fact, "")
+
+
+def rows_of(facts: Sequence[Fact]) -> tuple[Row, ...]:
+    """Writes facts out. What an audit fact says of the same record as the fact before it is not written out twice."""
+    rows: list[Row] = []
+    for fact in facts:
+        if isinstance(fact, Audit) and rows and fact.after is not None and _content(rows[-1].fact) is fact.after:
+            rows.append(Row(fact, "", rows[-1].text))
+        else:
+            rows.append(Row.of(fact))
+    return tuple(rows)
+
+
+def _content(fact: Fact) -> Record | Overlay | None:
+    match fact:
+        case Put():
+            return fact.record
+        case PutOverlay():
+            return fact.overlay
+        case _:
+            return None
+
+
+def _text(stored: Record | Overlay | None) -> str:
+    match stored:
+        case Record():
+            return record_to_json(stored)
+        case Overlay():
+            return overlay_to_json(stored)
+        case None:
+            return ""
 
 
 Batch = Sequence[Row]
@@ -140,6 +194,22 @@ class SqliteWriter:
             self.lost_edges += len(edges)
         return self._commit_essential(batches)
 
+    @property
+    def audit(self) -> AuditEnds:
+        """The ends of the audit chain, as of the last commit."""
+        return self._state.audit
+
+    def audit_records(self, after_seq: int, limit: int) -> list[AuditRecord]:
+        """Audit records behind a number; see `Store.audit_records`.
+
+        Raises:
+            StoreFailed: they cannot be read.
+        """
+        try:
+            return read_records(self._connection, place_of(self._connection, after_seq, self.audit), limit)
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreFailed(f"the audit chain cannot be read: {error}") from error
+
     def close(self) -> None:
         """Checkpoints, closes, unlocks."""
         try:
@@ -200,7 +270,11 @@ class SqliteWriter:
     def _write(self, rows: Iterable[Row], state: State) -> State:
         """Writes facts in their order; returns the state that vouches for them."""
         count, crc_sum, epochs_below = state.rows, state.crc_sum, state.epochs_below
+        audit: list[Row] = []
         for kind, run in _runs(rows):
+            if kind is Audit or kind is TrimAudit:
+                audit += run
+                continue
             if kind is ReserveEpochs:
                 epochs_below = max(
                     epochs_below, *(row.fact.below for row in run if isinstance(row.fact, ReserveEpochs))
@@ -211,7 +285,28 @@ class SqliteWriter:
             else:
                 more, crc = _DELETES[kind](self._connection, [row.key for row in run])
             count, crc_sum = count + more, crc_sum + crc
-        return replace(state, commits=state.commits + 1, rows=count, crc_sum=crc_sum, epochs_below=epochs_below)
+        return replace(
+            state,
+            commits=state.commits + 1,
+            rows=count,
+            crc_sum=crc_sum,
+            epochs_below=epochs_below,
+            audit=self._write_audit(audit, state.audit) if audit else state.audit,
+        )
+
+    def _write_audit(self, rows: Sequence[Row], ends: AuditEnds) -> AuditEnds:
+        """All of a transaction together: it may have none to spare, see `sqlite_rows`."""
+        entries: list[Unsealed] = []
+        through = 0
+        for row in rows:
+            match row.fact:
+                case Audit(entry=entry, before=before):
+                    entries.append((entry, before, row.text))
+                case TrimAudit():
+                    through = max(through, row.fact.through)
+        if entries:
+            ends = add_records(self._connection, entries, ends)
+        return trim_records(self._connection, through, ends) if through else ends
 
     def _sound(self, why: str) -> None:
         if self.alarm != why:
@@ -239,8 +334,9 @@ def _runs(rows: Iterable[Row]) -> Iterator[tuple[type[Fact], list[Row]]]:
 
 
 def _is_essential(batch: Batch) -> bool:
-    """Whether it may use the reserve: it frees room, or keeps the registry going."""
-    return all(isinstance(row.fact, Delete | DeleteOverlay | ReserveEpochs) for row in batch)
+    """Whether it may use the reserve: it frees room, or keeps the registry going, and says so in the audit chain."""
+    facts = [row.fact for row in batch if not isinstance(row.fact, Audit)]
+    return bool(facts) and all(isinstance(fact, Delete | DeleteOverlay | ReserveEpochs | TrimAudit) for fact in facts)
 
 
 def _is_full(error: Exception) -> bool:

@@ -44,6 +44,7 @@ class AdminClient:
     set_overlay = Blocking(aio.AdminClient.set_overlay)
     overlays = Iterating(aio.AdminClient.overlays)
     remove_service = Blocking(aio.AdminClient.remove_service)
+    audit_page = Blocking(aio.AdminClient.audit_page)
     export_snapshot = Iterating(aio.AdminClient.export_snapshot)
 
     def import_snapshot(self, pieces: Iterable[bytes]) -> aio.Import:

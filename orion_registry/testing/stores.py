@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from orion_registry.core.audit import AuditHead, AuditRecord
 from orion_registry.core.facts import Fact, Stored
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.base import Store, StoreFailed
@@ -51,6 +52,20 @@ class SlowStore:
             self.waiting -= 1
         await self._inner.commit(facts)
 
+    @property
+    def audit_anchor(self) -> AuditHead:
+        """See `Store.audit_anchor`."""
+        return self._inner.audit_anchor
+
+    @property
+    def audit_head(self) -> AuditHead:
+        """See `Store.audit_head`."""
+        return self._inner.audit_head
+
+    async def audit_records(self, after_seq: int, limit: int) -> Sequence[AuditRecord]:
+        """See `Store.audit_records`."""
+        return await self._inner.audit_records(after_seq, limit)
+
     def note(self, edges: Sequence[StatusEdge]) -> None:
         """See `Store.note`."""
         self._inner.note(edges)
@@ -86,6 +101,20 @@ class FailingStore:
         if self.failing:
             raise StoreFailed(FULL)
         await self._inner.commit(facts)
+
+    @property
+    def audit_anchor(self) -> AuditHead:
+        """See `Store.audit_anchor`."""
+        return self._inner.audit_anchor
+
+    @property
+    def audit_head(self) -> AuditHead:
+        """See `Store.audit_head`."""
+        return self._inner.audit_head
+
+    async def audit_records(self, after_seq: int, limit: int) -> Sequence[AuditRecord]:
+        """See `Store.audit_records`."""
+        return await self._inner.audit_records(after_seq, limit)
 
     def note(self, edges: Sequence[StatusEdge]) -> None:
         """See `Store.note`."""

@@ -190,9 +190,9 @@ def encode_removed(result: Removed) -> bytes:
     return number(1, result.revision)
 
 
-def encode_imported(result: Imported) -> bytes:
-    """An ImportSnapshotResponse."""
-    return number(1, result.added) + number(2, result.kept) + number(3, result.revision)
+def encode_imported(result: Imported, masked: int = 0) -> bytes:
+    """An ImportSnapshotResponse. masked: values that were left out."""
+    return number(1, result.added) + number(2, result.kept) + number(3, result.revision) + number(4, masked)
 
 
 def encode_updated(result: Updated) -> bytes:

@@ -6,6 +6,7 @@ from typing import Protocol
 from orion_registry.core import events as core
 from orion_registry.core.checks.verdict import Verdict
 from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
+from orion_registry.core.masking import mask_text
 from orion_registry.core.model import RemovalReason, ServiceStatus, StatusReasonCode
 from orion_registry.core.overlay import OverlayMode
 from orion_registry.core.validation import check_id
@@ -68,6 +69,7 @@ def decode_filter(request: admin_pb2.ListEventsRequest | admin_pb2.WatchEventsRe
         types=frozenset(types),
         service_id=check_id("service_id", request.service_id) if request.service_id else "",
         agent_id=check_id("agent_id", request.agent_id) if request.agent_id else "",
+        namespace=check_id("namespace", request.namespace) if request.namespace else "",
     )
 
 
@@ -99,6 +101,7 @@ def encode_event(logged: LoggedEvent) -> bytes:
         message = _message_of(logged.event)
         message.seq = logged.seq
         message.time.CopyFrom(timestamp_of(logged.wall))
+        message.namespace = getattr(logged.event, "namespace", "")
         logged.encoded = message.SerializeToString()
     return logged.encoded
 
@@ -149,7 +152,7 @@ def _message_of(event: RegistryEvent) -> pb.Event:
                 agent_id=event.agent_id,
                 check=event.check,
                 verdict=monitor_pb2.CheckVerdict.ValueType(event.verdict),
-                detail=safe_message(event.detail),
+                detail=safe_message(mask_text(event.detail)),
             )
             return pb.Event(check_not_run=not_run)
         case _:
@@ -163,7 +166,7 @@ def _overlay_set(event: core.OverlaySet) -> pb.OverlaySet:
         mode=overlay_pb2.OverlayMode.ValueType(event.mode),
         weight=event.weight,
         deadline=None if event.deadline_s is None else span_of(event.deadline_s),
-        note=event.note,
+        note=mask_text(event.note),
         set_by=event.set_by,
     )
 
@@ -174,7 +177,7 @@ def _message_of_own(event: core.OwnEvent) -> pb.Event:
         case core.StallCredited():
             return pb.Event(stall_credited=pb.StallCredited(lag=span_of(event.lag_s)))
         case core.AlarmRaised():
-            return pb.Event(alarm_raised=pb.AlarmRaised(name=event.name, text=safe_message(event.text)))
+            return pb.Event(alarm_raised=pb.AlarmRaised(name=event.name, text=safe_message(mask_text(event.text))))
         case core.AlarmCleared():
             return pb.Event(alarm_cleared=pb.AlarmCleared(name=event.name))
         case core.HellosRefused():
@@ -213,7 +216,7 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             return core.ServiceRegistered(
                 service_id=registered.service_id,
                 agent_id=registered.agent_id,
-                namespace=registered.namespace,
+                namespace=message.namespace or registered.namespace,
                 service_name=registered.service_name,
                 status=_known_status(registered.status),
                 reasons=_known_reasons(registered.reasons),
@@ -221,13 +224,17 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
         case "service_updated":
             updated = message.service_updated
             return core.ServiceUpdated(
-                service_id=updated.service_id, agent_id=updated.agent_id, generation=updated.generation
+                service_id=updated.service_id,
+                agent_id=updated.agent_id,
+                namespace=message.namespace,
+                generation=updated.generation,
             )
         case "service_removed":
             removed = message.service_removed
             return core.ServiceRemoved(
                 service_id=removed.service_id,
                 agent_id=removed.agent_id,
+                namespace=message.namespace,
                 status=_known_status(removed.status),
                 removal=known(RemovalReason, removed.removal, RemovalReason.REMOVED),
             )
@@ -236,23 +243,28 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             return core.StatusChanged(
                 service_id=changed.service_id,
                 agent_id=changed.agent_id,
+                namespace=message.namespace,
                 before=_known_status(changed.before),
                 after=_known_status(changed.after),
                 reasons=_known_reasons(changed.reasons),
                 ready=changed.ready,
             )
         case "overlay_set":
-            return _overlay_set_of(message.overlay_set)
+            return _overlay_set_of(message.overlay_set, message.namespace)
         case "overlay_cleared":
             cleared = message.overlay_cleared
             return core.OverlayCleared(
-                service_id=cleared.service_id, agent_id=cleared.agent_id, cleared_by=cleared.cleared_by
+                service_id=cleared.service_id,
+                agent_id=cleared.agent_id,
+                namespace=message.namespace,
+                cleared_by=cleared.cleared_by,
             )
         case "check_not_run":
             not_run = message.check_not_run
             return core.CheckNotRun(
                 service_id=not_run.service_id,
                 agent_id=not_run.agent_id,
+                namespace=message.namespace,
                 check=not_run.check,
                 verdict=known(Verdict, not_run.verdict, Verdict.UNAVAILABLE),
                 detail=not_run.detail,
@@ -261,10 +273,11 @@ def _event_of(message: pb.Event) -> RegistryEvent | None:
             return _own_event_of(message)
 
 
-def _overlay_set_of(message: pb.OverlaySet) -> core.OverlaySet:
+def _overlay_set_of(message: pb.OverlaySet, namespace: str) -> core.OverlaySet:
     return core.OverlaySet(
         service_id=message.service_id,
         agent_id=message.agent_id,
+        namespace=namespace,
         mode=known(OverlayMode, message.mode, OverlayMode.NONE),
         weight=message.weight if message.HasField("weight") else None,
         deadline_s=decode_known_span(message.deadline) if message.HasField("deadline") else None,

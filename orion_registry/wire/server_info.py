@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orion_registry.core.masking import mask_text
 from orion_registry.core.model import ServiceStatus, StatusReasonCode
 from orion_registry.wire.enums import known
 from orion_registry.wire.spans import decode_known_span, span_of, timestamp_of, wall_of
@@ -40,6 +41,8 @@ class ServerInfo:
         agents: connected; on `streams` heartbeat streams.
         watchers: WatchServices calls open; event_watchers: WatchEvents calls.
         refused_hellos: told to come back later, in this life.
+        audit_head_seq, audit_head_hash: the latest audit record; audit_lost: those that could not be stored.
+        refusals: how often each limit turned somebody away, in this life; only those that did.
         store_kind: memory or sqlite; store_trouble: why it takes no ordinary writes now, empty if it does.
     """
 
@@ -66,10 +69,14 @@ class ServerInfo:
     watchers: int
     event_watchers: int
     refused_hellos: int
+    audit_head_seq: int = 0
+    audit_head_hash: str = ""
+    audit_lost: int = 0
     store_kind: str
     store_trouble: str
     python_version: str
     grpcio_version: str
+    refusals: Mapping[str, int] = field(default_factory=dict)
 
 
 def encode_server_info(info: ServerInfo) -> bytes:
@@ -101,13 +108,20 @@ def encode_server_info(info: ServerInfo) -> bytes:
         store=pb.StoreInfo(kind=info.store_kind, trouble=safe_message(info.store_trouble)),
         python_version=info.python_version,
         grpcio_version=info.grpcio_version,
+        audit_head_seq=info.audit_head_seq,
+        audit_head_hash=info.audit_head_hash,
+        audit_lost=info.audit_lost,
     )
     for alarm in info.alarms:
-        message.alarms.add(name=alarm.name, text=safe_message(alarm.text), since=timestamp_of(alarm.since_wall))
+        message.alarms.add(
+            name=alarm.name, text=safe_message(mask_text(alarm.text)), since=timestamp_of(alarm.since_wall)
+        )
     for status, count in sorted(info.by_status.items()):
         message.by_status.add(status=service_pb2.ServiceStatus.ValueType(status), count=count)
     for reason, count in sorted(info.by_reason.items()):
         message.by_reason.add(reason=service_pb2.StatusReasonCode.ValueType(reason), count=count)
+    for limit, count in sorted(info.refusals.items()):
+        message.refusals.add(limit=limit, count=count)
     return message.SerializeToString()
 
 
@@ -143,6 +157,10 @@ def decode_server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
         store_trouble=message.store.trouble,
         python_version=message.python_version,
         grpcio_version=message.grpcio_version,
+        audit_head_seq=message.audit_head_seq,
+        audit_head_hash=message.audit_head_hash,
+        audit_lost=message.audit_lost,
+        refusals={row.limit: row.count for row in message.refusals},
     )
 
 

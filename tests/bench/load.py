@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc.aio
 
-from orion_registry.client.credentials import PLAINTEXT, Credentials
+from orion_registry.client.credentials import Credentials
 from tests.bench.callers import Callers
 
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.http2.bdp_probe", 0))
@@ -129,11 +129,8 @@ class Load:
 
 
 def _connect(order: dict[str, Any]) -> grpc.aio.Channel:
-    """A channel; with "tls" in the order, the files of authority, certificate and key, over TLS."""
-    credentials = PLAINTEXT
-    if files := order.get("tls"):
-        credentials = Credentials(ca_file=files[0], cert_file=files[1], key_file=files[2])
-    return credentials.open_channel(order["address"], OPTIONS)
+    """A channel, with the fields of `Credentials` that are in the order."""
+    return Credentials(**order.get("credentials", {})).open_channel(order["address"], OPTIONS)
 
 
 async def _read(call: Any) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from orion_registry.core.access.rights import EVERYTHING, Rights, Role
+from orion_registry.server.access_file import read_access
 from tests.cli.process import daemon_process
 from tests.cli.running import run
 
@@ -35,7 +37,7 @@ def test_an_authority_a_registry_and_a_client(tmp_path: Path) -> None:
 
 def test_further_clients_are_of_the_same_authority_and_nothing_else_changes(tmp_path: Path) -> None:
     first = json.loads(run("certs", str(tmp_path), "--client", "calc", "--json").stdout)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pem")}
     again = json.loads(run("certs", str(tmp_path), "--client", "spiffe://fleet/agents/b", "--json").stdout)
     assert set(again) - set(first) == {"fleet-agents-b"}
     assert names_of(again["fleet-agents-b"]) == ["spiffe://fleet/agents/b"]
@@ -46,6 +48,23 @@ def test_further_clients_are_of_the_same_authority_and_nothing_else_changes(tmp_
     assert names_of(again["fleet-agents-b"]) == ["spiffe://fleet/agents/b"]
     assert (tmp_path / "calc.pem").read_bytes() != before["calc.pem"]
     assert (tmp_path / "ca.pem").read_bytes() == before["ca.pem"]
+
+
+def test_each_client_is_granted_what_was_asked_and_rows_that_are_there_stay(tmp_path: Path) -> None:
+    made = json.loads(run("certs", str(tmp_path), "--client", "calc=agent,caller", "--client", "ops", "--json").stdout)
+    book = read_access(made["access"]).book
+    (grant,) = book.rights_of("calc").grants
+    assert (grant.roles, grant.namespaces) == (frozenset({Role.AGENT, Role.CALLER}), ("*",))
+    assert book.rights_of("ops") is EVERYTHING
+    assert book.rights_of("other") == Rights()
+    edited = Path(made["access"]).read_text().replace('"agent", "caller"', '"viewer"')
+    Path(made["access"]).write_text(edited)
+    again = run("certs", str(tmp_path), "--client", "calc=operator", "--client", "new=viewer")
+    assert "grants something to calc already: edit it there" in again.stderr
+    text = Path(made["access"]).read_text()
+    assert text.startswith(edited)
+    assert read_access(made["access"]).book.rights_of("new").grants[0].roles == frozenset({Role.VIEWER})
+    assert text.count("[[grant]]") == 3
 
 
 def test_what_is_wrong_ends_in_one_line(tmp_path: Path) -> None:
@@ -59,6 +78,9 @@ def test_what_is_wrong_ends_in_one_line(tmp_path: Path) -> None:
         ((str(tmp_path / "new"), "--client", "registry"), "which is another's"),
         ((str(tmp_path / "new"), "--client", "spiffe://a/b", "--client", "a-b"), "which is another's"),
         ((str(tmp_path / "new"), "--days", "0"), "--days"),
+        ((str(tmp_path / "new"), "--client", "calc=admin"), "roles are agent, caller, operator, viewer, got 'admin'"),
+        ((str(tmp_path / "new"), "--client", "calc="), "got ''"),
+        ((str(tmp_path / "new"), "--client", "*.calc"), "an asterisk"),
     ):
         ended = run("certs", *arguments)
         assert ended.returncode == 2, ended

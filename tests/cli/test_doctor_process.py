@@ -22,7 +22,7 @@ from orion_registry.core.selection.strategy import StrategyName, StrategyStats
 from orion_registry.core.selection.totals import BalancerStats
 from orion_registry.core.status import TABLE, Use
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
-from orion_registry.server.daemon import CERTIFICATE
+from orion_registry.server.access import ACCESS, CERTIFICATE
 from orion_registry.wire.balancer_reports import ServicePerformance
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 from orion_registry.wire.service import Service
@@ -201,7 +201,7 @@ def test_tls_is_not_called_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_alarm_has_advice() -> None:
-    assert ALARMS.keys() == {CERTIFICATE, MASS_HOLD, STORE_DOWN}
+    assert ALARMS.keys() == {ACCESS, CERTIFICATE, MASS_HOLD, STORE_DOWN}
 
 
 # The table.

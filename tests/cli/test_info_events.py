@@ -62,7 +62,7 @@ def test_info(daemon: DaemonProcess) -> None:
     lines = done("info", "--address", address)
     assert [line.split("  ")[0] for line in lines] == [
         "registry", "health", "services", "reasons", "connected",
-        "store", "history", "listens on", "profile", "versions",
+        "store", "audit", "history", "listens on", "profile", "versions",
     ]  # fmt: skip
     assert lines[0].startswith(f"registry    serving on {address}, up ")
     assert lines[2] == "services    1: 1 HEALTHY"
@@ -256,11 +256,11 @@ def test_help_teaches(command: str) -> None:
 
 # What people read.
 
-ABOUT: dict[str, Any] = {"service_id": "s", "agent_id": "a"}
+ABOUT: dict[str, Any] = {"service_id": "s", "agent_id": "a", "namespace": "n"}
 HEALTHY, UNHEALTHY = ServiceStatus.HEALTHY, ServiceStatus.UNHEALTHY
 SHOWN: tuple[tuple[RegistryEvent, str], ...] = (
     (
-        core.ServiceRegistered(**ABOUT, namespace="n", service_name="c", status=HEALTHY, reasons=(Code.STATIC,)),
+        core.ServiceRegistered(**ABOUT, service_name="c", status=HEALTHY, reasons=(Code.STATIC,)),
         "SERVICE_REGISTERED  a  s  c in n: HEALTHY (STATIC)",
     ),
     (core.ServiceUpdated(**ABOUT, generation=1_000), "SERVICE_UPDATED     a  s  generation 1,000"),
@@ -333,7 +333,7 @@ def test_alarms_stand_first() -> None:
         last_stall_s=15.0, alarms=(HeldAlarm(name="STORE_DOWN", text="full", since_wall=60.0),), services=3,
         by_status={UNHEALTHY: 1, HEALTHY: 2}, by_reason={Code.SILENT: 1, Code.STATIC: 2}, agents=1, streams=2,
         watchers=1, event_watchers=0, refused_hellos=1, store_kind="sqlite", store_trouble="full",
-        python_version="3", grpcio_version="1",
+        python_version="3", grpcio_version="1", refusals={"WRITE_RATE": 1, "NAMESPACE_SERVICES": 12_000},
     )  # fmt: skip
     assert list(lines_of(info, "a:1", Paint())) == [
         "ALARM STORE_DOWN since 1970-01-01T00:01:00Z: full",
@@ -343,7 +343,9 @@ def test_alarms_stand_first() -> None:
         "services    3: 2 HEALTHY, 1 UNHEALTHY",
         "reasons     2 STATIC, 1 SILENT",
         "connected   1 agent on 2 streams; 1 watch of services, 0 of events",
+        "refused     NAMESPACE_SERVICES 12,000, WRITE_RATE 1",
         "store       sqlite: full",
+        "audit       record 0",
         "history     h, revision 1, event 2",
         "listens on  a:1, unix:/b",
         "profile     lan",

@@ -117,3 +117,42 @@ for name in ("debug", "info", "warning", "error"):
     levels = ["debug", "info", "warning", "error"]
     assert [word for word in said if word in levels] == levels[levels.index(level) :]
     assert [word for word in said if word not in levels] == ["other warning", "other error"]
+
+
+@pytest.mark.parametrize("formatter", [JsonLines(), TextLines(colour=False)], ids=["json", "text"])
+def test_what_looks_like_a_secret_is_masked_whoever_logs_it(formatter: logging.Formatter) -> None:
+    token = "orion_k7Qd2Fh9_" + "a" * 43
+    made = record(
+        "refused %s",
+        token,
+        password="hunter2",
+        deep={"api_key": "deep-key"},
+        error=f"no Bearer {token}",
+        service_id="sk-1",
+    )
+    try:
+        raise ValueError(f"http://me:hunter2@host/?token={token}")
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    text = formatter.format(made)
+    assert not [secret for secret in (token, "a" * 43, "hunter2", "deep-key") if secret in text]
+    assert text.count("***") >= 5
+    assert "sk-1" in text
+
+
+RESETS = """
+import logging
+from orion_registry.cli import logs
+logs.configure("info", "json")
+grpc = logging.getLogger("grpc._cython.cygrpc")
+grpc.error("ExecuteBatchError raised in core by servicer method [/a/B]", exc_info=ValueError("x"))
+grpc.error("something else")
+"""
+
+
+def test_a_client_that_resets_its_calls_cannot_fill_the_log() -> None:
+    """grpc tells of each answer that it could not send, with a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", RESETS], capture_output=True, text=True, check=True, env=clean_environment()
+    )
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["something else"]

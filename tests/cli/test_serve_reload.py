@@ -80,6 +80,8 @@ def test_the_daemon_goes_by_every_setting_that_reloads() -> None:
     looked_at = {
         "retention", "probation", "stuck_after", "shutdown_grace", "log_level", "log_format",
         "lease_ttl", "max_leases", "zone_ready_share", "eject_consecutive", "eject_most", "eject_base",
+        "identity_read_rate", "identity_report_rate", "identity_write_rate", "identity_probe_rate",
+        "identity_stream_rate", "max_streams_per_identity", "max_watches_per_identity",
     }  # fmt: skip
     assert {row.name for row in TABLE if row.reloads} == looked_at
     assert Settings().lease_ttl_s == 60.0

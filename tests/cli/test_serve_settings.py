@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orion_registry.cli.settings_table import BEGIN, END, insert
-from orion_registry.server.settings import TABLE, Settings, most_connections
+from orion_registry.server.limit_settings import most_connections
+from orion_registry.server.settings import TABLE, Settings
 from orion_registry.server.settings_sources import load, print_config
 from orion_registry.server.start_error import SettingError, StartError
 from tests.cli.process import run_serve
@@ -218,7 +219,10 @@ def test_documentation_is_the_table() -> None:
         (("--config", "/nowhere/orion.toml"), "cannot read the configuration file /nowhere/orion.toml: no such file"),
         (("--config", "/"), "cannot read the configuration file /: is a directory"),
         (("--listen", "foo"), "got 'foo' from flag --listen"),
-        (("--listen", "0.0.0.0:0"), "listen: must be on loopback or a Unix socket, for beyond"),
+        (
+            ("--listen", "0.0.0.0:0"),
+            "listen: must be on loopback or a Unix socket, unless callers prove who they are over TLS",
+        ),
         (("--listen", "no.such.host.invalid:1"), "the host no.such.host.invalid of no.such.host.invalid:1 is unknown"),
         (("--listen", "192.0.2.1:0", "--insecure-listen"), "192.0.2.1 is not an address of this machine"),
         (("--listen", "unix:/nowhere/x.sock"), "cannot listen on unix:/nowhere/x.sock"),

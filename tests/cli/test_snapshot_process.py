@@ -113,9 +113,9 @@ def test_save_restore_and_save_again(tmp_path: Path, file: str, address: str) ->
     assert (piped.returncode, read(piped.stdout).records) == (0, STORED.records)
     assert piped.stderr.decode() == f"saved 3 services (2.2 kB) from {address} to -\n"
     again = json.loads(done("restore", "-", "--json", "--address", address, stdin=piped.stdout))
-    assert again == {"file": "-", "to": address, "added": 0, "kept": 3, "revision": again["revision"]}
+    assert again == {"file": "-", "to": address, "added": 0, "kept": 3, "masked": 0, "revision": again["revision"]}
     about = json.loads(done("save", str(saved), "--json", "--address", address))
-    assert about == {"file": str(saved), "from": address, "services": 3, "bytes": len(saved.read_bytes())}
+    assert about == {"file": str(saved), "from": address, "services": 3, "bytes": len(saved.read_bytes()), "masked": 0}
     assert os.listdir(tmp_path) == sorted(["orion.snapshot", "saved"], key=os.listdir(tmp_path).index)
 
 
@@ -265,6 +265,7 @@ def test_inspect(file: str) -> None:
         "created": "2026-11-23T11:00:00Z",
         "services": 3,
         "overlays": 0,
+        "masked": 0,
         "bytes": len(FILE),
         "epochs_below": 1_048_577,
         "by_namespace": {"default": 2, "other": 1},

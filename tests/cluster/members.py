@@ -24,6 +24,7 @@ def settings_of(name: str, prefix: str, etcd: tuple[str, ...] = (), **overrides:
     return Settings(
         **{
             "listen": ("127.0.0.1:0",),
+            "ephemeral": True,
             "etcd_endpoints": etcd or (shared_etcd(),),
             "etcd_prefix": prefix,
             "member_name": name,

@@ -56,10 +56,8 @@ def told(world: World) -> list[RegistryEvent]:
 def test_a_service_comes_lives_and_goes() -> None:
     world = World()
     entry = world.add()
-    about = {"service_id": entry.service_id, "agent_id": "agent"}
-    registered = ServiceRegistered(
-        **about, namespace="default", service_name="calc", status=STARTING, reasons=(Code.AWAITING_BEAT,)
-    )
+    about = {"service_id": entry.service_id, "agent_id": "agent", "namespace": "default"}
+    registered = ServiceRegistered(**about, service_name="calc", status=STARTING, reasons=(Code.AWAITING_BEAT,))
     assert told(world) == [registered]
     session = world.live(entry)
     assert told(world) == [
@@ -150,7 +148,7 @@ def test_the_list_is_closed_and_small() -> None:
 # Filters.
 
 CHANGED = StatusChanged(
-    service_id="s", agent_id="a", before=HEALTHY, after=UNHEALTHY, reasons=(Code.SILENT,), ready=False
+    service_id="s", agent_id="a", namespace="n", before=HEALTHY, after=UNHEALTHY, reasons=(Code.SILENT,), ready=False
 )
 STARTED = RegistryStarted(services=1)
 
@@ -167,6 +165,9 @@ STARTED = RegistryStarted(services=1)
         (EventFilter(agent_id="b"), []),
         (EventFilter(agent_id="a", service_id="s"), [CHANGED]),
         (EventFilter(agent_id="a", service_id="t"), []),
+        (EventFilter(namespace="n"), [CHANGED]),
+        (EventFilter(namespace="m"), []),
+        (EventFilter(namespace="m", service_id="s"), []),
         (EventFilter(agent_id="a", types=frozenset({EventType.SERVICE_REMOVED})), []),
     ],
 )

@@ -277,7 +277,7 @@ def test_overlays_are_bounded_but_may_be_changed_at_the_bound(monkeypatch: pytes
 def test_what_is_set_is_told_before_what_comes_of_it() -> None:
     world = World()
     entry = world.add(liveness=STATIC)
-    about = {"service_id": entry.service_id, "agent_id": "agent"}
+    about = {"service_id": entry.service_id, "agent_id": "agent", "namespace": "default"}
     edges: list[int] = []
 
     def tell(event: RegistryEvent) -> None:

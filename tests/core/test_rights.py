@@ -1,12 +1,14 @@
 """core/access/rights: roles in namespaces, and capabilities that may be claimed."""
 
+from dataclasses import replace
+
 import pytest
 
 from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
 from orion_registry.core.commands import Register, Update
-from orion_registry.core.frames import Sessions
+from orion_registry.core.frames import SessionRequest, Sessions
 from orion_registry.core.model import Actor
-from orion_registry.errors import PermissionDenied, Reason
+from orion_registry.errors import AlreadyExists, PermissionDenied, Reason
 from tests.building import SECRET, World, ask, frames_of, make_spec, ref_of
 
 AGENT, VIEWER = frozenset({Role.AGENT}), frozenset({Role.VIEWER})
@@ -89,8 +91,37 @@ def test_a_capability_that_was_not_granted_is_not_registered() -> None:
 def test_a_stream_carries_no_service_of_a_namespace_that_is_not_its_to_act_in() -> None:
     world = World()
     entry = world.add()
-    session = world.stream("agent", ask(entry), actor=Actor(identity="", rights=rights("payments")))
+    viewer = Grant(roles=frozenset(VIEWER), namespaces=("default",))
+    seeing = Rights(grants=(*rights("payments").grants, viewer))
+    session = world.stream("agent", ask(entry), actor=Actor(identity="", rights=seeing))
     (result,) = frames_of(session, Sessions)[0].results
     assert result.error is not None
     assert result.error.reason is Reason.NOT_ALLOWED
     assert not entry.streams
+
+
+def test_a_stream_learns_nothing_of_a_namespace_that_is_not_its_to_see() -> None:
+    """Whatever it brings, a service there is answered as one that nothing has."""
+    world = World()
+    entry = world.add()
+    there, nowhere = ask(entry), SessionRequest(ref=replace(ask(entry).ref, service_id="nowhere"))
+    for agent_id in ("agent", "another"):
+        session = world.stream(agent_id, there, nowhere, actor=Actor(identity="", rights=rights("payments")))
+        seen, unknown = frames_of(session, Sessions)[0].results
+        assert seen.error is not None
+        assert unknown.error is not None
+        assert seen.error.message.replace(entry.service_id, "nowhere") == unknown.error.message
+        assert seen.error.reason is Reason.NO_SUCH_SERVICE
+
+
+def test_a_taken_id_says_whose_it_is_to_those_alone_who_may_see_that() -> None:
+    world = World()
+    entry = world.add()
+    spec = make_spec(namespace="payments", agent_id="another", service_id=entry.service_id)
+    for namespaces, whose in (
+        (("payments",), "another agent;"),
+        (("payments", "default"), "agent 'agent' in 'default'"),
+    ):
+        actor = Actor(identity="calc", rights=rights(*namespaces))
+        with pytest.raises(AlreadyExists, match=whose):
+            world.run(Register(spec=spec, secret=SECRET), actor)

@@ -14,4 +14,4 @@ async def test_no_stream_is_lost_to_a_rotation_and_strangers_stay_out(tmp_path: 
 
 
 async def test_beyond_this_machine_a_daemon_starts_only_with_certificates_or_by_name() -> None:
-    assert await start_matrix.run(["plaintext", "mTLS"]) == []
+    assert await start_matrix.run(["plaintext", "mTLS", "TLS, tokens", "insecure_listen, tokens"]) == []

@@ -7,9 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+from tests.fuzz.hostile.attack import Attacked, attack, judged
 from tests.fuzz.replay import replay
 from tests.fuzz.run import Report, fuzz
 from tests.fuzz.verdict import checks
+
+FIELDS = 0.7
+"""Share of the messages whose fields are mutated; the rest are headers, frames, tokens and certificates."""
 
 
 def main() -> int:
@@ -26,8 +30,10 @@ def main() -> int:
         return asyncio.run(replay(options.replay))
     seed = options.seed or int(time.time())
     print(f"seed {seed}, {options.messages} messages", flush=True)
-    report = asyncio.run(fuzz(options.messages, seed))
+    fields = round(options.messages * FIELDS)
+    report = asyncio.run(fuzz(fields, seed))
     held = show(report, options.failures)
+    held = show_attack(asyncio.run(attack(options.messages - fields, seed))) and held
     if options.json:
         options.json.write_text(json.dumps(as_dict(report), indent=1) + "\n")
     return 0 if held else 1
@@ -49,6 +55,17 @@ def show(report: Report, failures: Path) -> bool:
         failures.write_text("".join(fault.line() + "\n" for fault in report.tally.faults))
         print(f"failing messages: {failures}; again with: python -m tests.fuzz --replay {failures}")
     return all(check.held for check in judged)
+
+
+def show_attack(found: Attacked) -> bool:
+    """Prints the hostile part of a run; returns whether all held."""
+    print(f"\n{found.table()}\n{found.seconds:.1f} s\n")
+    judgements = judged(found)
+    for promise, held, told in judgements:
+        print(f"{'held' if held else 'NOT HELD':9} {promise}: {told}")
+    for line in (*found.faults, *found.suspicious[:10]):
+        print(f"  {line:.500}")
+    return all(held for _, held, _ in judgements)
 
 
 def as_dict(report: Report) -> dict[str, object]:

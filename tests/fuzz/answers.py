@@ -24,7 +24,7 @@ def judge(error: grpc.aio.AioRpcError, size: int) -> str:
     code = error.code()
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and size > MESSAGE_LIMIT:
         return ""
-    reason = _reason(error.trailing_metadata())
+    reason = reason_of(error.trailing_metadata())
     if reason is None:
         return f"{code.name} without a reason of the registry: {error.details()}"
     if CLASS_OF[reason].code != code.value[0]:
@@ -34,7 +34,7 @@ def judge(error: grpc.aio.AioRpcError, size: int) -> str:
     return ""
 
 
-def _reason(trailers: Any) -> Reason | None:
+def reason_of(trailers: Any) -> Reason | None:
     """The reason in a call's details; None if there is none of the closed list."""
     for key, value in trailers or ():
         if key == "grpc-status-details-bin":

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +22,9 @@ STALL_S = 1.0
 class Child:
     """Starts `tests.fuzz.daemon`, reads its stderr line by line, and ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        """settings: fields of the daemon's `Settings` that differ from those that it is fuzzed with."""
+        self.settings = dict(settings or {})
         self.address = ""
         self.lines = 0
         self.levels: Counter[str] = Counter()
@@ -31,7 +34,7 @@ class Child:
 
     async def __aenter__(self) -> "Child":
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.fuzz.daemon",
+            sys.executable, "-m", "tests.fuzz.daemon", json.dumps(self.settings),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             cwd=ROOT, env=os.environ | ONE_ARENA, limit=16 * 1024 * 1024,
         )  # fmt: skip

@@ -13,6 +13,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command line does, before grpc is imported
 
@@ -59,23 +60,29 @@ def stats(daemon: Daemon) -> dict[str, int]:
     }
 
 
+def _as_field(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 async def serve() -> None:
-    """Serves until stdin closes."""
+    """Serves until stdin closes. The first argument, JSON, has fields of `Settings` that differ."""
     loop = asyncio.get_running_loop()
     events.KEPT = HISTORY
     logs.watch_loop(loop)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    settings = Settings(
-        listen=("127.0.0.1:0",),
-        retention_s=0.0,
-        history_size=HISTORY,
-        admission_rate=1_000_000,  # nobody is sent away: a refusal would hide what comes after it
-        registration_rate=1_000_000,
-        log_format="json",
-        ephemeral=True,
-        custom_checks=("disk=ops.checks:disk",),
-    )
+    fixed: dict[str, Any] = {
+        "listen": ("127.0.0.1:0",),
+        "retention_s": 0.0,
+        "history_size": HISTORY,
+        "admission_rate": 1_000_000,  # nobody is sent away: a refusal would hide what comes after it
+        "registration_rate": 1_000_000,
+        "log_format": "json",
+        "ephemeral": True,
+        "custom_checks": ("disk=ops.checks:disk",),
+    }
+    given = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+    settings = Settings(**{**fixed, **{name: _as_field(value) for name, value in given.items()}})
     async with Daemon(settings, probe=probe) as daemon:
         print(json.dumps({"address": daemon.address}), flush=True)
         while await reader.readline():

@@ -39,13 +39,13 @@ class Rpc:
         return f"{service}{' (v1alpha)' if package.endswith('alpha') else ''}.{self.method}"
 
 
-async def learn(channel: grpc.aio.Channel) -> tuple[Rpc, ...]:
-    """Asks the daemon for all that it serves."""
-    listed = await _ask(channel, reflection_pb2.ServerReflectionRequest(list_services="*"))
+async def learn(channel: grpc.aio.Channel, metadata: Any = ()) -> tuple[Rpc, ...]:
+    """Asks the daemon for all that it serves; metadata: of each call."""
+    listed = await _ask(channel, reflection_pb2.ServerReflectionRequest(list_services="*"), metadata)
     services = [service.name for service in listed.list_services_response.service]
     files: dict[str, FileDescriptorProto] = {}
     for service in services:
-        answer = await _ask(channel, reflection_pb2.ServerReflectionRequest(file_containing_symbol=service))
+        answer = await _ask(channel, reflection_pb2.ServerReflectionRequest(file_containing_symbol=service), metadata)
         for data in answer.file_descriptor_response.file_descriptor_proto:
             file = FileDescriptorProto.FromString(data)
             files[file.name] = file
@@ -54,13 +54,13 @@ async def learn(channel: grpc.aio.Channel) -> tuple[Rpc, ...]:
 
 
 async def _ask(
-    channel: grpc.aio.Channel, question: reflection_pb2.ServerReflectionRequest
+    channel: grpc.aio.Channel, question: reflection_pb2.ServerReflectionRequest, metadata: Any
 ) -> reflection_pb2.ServerReflectionResponse:
     call = channel.stream_stream(
         REFLECTION,
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-    )(timeout=10)
+    )(metadata=metadata, timeout=10)
     await call.write(question)
     await call.done_writing()
     answer = await call.read()

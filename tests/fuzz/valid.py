@@ -240,6 +240,8 @@ class Valid:
             request.service_id = rng.choice(self._held).service_id
         if self._held and rng.random() < 0.2:
             request.agent_id = rng.choice(self._held).agent_id
+        if self._held and rng.random() < 0.2:
+            request.namespace = rng.choice(self._held).namespace
         if self.listed and rng.random() < 0.4:
             request.history_id, request.after_seq = rng.choice(self.listed)
 

@@ -31,7 +31,7 @@ def misfit(fault: Fault) -> str:
 
 def copy_tree(to: Path) -> Path:
     """A copy of what the tests need, apart from the work tree."""
-    ignored = shutil.ignore_patterns("__pycache__", "bench", "e2e", "fuzz")
+    ignored = shutil.ignore_patterns("__pycache__", "bench", "e2e")
     for name in COPIED:
         shutil.copytree(ROOT / name, to / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", to)

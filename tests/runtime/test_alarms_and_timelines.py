@@ -76,7 +76,7 @@ def test_a_timeline_tells_of_status_alone() -> None:
     for before, after in (("STARTING", "HEALTHY"), ("HEALTHY", "HEALTHY"), ("HEALTHY", "UNHEALTHY")):
         log.add(
             StatusChanged(
-                service_id="s", agent_id="a", before=ServiceStatus[before], after=ServiceStatus[after],
+                service_id="s", agent_id="a", namespace="n", before=ServiceStatus[before], after=ServiceStatus[after],
                 reasons=(Code.LATE,), ready=True,
             )
         )  # fmt: skip

@@ -121,7 +121,13 @@ async def test_the_ticker_ticks_until_stopped_whatever_a_tick_does(caplog: pytes
 
 def changed(service_id: str, before: ServiceStatus, after: ServiceStatus) -> StatusChanged:
     return StatusChanged(
-        service_id=service_id, agent_id="a", before=before, after=after, reasons=(Code.SILENT,), ready=False
+        service_id=service_id,
+        agent_id="a",
+        namespace="n",
+        before=before,
+        after=after,
+        reasons=(Code.SILENT,),
+        ready=False,
     )
 
 
@@ -133,14 +139,14 @@ def test_the_journal_tells_comings_goings_and_changes_of_status(caplog: pytest.L
     journal = Journal()
     caplog.set_level(logging.INFO)
     healthy, unhealthy = ServiceStatus.HEALTHY, ServiceStatus.UNHEALTHY
-    updated = ServiceUpdated(service_id="s", agent_id="a", generation=2)
+    updated = ServiceUpdated(service_id="s", agent_id="a", namespace="n", generation=2)
     journal.take(logged(changed("s", healthy, healthy), updated, RegistryStarted(services=1)))
     journal.flush()
     assert not caplog.records
     registered = ServiceRegistered(
         service_id="s", agent_id="a", namespace="n", service_name="c", status=healthy, reasons=(Code.STATIC,)
     )
-    removed = ServiceRemoved(service_id="s", agent_id="a", status=healthy, removal=RemovalReason.EXPIRED)
+    removed = ServiceRemoved(service_id="s", agent_id="a", namespace="n", status=healthy, removal=RemovalReason.EXPIRED)
     journal.take(logged(registered, changed("s", healthy, unhealthy), removed))
     journal.flush()
     journal.flush()
@@ -175,10 +181,10 @@ def test_the_journal_tells_what_operators_set(caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.INFO)
 
     def drained(number: int) -> OverlaySet:
-        about = {"service_id": f"s{number}", "agent_id": "a"}
+        about = {"service_id": f"s{number}", "agent_id": "a", "namespace": "n"}
         return OverlaySet(**about, mode=OverlayMode.DRAIN, weight=0.5, deadline_s=3.0, note="why", set_by="olga")
 
-    cleared = OverlayCleared(service_id="s", agent_id="a", cleared_by="olga")
+    cleared = OverlayCleared(service_id="s", agent_id="a", namespace="n", cleared_by="olga")
     journal.take(logged(cleared, *map(drained, range(LINES + 4)), cleared))
     journal.flush()
     lines = [line.__dict__ for line in caplog.records]

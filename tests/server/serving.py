@@ -13,6 +13,7 @@ from orion_registry.core.config import RegistryConfig
 from orion_registry.core.model import Actor
 from orion_registry.runtime.clock import SystemClock
 from orion_registry.runtime.coordinator import Coordinator
+from orion_registry.server.accepting import open_server, serve
 from orion_registry.server.door import Door
 from orion_registry.server.methods import REGISTRY_METHODS, Kind, Method
 from orion_registry.server.registry_service import RegistryService
@@ -45,10 +46,10 @@ async def serving(
     options: Sequence[tuple[str, int]] = OPTIONS,
 ) -> AsyncIterator[str]:
     """The address at which the table is served."""
-    server = grpc.aio.server(options=options)
+    server = open_server(options)
     known = None if rights is EVERYTHING else lambda _context: Actor(identity="somebody", rights=rights)
     door = Door(gate, registry or nothing_registered, identify=known)
-    server.add_generic_rpc_handlers(build_handlers(table, handlers, door))
+    serve(server, build_handlers(table, handlers, door))
     port = server.add_insecure_port(address)
     await server.start()
     try:

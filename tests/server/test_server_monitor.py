@@ -23,6 +23,7 @@ from orion_registry import (
     Verdict,
 )
 from orion_registry.client.admin import AdminClient
+from orion_registry.core.access.cost import Cost
 from orion_registry.core.checks.spec import ProbeKind
 from orion_registry.core.checks.threshold import CheckState
 from orion_registry.core.checks.verdict import Outcome
@@ -40,7 +41,7 @@ from orion_registry.errors import (
 from orion_registry.runtime.clock import SystemClock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.server.daemon import Daemon
-from orion_registry.server.methods import MONITOR_METHODS, MONITOR_SERVICE, Cost
+from orion_registry.server.methods import MONITOR_METHODS, MONITOR_SERVICE
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import StartError
 from orion_registry.store.memory import MemoryStore

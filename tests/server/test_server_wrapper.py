@@ -9,14 +9,16 @@ import grpc
 import grpc.aio
 import pytest
 
+from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rights import Grant, Rights, Role
 from orion_registry.core.model import Actor
 from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unavailable
 from orion_registry.server import scopes
 from orion_registry.server.door import Door
-from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Cost, Kind, Method
+from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Kind, Method
 from orion_registry.server.peer import peer_address
-from orion_registry.server.wrapper import Stream, build_handlers
+from orion_registry.server.stream import Stream
+from orion_registry.server.wrapper import build_handlers
 from orion_registry.wire.status import error_from_status
 from orion_registry_pb.v1 import registry_pb2 as pb
 from tests.server.serving import MIB, Served, nothing_registered, raw, served_registry, serving, until

@@ -13,6 +13,17 @@ from orion_registry.testing.daemon import running_daemon
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
+EVERYBODY = '[[grant]]\nidentity = "*"\nroles = ["agent", "caller", "operator", "viewer"]\nnamespaces = ["*"]\n'
+"""For access_file: every identity may do everything."""
+
+
+def write_access(path: Path, text: str) -> Path:
+    """Writes an access file, unless it says so already."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+    return path
+
+
 class Certs:
     """An authority in a directory, with a certificate for a registry."""
 
@@ -22,8 +33,9 @@ class Certs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Fields of `Settings`: TLS, and clients show certificates."""
+        """Fields of `Settings`: TLS, clients show certificates, and whoever has one may do everything."""
         return {
+            "access_file": str(write_access(self.authority.directory / "access.toml", EVERYBODY)),
             "tls_cert_file": str(self.server_cert),
             "tls_key_file": str(self.server_key),
             "tls_client_ca_file": str(self.authority.file),

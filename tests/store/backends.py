@@ -11,6 +11,7 @@ from orion_registry.store.base import Store
 from orion_registry.store.etcd import EtcdStore
 from orion_registry.store.etcd_keys import Keys
 from tests.etcd.node import shared_etcd
+from tests.store.images import store_in
 
 _numbers = itertools.count()
 
@@ -23,10 +24,10 @@ class Backend:
     reopen: Callable[[], Store]
 
 
-def etcd_store(keys: Keys, name: str = "store") -> EtcdStore:
-    return EtcdStore(Etcd(EtcdConfig(endpoints=(shared_etcd(),))), keys, name=name)
+def etcd_store(keys: Keys, directory: Path) -> EtcdStore:
+    return EtcdStore(Etcd(EtcdConfig(endpoints=(shared_etcd(),))), keys, audit=store_in(directory))
 
 
-def etcd_backend(_directory: Path) -> Backend:
+def etcd_backend(directory: Path) -> Backend:
     keys = Keys(f"/t{next(_numbers)}/")
-    return Backend(etcd_store(keys), lambda: etcd_store(keys))
+    return Backend(etcd_store(keys, directory), lambda: etcd_store(keys, directory))

@@ -16,7 +16,7 @@ from orion_registry.store.base import StoreFailed
 from orion_registry.store.replacing import replace_database
 from orion_registry.store.sqlite import SqliteStore
 from tests.building import make_record, make_spec
-from tests.store.images import overlay, read
+from tests.store.images import overlay, read, record, store_in
 
 HASHES = {"secret_hash": "a" * 64, "payload_hash": "b" * 64}
 WALL = 1_795_431_600.0
@@ -156,3 +156,14 @@ async def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             await replace_database(path, stored("new"), WALL)
     assert await found(path) == "old"
     assert not [name for name in os.listdir(path) if name.startswith(("restoring", "replaced"))]
+
+
+async def test_what_was_restored_begins_the_audit_chain(tmp_path: Path) -> None:
+    both = Stored(records=(record(1), record(2)), epochs_below=10, overlays=(overlay(3),))
+    await replace_database(tmp_path / "data", both, WALL)
+    store = store_in(tmp_path / "data")
+    await store.load()
+    found = [(one.method, one.target, bool(one.after_hash)) for one in await store.audit_records(0, 10)]
+    await store.close()
+    targets = ("s0001", "s0002", overlay(3).key)
+    assert found == [("snapshot restore", target, True) for target in targets]

@@ -419,3 +419,19 @@ def test_too_large() -> None:
     with pytest.raises(RegistryError, match=f"more than {LIMIT_BYTES} bytes"):
         reader.feed(bytes(LIMIT_BYTES + 1))
     assert read([data], limit=None) == some(3)
+
+
+def test_what_looks_like_a_secret_is_masked_unless_it_is_asked_for_and_a_mask_is_never_taken_for_a_value() -> None:
+    metadata_json, scalars = canonical_metadata({"api_key": "k-1", "model": "m"})
+    spec = make_spec(service_id="s", metadata_json=metadata_json, metadata_scalars=scalars)
+    record = make_record(spec, **HASHES)
+    stored = Stored(records=(record,), epochs_below=10)
+    masked, whole = (b"".join(write_snapshot(stored, WALL, with_secrets=asked)) for asked in (False, True))
+    assert (b"k-1" in masked, b"***" in masked) == (False, True)
+    reader = SnapshotReader()
+    reader.feed(masked)
+    (back,) = reader.finish().records
+    assert (reader.masked, back.spec.metadata_json) == (1, '{"model":"m"}')
+    reader = SnapshotReader()
+    reader.feed(whole)
+    assert (reader.finish().records, reader.masked) == ((record,), 0)

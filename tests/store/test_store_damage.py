@@ -233,7 +233,7 @@ def test_a_newer_schema_is_refused(copy_of: Callable[[str], Path]) -> None:
     connection = sqlite3.connect(path / DATABASE)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreFailed, match=re.escape("has schema 99; this version knows 2: use a newer one")):
+    with pytest.raises(StoreFailed, match=re.escape("has schema 99; this version knows 3: use a newer one")):
         open_it(path)
 
 

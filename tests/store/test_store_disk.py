@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from orion_registry.core.facts import Delete, DeleteOverlay, PutOverlay, ReserveEpochs, Stored
+from orion_registry.core.facts import Audit, Delete, DeleteOverlay, PutOverlay, ReserveEpochs, Stored
 from orion_registry.store import sqlite_file
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.sqlite import SqliteStore
+from tests.building import make_audit_entry
 from tests.store.images import copy, edge, overlay, put
 
 SMALL, RESERVE = 2 * 1024 * 1024, 256 * 1024
@@ -101,6 +102,21 @@ async def test_on_a_full_disk_removals_and_epochs_go_on(disk: Path) -> None:
     names = {f"s{number:04}" for number in range(1, refused_at)} | {"s9001"}
     assert {record.service_id for record in stored.records} == names
     assert (stored.epochs_below, stored.overlays) == (219, ())
+
+
+async def test_on_a_full_disk_a_removal_is_in_the_audit_chain_and_a_denial_alone_is_not(disk: Path) -> None:
+    store = store_in(disk / "data")
+    await store.load()
+    await store.commit([put(0), Audit(entry=make_audit_entry("put"), after=put(0).record)])
+    ballast = fill(disk)
+    await puts_until_full(store, 1)
+    await store.commit([Delete(service_id="s0000"), Audit(entry=make_audit_entry("gone"), before=put(0).record)])
+    with pytest.raises(StoreFailed, match="full"):
+        await store.commit([Audit(entry=make_audit_entry("denied"))])
+    ballast.unlink()
+    await store.commit([Audit(entry=make_audit_entry("later"))])
+    assert [one.target for one in await store.audit_records(0, 10)] == ["put", "gone", "later"]
+    await store.close()
 
 
 async def test_the_alarm_of_a_lack_of_room_ends_without_a_write(disk: Path) -> None:

@@ -10,13 +10,23 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
+from orion_registry.core.facts import (
+    Audit,
+    Delete,
+    DeleteOverlay,
+    Fact,
+    Put,
+    PutOverlay,
+    ReserveEpochs,
+    Stored,
+    TrimAudit,
+)
 from orion_registry.core.metadata import canonical_metadata
 from orion_registry.core.model import LivenessMode, Record
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.store.memory import MemoryStore
 from orion_registry.store.rows import record_from_json, record_to_json
-from tests.building import make_record, make_spec
+from tests.building import make_audit_entry, make_record, make_spec
 from tests.store.images import copy, edge, overlay, read, record, store_in
 
 CLOSE, KILL = "close", "kill"
@@ -27,6 +37,8 @@ facts = st.one_of(
     st.builds(lambda number, weight: PutOverlay(overlay=overlay(number, weight)), numbers, st.floats(0.1, 9)),
     st.builds(lambda number: DeleteOverlay(key=overlay(number).key), numbers),
     st.builds(lambda below: ReserveEpochs(below=below), st.integers(1, 10_000)),
+    st.builds(lambda number: Audit(entry=make_audit_entry(f"{number}"), after=record(number)), numbers),
+    st.builds(lambda through: TrimAudit(through=through), st.integers(1, 20)),
 )
 steps = st.lists(
     st.one_of(
@@ -73,6 +85,8 @@ async def lives(folder: Path, plan: Sequence[Step]) -> None:
             copy(folder / str(life - 1), folder / str(life))
             store = store_in(folder / str(life))
             assert plain(await store.load()) == plain(await model.load())
+            assert (store.audit_anchor, store.audit_head) == (model.audit_anchor, model.audit_head)
+            assert await store.audit_records(0, 100) == await model.audit_records(0, 100)
             await before.close()
     await store.close()
     assert plain(await read(folder / str(life))) == plain(await model.load())

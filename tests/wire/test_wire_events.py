@@ -29,10 +29,10 @@ from tests.wire.values import counts, ids, labels, spans, statuses, walls
 
 codes = st.sampled_from(StatusReasonCode)
 reasons = st.lists(codes, max_size=3).map(tuple)
-about: dict[str, Any] = {"service_id": ids, "agent_id": ids}
+about: dict[str, Any] = {"service_id": ids, "agent_id": ids, "namespace": ids}
 STRATEGIES: dict[EventType, st.SearchStrategy[RegistryEvent]] = {
     EventType.SERVICE_REGISTERED: st.builds(
-        core.ServiceRegistered, **about, namespace=ids, service_name=ids, status=statuses, reasons=reasons
+        core.ServiceRegistered, **about, service_name=ids, status=statuses, reasons=reasons
     ),
     EventType.SERVICE_UPDATED: st.builds(core.ServiceUpdated, **about, generation=st.integers(1, 2**63 - 1)),
     EventType.SERVICE_REMOVED: st.builds(
@@ -134,11 +134,12 @@ def test_pages_and_news() -> None:
 # What is asked for.
 
 
-@given(st.frozensets(st.sampled_from(EventType)), ids | st.just(""), ids | st.just(""))
-def test_filter(types: frozenset[EventType], service_id: str, agent_id: str) -> None:
+@given(st.frozensets(st.sampled_from(EventType)), ids | st.just(""), ids | st.just(""), ids | st.just(""))
+def test_filter(types: frozenset[EventType], service_id: str, agent_id: str, namespace: str) -> None:
     for request in (admin_pb2.ListEventsRequest, admin_pb2.WatchEventsRequest):
-        sent = request(types=encode_types(types), service_id=service_id, agent_id=agent_id)
-        assert decode_filter(sent) == EventFilter(types=types, service_id=service_id, agent_id=agent_id)
+        asked: Any = {"service_id": service_id, "agent_id": agent_id, "namespace": namespace}
+        sent = request(types=encode_types(types), **asked)
+        assert decode_filter(sent) == EventFilter(types=types, **asked)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,7 @@ def test_filter(types: frozenset[EventType], service_id: str, agent_id: str) -> 
         ({"types": [1] * 33}, "types: must be at most 32 entries, got 33"),
         ({"service_id": "a b"}, "service_id: must be 1 to 128 of"),
         ({"agent_id": "-"}, "agent_id: must be 1 to 128 of"),
+        ({"namespace": "a/b"}, "namespace: must be 1 to 128 of"),
     ],
 )
 def test_what_is_no_filter_is_refused(fields: Any, words: str) -> None:
@@ -188,6 +190,7 @@ infos = st.builds(
     store_trouble=labels,
     python_version=labels,
     grpcio_version=labels,
+    refusals=st.dictionaries(ids, counts, max_size=3),
 )
 
 
@@ -203,7 +206,9 @@ def test_no_field_of_the_answer_is_forgotten(info: ServerInfo) -> None:
     full = replace(
         info, alarms=(HeldAlarm(name="A", text="t", since_wall=1.0),), by_status={ServiceStatus.HEALTHY: 1},
         by_reason={StatusReasonCode.STATIC: 1}, listen_addresses=("a",), serving=True, revision=1, event_seq=1,
-        services=1, agents=1, streams=1, watchers=1, event_watchers=1, refused_hellos=1,
+        services=1, agents=1, streams=1, watchers=1, event_watchers=1, refused_hellos=1, audit_head_seq=1,
+        audit_head_hash="a", audit_lost=1,
+        refusals={"READ_RATE": 1},
     )  # fmt: skip
     message = admin_pb2.GetServerInfoResponse.FromString(encode_server_info(full))
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

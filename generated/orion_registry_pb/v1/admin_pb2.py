@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from orion_registry_pb.v1 import audit_pb2 as orion__registry__pb_dot_v1_dot_audit__pb2
 from orion_registry_pb.v1 import events_pb2 as orion__registry__pb_dot_v1_dot_events__pb2
 from orion_registry_pb.v1 import overlay_pb2 as orion__registry__pb_dot_v1_dot_overlay__pb2
 from orion_registry_pb.v1 import service_pb2 as orion__registry__pb_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n orion_registry_pb/v1/admin.proto\x12\x11orion.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!orion_registry_pb/v1/events.proto\x1a\"orion_registry_pb/v1/overlay.proto\x1a\"orion_registry_pb/v1/service.proto\"\x16\n\x14GetServerInfoRequest\"\x8e\x05\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nhistory_id\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12\x11\n\tevent_seq\x18\x06 \x01(\x03\x12\x0f\n\x07serving\x18\x07 \x01(\x08\x12\x18\n\x10listen_addresses\x18\x08 \x03(\t\x12\x0f\n\x07profile\x18\t \x01(\t\x12\x32\n\x0bself_health\x18\n \x01(\x0b\x32\x1d.orion.registry.v1.SelfHealth\x12(\n\x06\x61larms\x18\x0b \x03(\x0b\x32\x18.orion.registry.v1.Alarm\x12\x10\n\x08services\x18\x0c \x01(\x05\x12\x31\n\tby_status\x18\r \x03(\x0b\x32\x1e.orion.registry.v1.StatusCount\x12\x31\n\tby_reason\x18\x0e \x03(\x0b\x32\x1e.orion.registry.v1.ReasonCount\x12\x0e\n\x06\x61gents\x18\x0f \x01(\x05\x12\x0f\n\x07streams\x18\x10 \x01(\x05\x12\x10\n\x08watchers\x18\x11 \x01(\x05\x12\x16\n\x0e\x65vent_watchers\x18\x12 \x01(\x05\x12\x16\n\x0erefused_hellos\x18\x13 \x01(\x03\x12+\n\x05store\x18\x14 \x01(\x0b\x32\x1c.orion.registry.v1.StoreInfo\x12\x16\n\x0epython_version\x18\x15 \x01(\t\x12\x16\n\x0egrpcio_version\x18\x16 \x01(\t\"\xce\x01\n\nSelfHealth\x12&\n\x03lag\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tworst_lag\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06stalls\x18\x03 \x01(\x03\x12+\n\x08\x63redited\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nlast_stall\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"N\n\x05\x41larm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bStatusCount\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"Q\n\x0bReasonCount\x12\x33\n\x06reason\x18\x01 \x01(\x0e\x32#.orion.registry.v1.StatusReasonCode\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"*\n\tStoreInfo\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07trouble\x18\x02 \x01(\t\"\xa0\x01\n\x11ListEventsRequest\x12+\n\x05types\x18\x01 \x03(\x0e\x32\x1c.orion.registry.v1.EventType\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x11\n\tafter_seq\x18\x04 \x01(\x03\x12\x12\n\nhistory_id\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\"\x8b\x01\n\x12ListEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.orion.registry.v1.Event\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12\x12\n\nhistory_id\x18\x03 \x01(\t\x12\x12\n\noldest_seq\x18\x04 \x01(\x03\x12\x10\n\x08last_seq\x18\x05 \x01(\x03\"\x8e\x01\n\x12WatchEventsRequest\x12+\n\x05types\x18\x01 \x03(\x0e\x32\x1c.orion.registry.v1.EventType\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x11\n\tafter_seq\x18\x04 \x01(\x03\x12\x12\n\nhistory_id\x18\x05 \x01(\t\"f\n\x13WatchEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.orion.registry.v1.Event\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12\x12\n\nhistory_id\x18\x03 \x01(\t\"\x85\x02\n\x11SetOverlayRequest\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1d.orion.registry.v1.ServiceKeyH\x00\x12/\n\x08selector\x18\x02 \x01(\x0b\x32\x1b.orion.registry.v1.SelectorH\x00\x12,\n\x04mode\x18\x03 \x01(\x0e\x32\x1e.orion.registry.v1.OverlayMode\x12\x13\n\x06weight\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12+\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04note\x18\x06 \x01(\tB\x08\n\x06targetB\t\n\x07_weight\"`\n\x12SetOverlayResponse\x12\x13\n\x0bservice_ids\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x12\n\nregistered\x18\x04 \x01(\x05\"\xb9\x01\n\x13ListOverlaysRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12,\n\x04mode\x18\x05 \x01(\x0e\x32\x1e.orion.registry.v1.OverlayMode\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"]\n\x14ListOverlaysResponse\x12,\n\x08overlays\x18\x01 \x03(\x0b\x32\x1a.orion.registry.v1.Overlay\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14RemoveServiceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\")\n\x15RemoveServiceResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\x17\n\x15\x45xportSnapshotRequest\"\'\n\x16\x45xportSnapshotResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"&\n\x15ImportSnapshotRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"G\n\x16ImportSnapshotResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x12\x0c\n\x04kept\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x32\x9f\x06\n\x0c\x41\x64minService\x12\x62\n\rGetServerInfo\x12\'.orion.registry.v1.GetServerInfoRequest\x1a(.orion.registry.v1.GetServerInfoResponse\x12Y\n\nListEvents\x12$.orion.registry.v1.ListEventsRequest\x1a%.orion.registry.v1.ListEventsResponse\x12^\n\x0bWatchEvents\x12%.orion.registry.v1.WatchEventsRequest\x1a&.orion.registry.v1.WatchEventsResponse0\x01\x12Y\n\nSetOverlay\x12$.orion.registry.v1.SetOverlayRequest\x1a%.orion.registry.v1.SetOverlayResponse\x12_\n\x0cListOverlays\x12&.orion.registry.v1.ListOverlaysRequest\x1a\'.orion.registry.v1.ListOverlaysResponse\x12\x62\n\rRemoveService\x12\'.orion.registry.v1.RemoveServiceRequest\x1a(.orion.registry.v1.RemoveServiceResponse\x12g\n\x0e\x45xportSnapshot\x12(.orion.registry.v1.ExportSnapshotRequest\x1a).orion.registry.v1.ExportSnapshotResponse0\x01\x12g\n\x0eImportSnapshot\x12(.orion.registry.v1.ImportSnapshotRequest\x1a).orion.registry.v1.ImportSnapshotResponse(\x01\x42{\n\x15\x64\x65v.orion.registry.v1P\x01ZLgithub.com/orion-registry/orion-registry/gen/go/orion/registry/v1;registryv1\xaa\x02\x11Orion.Registry.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n orion_registry_pb/v1/admin.proto\x12\x11orion.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a orion_registry_pb/v1/audit.proto\x1a!orion_registry_pb/v1/events.proto\x1a\"orion_registry_pb/v1/overlay.proto\x1a\"orion_registry_pb/v1/service.proto\"\x16\n\x14GetServerInfoRequest\"\x86\x06\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nhistory_id\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12\x11\n\tevent_seq\x18\x06 \x01(\x03\x12\x0f\n\x07serving\x18\x07 \x01(\x08\x12\x18\n\x10listen_addresses\x18\x08 \x03(\t\x12\x0f\n\x07profile\x18\t \x01(\t\x12\x32\n\x0bself_health\x18\n \x01(\x0b\x32\x1d.orion.registry.v1.SelfHealth\x12(\n\x06\x61larms\x18\x0b \x03(\x0b\x32\x18.orion.registry.v1.Alarm\x12\x10\n\x08services\x18\x0c \x01(\x05\x12\x31\n\tby_status\x18\r \x03(\x0b\x32\x1e.orion.registry.v1.StatusCount\x12\x31\n\tby_reason\x18\x0e \x03(\x0b\x32\x1e.orion.registry.v1.ReasonCount\x12\x0e\n\x06\x61gents\x18\x0f \x01(\x05\x12\x0f\n\x07streams\x18\x10 \x01(\x05\x12\x10\n\x08watchers\x18\x11 \x01(\x05\x12\x16\n\x0e\x65vent_watchers\x18\x12 \x01(\x05\x12\x16\n\x0erefused_hellos\x18\x13 \x01(\x03\x12+\n\x05store\x18\x14 \x01(\x0b\x32\x1c.orion.registry.v1.StoreInfo\x12\x16\n\x0epython_version\x18\x15 \x01(\t\x12\x16\n\x0egrpcio_version\x18\x16 \x01(\t\x12\x16\n\x0e\x61udit_head_seq\x18\x1e \x01(\x03\x12\x17\n\x0f\x61udit_head_hash\x18\x1f \x01(\t\x12\x12\n\naudit_lost\x18  \x01(\x03\x12\x31\n\x08refusals\x18# \x03(\x0b\x32\x1f.orion.registry.v1.RefusalCount\",\n\x0cRefusalCount\x12\r\n\x05limit\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xce\x01\n\nSelfHealth\x12&\n\x03lag\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tworst_lag\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06stalls\x18\x03 \x01(\x03\x12+\n\x08\x63redited\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nlast_stall\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"N\n\x05\x41larm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bStatusCount\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"Q\n\x0bReasonCount\x12\x33\n\x06reason\x18\x01 \x01(\x0e\x32#.orion.registry.v1.StatusReasonCode\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"*\n\tStoreInfo\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07trouble\x18\x02 \x01(\t\"\xb3\x01\n\x11ListEventsRequest\x12+\n\x05types\x18\x01 \x03(\x0e\x32\x1c.orion.registry.v1.EventType\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x11\n\tafter_seq\x18\x04 \x01(\x03\x12\x12\n\nhistory_id\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x11\n\tnamespace\x18\x07 \x01(\t\"\x8b\x01\n\x12ListEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.orion.registry.v1.Event\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12\x12\n\nhistory_id\x18\x03 \x01(\t\x12\x12\n\noldest_seq\x18\x04 \x01(\x03\x12\x10\n\x08last_seq\x18\x05 \x01(\x03\"\xa1\x01\n\x12WatchEventsRequest\x12+\n\x05types\x18\x01 \x03(\x0e\x32\x1c.orion.registry.v1.EventType\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x11\n\tafter_seq\x18\x04 \x01(\x03\x12\x12\n\nhistory_id\x18\x05 \x01(\t\x12\x11\n\tnamespace\x18\x06 \x01(\t\"f\n\x13WatchEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.orion.registry.v1.Event\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12\x12\n\nhistory_id\x18\x03 \x01(\t\"\x85\x02\n\x11SetOverlayRequest\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1d.orion.registry.v1.ServiceKeyH\x00\x12/\n\x08selector\x18\x02 \x01(\x0b\x32\x1b.orion.registry.v1.SelectorH\x00\x12,\n\x04mode\x18\x03 \x01(\x0e\x32\x1e.orion.registry.v1.OverlayMode\x12\x13\n\x06weight\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12+\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04note\x18\x06 \x01(\tB\x08\n\x06targetB\t\n\x07_weight\"`\n\x12SetOverlayResponse\x12\x13\n\x0bservice_ids\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x12\n\nregistered\x18\x04 \x01(\x05\"\xb9\x01\n\x13ListOverlaysRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12,\n\x04mode\x18\x05 \x01(\x0e\x32\x1e.orion.registry.v1.OverlayMode\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"]\n\x14ListOverlaysResponse\x12,\n\x08overlays\x18\x01 \x03(\x0b\x32\x1a.orion.registry.v1.Overlay\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14RemoveServiceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\")\n\x15RemoveServiceResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"-\n\x15\x45xportSnapshotRequest\x12\x14\n\x0cwith_secrets\x18\x01 \x01(\x08\"\'\n\x16\x45xportSnapshotResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"&\n\x15ImportSnapshotRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"W\n\x16ImportSnapshotResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x12\x0c\n\x04kept\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0e\n\x06masked\x18\x04 \x01(\x05\x32\x8c\x07\n\x0c\x41\x64minService\x12\x62\n\rGetServerInfo\x12\'.orion.registry.v1.GetServerInfoRequest\x1a(.orion.registry.v1.GetServerInfoResponse\x12Y\n\nListEvents\x12$.orion.registry.v1.ListEventsRequest\x1a%.orion.registry.v1.ListEventsResponse\x12^\n\x0bWatchEvents\x12%.orion.registry.v1.WatchEventsRequest\x1a&.orion.registry.v1.WatchEventsResponse0\x01\x12Y\n\nSetOverlay\x12$.orion.registry.v1.SetOverlayRequest\x1a%.orion.registry.v1.SetOverlayResponse\x12_\n\x0cListOverlays\x12&.orion.registry.v1.ListOverlaysRequest\x1a\'.orion.registry.v1.ListOverlaysResponse\x12\x62\n\rRemoveService\x12\'.orion.registry.v1.RemoveServiceRequest\x1a(.orion.registry.v1.RemoveServiceResponse\x12k\n\x10ListAuditRecords\x12*.orion.registry.v1.ListAuditRecordsRequest\x1a+.orion.registry.v1.ListAuditRecordsResponse\x12g\n\x0e\x45xportSnapshot\x12(.orion.registry.v1.ExportSnapshotRequest\x1a).orion.registry.v1.ExportSnapshotResponse0\x01\x12g\n\x0eImportSnapshot\x12(.orion.registry.v1.ImportSnapshotRequest\x1a).orion.registry.v1.ImportSnapshotResponse(\x01\x42{\n\x15\x64\x65v.orion.registry.v1P\x01ZLgithub.com/orion-registry/orion-registry/gen/go/orion/registry/v1;registryv1\xaa\x02\x11Orion.Registry.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,48 +38,50 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'orion_registry_pb.v1.admin_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.orion.registry.v1P\001ZLgithub.com/orion-registry/orion-registry/gen/go/orion/registry/v1;registryv1\252\002\021Orion.Registry.V1'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=227
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=249
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=252
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=906
-  _globals['_SELFHEALTH']._serialized_start=909
-  _globals['_SELFHEALTH']._serialized_end=1115
-  _globals['_ALARM']._serialized_start=1117
-  _globals['_ALARM']._serialized_end=1195
-  _globals['_STATUSCOUNT']._serialized_start=1197
-  _globals['_STATUSCOUNT']._serialized_end=1275
-  _globals['_REASONCOUNT']._serialized_start=1277
-  _globals['_REASONCOUNT']._serialized_end=1358
-  _globals['_STOREINFO']._serialized_start=1360
-  _globals['_STOREINFO']._serialized_end=1402
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1405
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1565
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1568
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1707
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=1710
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=1852
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1854
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1956
-  _globals['_SETOVERLAYREQUEST']._serialized_start=1959
-  _globals['_SETOVERLAYREQUEST']._serialized_end=2220
-  _globals['_SETOVERLAYRESPONSE']._serialized_start=2222
-  _globals['_SETOVERLAYRESPONSE']._serialized_end=2318
-  _globals['_LISTOVERLAYSREQUEST']._serialized_start=2321
-  _globals['_LISTOVERLAYSREQUEST']._serialized_end=2506
-  _globals['_LISTOVERLAYSRESPONSE']._serialized_start=2508
-  _globals['_LISTOVERLAYSRESPONSE']._serialized_end=2601
-  _globals['_REMOVESERVICEREQUEST']._serialized_start=2603
-  _globals['_REMOVESERVICEREQUEST']._serialized_end=2645
-  _globals['_REMOVESERVICERESPONSE']._serialized_start=2647
-  _globals['_REMOVESERVICERESPONSE']._serialized_end=2688
-  _globals['_EXPORTSNAPSHOTREQUEST']._serialized_start=2690
-  _globals['_EXPORTSNAPSHOTREQUEST']._serialized_end=2713
-  _globals['_EXPORTSNAPSHOTRESPONSE']._serialized_start=2715
-  _globals['_EXPORTSNAPSHOTRESPONSE']._serialized_end=2754
-  _globals['_IMPORTSNAPSHOTREQUEST']._serialized_start=2756
-  _globals['_IMPORTSNAPSHOTREQUEST']._serialized_end=2794
-  _globals['_IMPORTSNAPSHOTRESPONSE']._serialized_start=2796
-  _globals['_IMPORTSNAPSHOTRESPONSE']._serialized_end=2867
-  _globals['_ADMINSERVICE']._serialized_start=2870
-  _globals['_ADMINSERVICE']._serialized_end=3669
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=261
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=283
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=286
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1060
+  _globals['_REFUSALCOUNT']._serialized_start=1062
+  _globals['_REFUSALCOUNT']._serialized_end=1106
+  _globals['_SELFHEALTH']._serialized_start=1109
+  _globals['_SELFHEALTH']._serialized_end=1315
+  _globals['_ALARM']._serialized_start=1317
+  _globals['_ALARM']._serialized_end=1395
+  _globals['_STATUSCOUNT']._serialized_start=1397
+  _globals['_STATUSCOUNT']._serialized_end=1475
+  _globals['_REASONCOUNT']._serialized_start=1477
+  _globals['_REASONCOUNT']._serialized_end=1558
+  _globals['_STOREINFO']._serialized_start=1560
+  _globals['_STOREINFO']._serialized_end=1602
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1605
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1784
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1787
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1926
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=1929
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=2090
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=2092
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=2194
+  _globals['_SETOVERLAYREQUEST']._serialized_start=2197
+  _globals['_SETOVERLAYREQUEST']._serialized_end=2458
+  _globals['_SETOVERLAYRESPONSE']._serialized_start=2460
+  _globals['_SETOVERLAYRESPONSE']._serialized_end=2556
+  _globals['_LISTOVERLAYSREQUEST']._serialized_start=2559
+  _globals['_LISTOVERLAYSREQUEST']._serialized_end=2744
+  _globals['_LISTOVERLAYSRESPONSE']._serialized_start=2746
+  _globals['_LISTOVERLAYSRESPONSE']._serialized_end=2839
+  _globals['_REMOVESERVICEREQUEST']._serialized_start=2841
+  _globals['_REMOVESERVICEREQUEST']._serialized_end=2883
+  _globals['_REMOVESERVICERESPONSE']._serialized_start=2885
+  _globals['_REMOVESERVICERESPONSE']._serialized_end=2926
+  _globals['_EXPORTSNAPSHOTREQUEST']._serialized_start=2928
+  _globals['_EXPORTSNAPSHOTREQUEST']._serialized_end=2973
+  _globals['_EXPORTSNAPSHOTRESPONSE']._serialized_start=2975
+  _globals['_EXPORTSNAPSHOTRESPONSE']._serialized_end=3014
+  _globals['_IMPORTSNAPSHOTREQUEST']._serialized_start=3016
+  _globals['_IMPORTSNAPSHOTREQUEST']._serialized_end=3054
+  _globals['_IMPORTSNAPSHOTRESPONSE']._serialized_start=3056
+  _globals['_IMPORTSNAPSHOTRESPONSE']._serialized_end=3143
+  _globals['_ADMINSERVICE']._serialized_start=3146
+  _globals['_ADMINSERVICE']._serialized_end=4054
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,10 @@ class GetServerInfoResponse(_message.Message):
     STORE_FIELD_NUMBER: _builtins.int
     PYTHON_VERSION_FIELD_NUMBER: _builtins.int
     GRPCIO_VERSION_FIELD_NUMBER: _builtins.int
+    AUDIT_HEAD_SEQ_FIELD_NUMBER: _builtins.int
+    AUDIT_HEAD_HASH_FIELD_NUMBER: _builtins.int
+    AUDIT_LOST_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the registry."""
     history_id: _builtins.str
@@ -98,6 +102,12 @@ class GetServerInfoResponse(_message.Message):
     """Version of Python."""
     grpcio_version: _builtins.str
     """Version of grpcio."""
+    audit_head_seq: _builtins.int
+    """Number of the latest audit record; 0 = there is none."""
+    audit_head_hash: _builtins.str
+    """Its hash. Kept where this machine's owner cannot change it, it proves later that nothing before it was changed."""
+    audit_lost: _builtins.int
+    """Audit records that could not be stored, in this life."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When this life of it began; a label."""
@@ -130,6 +140,10 @@ class GetServerInfoResponse(_message.Message):
     def store(self) -> Global___StoreInfo:
         """Where registrations are kept."""
 
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusalCount]:
+        """How often each limit turned somebody away in this life, by its name; only limits that did."""
+
     def __init__(
         self,
         *,
@@ -155,14 +169,46 @@ class GetServerInfoResponse(_message.Message):
         store: Global___StoreInfo | None = ...,
         python_version: _builtins.str = ...,
         grpcio_version: _builtins.str = ...,
+        audit_head_seq: _builtins.int = ...,
+        audit_head_hash: _builtins.str = ...,
+        audit_lost: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___RefusalCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["self_health", b"self_health", "started_at", b"started_at", "store", b"store", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "alarms", b"alarms", "by_reason", b"by_reason", "by_status", b"by_status", "event_seq", b"event_seq", "event_watchers", b"event_watchers", "grpcio_version", b"grpcio_version", "history_id", b"history_id", "listen_addresses", b"listen_addresses", "profile", b"profile", "python_version", b"python_version", "refused_hellos", b"refused_hellos", "revision", b"revision", "self_health", b"self_health", "services", b"services", "serving", b"serving", "started_at", b"started_at", "store", b"store", "streams", b"streams", "uptime", b"uptime", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "alarms", b"alarms", "audit_head_hash", b"audit_head_hash", "audit_head_seq", b"audit_head_seq", "audit_lost", b"audit_lost", "by_reason", b"by_reason", "by_status", b"by_status", "event_seq", b"event_seq", "event_watchers", b"event_watchers", "grpcio_version", b"grpcio_version", "history_id", b"history_id", "listen_addresses", b"listen_addresses", "profile", b"profile", "python_version", b"python_version", "refusals", b"refusals", "refused_hellos", b"refused_hellos", "revision", b"revision", "self_health", b"self_health", "services", b"services", "serving", b"serving", "started_at", b"started_at", "store", b"store", "streams", b"streams", "uptime", b"uptime", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class RefusalCount(_message.Message):
+    """How often a limit turned somebody away with RESOURCE_EXHAUSTED. What gRPC refuses by itself (a message or metadata that
+    is too large, connections and streams beyond their number) is not among them: the registry is not told.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.str
+    """Which, such as NAMESPACE_SERVICES or READ_RATE; docs/security.md lists them."""
+    count: _builtins.int
+    """How often."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusalCount: _TypeAlias = RefusalCount  # noqa: Y015
 
 @_typing.final
 class SelfHealth(_message.Message):
@@ -334,6 +380,7 @@ class ListEventsRequest(_message.Message):
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     HISTORY_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Only events of this service; empty = of all, and of the registry itself."""
     agent_id: _builtins.str
@@ -344,6 +391,8 @@ class ListEventsRequest(_message.Message):
     """The life that after_seq is of; empty = the present one."""
     page_size: _builtins.int
     """Events at most; 0 = 100; above 1,000 counts as 1,000."""
+    namespace: _builtins.str
+    """Only events of this namespace's services; empty = of all, and of the registry itself."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_events_pb2.EventType.ValueType]:
         """Types of events to list; empty = all. At most 32."""
@@ -357,10 +406,11 @@ class ListEventsRequest(_message.Message):
         after_seq: _builtins.int = ...,
         history_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "page_size", b"page_size", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "namespace", b"namespace", "page_size", b"page_size", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,6 +467,7 @@ class WatchEventsRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     HISTORY_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Only events of this service; empty = of all, and of the registry itself."""
     agent_id: _builtins.str
@@ -425,6 +476,8 @@ class WatchEventsRequest(_message.Message):
     """Begins after this event; 0 = with the oldest that is kept."""
     history_id: _builtins.str
     """The life that after_seq is of; empty = the present one."""
+    namespace: _builtins.str
+    """Only events of this namespace's services; empty = of all, and of the registry itself."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_events_pb2.EventType.ValueType]:
         """Types of events to send; empty = all. At most 32."""
@@ -437,10 +490,11 @@ class WatchEventsRequest(_message.Message):
         agent_id: _builtins.str = ...,
         after_seq: _builtins.int = ...,
         history_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "agent_id", b"agent_id", "history_id", b"history_id", "namespace", b"namespace", "service_id", b"service_id", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -695,12 +749,19 @@ class ExportSnapshotRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    WITH_SECRETS_FIELD_NUMBER: _builtins.int
+    with_secrets: _builtins.bool
+    """Leaves what looks like a secret as its agent wrote it, so that the file brings back everything. The audit chain
+    says so.
+    """
     def __init__(
         self,
+        *,
+        with_secrets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["with_secrets", b"with_secrets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -759,22 +820,26 @@ class ImportSnapshotResponse(_message.Message):
     ADDED_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    MASKED_FIELD_NUMBER: _builtins.int
     added: _builtins.int
     """Services that were not registered, and are now."""
     kept: _builtins.int
     """Services that were registered already, and stay as they are."""
     revision: _builtins.int
     """Revision after the last change."""
+    masked: _builtins.int
+    """Values that were masked in the file ("***"), and are left out."""
     def __init__(
         self,
         *,
         added: _builtins.int = ...,
         kept: _builtins.int = ...,
         revision: _builtins.int = ...,
+        masked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "kept", b"kept", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "kept", b"kept", "masked", b"masked", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

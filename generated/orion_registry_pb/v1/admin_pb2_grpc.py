@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from orion_registry_pb.v1 import admin_pb2 as orion__registry__pb_dot_v1_dot_admin__pb2
+from orion_registry_pb.v1 import audit_pb2 as orion__registry__pb_dot_v1_dot_audit__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -69,6 +70,11 @@ class AdminServiceStub(object):
                 request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceRequest.SerializeToString,
                 response_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceResponse.FromString,
                 _registered_method=True)
+        self.ListAuditRecords = channel.unary_unary(
+                '/orion.registry.v1.AdminService/ListAuditRecords',
+                request_serializer=orion__registry__pb_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.FromString,
+                _registered_method=True)
         self.ExportSnapshot = channel.unary_stream(
                 '/orion.registry.v1.AdminService/ExportSnapshot',
                 request_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.ExportSnapshotRequest.SerializeToString,
@@ -107,7 +113,8 @@ class AdminServiceServicer(object):
         Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
         are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-        Who may call: operators, viewers.
+        Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+        namespace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,7 +127,7 @@ class AdminServiceServicer(object):
         Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
         UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-        Who may call: operators, viewers.
+        Who may call: as ListEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,10 +177,23 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditRecords(self, request, context):
+        """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+        records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+        head_seq.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+        Who may call: operators, of every namespace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportSnapshot(self, request, context):
         """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
         the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-        hashes alone.
+        hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
         Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 
@@ -233,6 +253,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RemoveService,
                     request_deserializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceRequest.FromString,
                     response_serializer=orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceResponse.SerializeToString,
+            ),
+            'ListAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditRecords,
+                    request_deserializer=orion__registry__pb_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.SerializeToString,
             ),
             'ExportSnapshot': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportSnapshot,
@@ -412,6 +437,33 @@ class AdminService(object):
             '/orion.registry.v1.AdminService/RemoveService',
             orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceRequest.SerializeToString,
             orion__registry__pb_dot_v1_dot_admin__pb2.RemoveServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.v1.AdminService/ListAuditRecords',
+            orion__registry__pb_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.SerializeToString,
+            orion__registry__pb_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

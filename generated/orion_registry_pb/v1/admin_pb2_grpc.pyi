@@ -8,6 +8,7 @@ save it and bring it back.
 from collections import abc as _abc
 from grpc import aio as _aio
 from orion_registry_pb.v1 import admin_pb2 as _admin_pb2
+from orion_registry_pb.v1 import audit_pb2 as _audit_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -54,7 +55,8 @@ class AdminServiceStub:
     Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
     are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-    Who may call: operators, viewers.
+    Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+    namespace.
     """
     WatchEvents: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchEventsRequest, _admin_pb2.WatchEventsResponse]
     """Sends events as they happen, within 100 ms, after those since after_seq. Nothing is left out: a client that takes
@@ -63,7 +65,7 @@ class AdminServiceStub:
     Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
     UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-    Who may call: operators, viewers.
+    Who may call: as ListEvents.
     """
     SetOverlay: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetOverlayRequest, _admin_pb2.SetOverlayResponse]
     """Sets what is wanted of services, whatever their agents say: drain, maintenance, quarantine, weight. It is stored,
@@ -97,10 +99,19 @@ class AdminServiceStub:
 
     Who may call: operators.
     """
+    ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditRecordsRequest, _audit_pb2.ListAuditRecordsResponse]
+    """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+    records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+    head_seq.
+
+    Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+    Who may call: operators, of every namespace.
+    """
     ExportSnapshot: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportSnapshotRequest, _admin_pb2.ExportSnapshotResponse]
     """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
     the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-    hashes alone.
+    hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
     Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 
@@ -145,7 +156,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
     are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-    Who may call: operators, viewers.
+    Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+    namespace.
     """
     WatchEvents: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchEventsRequest, _admin_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """Sends events as they happen, within 100 ms, after those since after_seq. Nothing is left out: a client that takes
@@ -154,7 +166,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
     UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-    Who may call: operators, viewers.
+    Who may call: as ListEvents.
     """
     SetOverlay: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetOverlayRequest, _admin_pb2.SetOverlayResponse]  # type: ignore[assignment]
     """Sets what is wanted of services, whatever their agents say: drain, maintenance, quarantine, weight. It is stored,
@@ -188,10 +200,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Who may call: operators.
     """
+    ListAuditRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditRecordsRequest, _audit_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
+    """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+    records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+    head_seq.
+
+    Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+    Who may call: operators, of every namespace.
+    """
     ExportSnapshot: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportSnapshotRequest, _admin_pb2.ExportSnapshotResponse]  # type: ignore[assignment]
     """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
     the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-    hashes alone.
+    hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
     Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 
@@ -245,7 +266,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/BAD_FIELD for a field beyond its limit; OUT_OF_RANGE/OUT_OF_RANGE if events after after_seq
         are not kept any more, after_seq is of the future, or history_id names another life: list again without after_seq.
 
-        Who may call: operators, viewers.
+        Who may call: operators, viewers: of the namespace named, or else of the registered service named, or else of every
+        namespace.
         """
 
     @_abc_1.abstractmethod
@@ -260,7 +282,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: as ListEvents; OUT_OF_RANGE/OUT_OF_RANGE with the numbers of the events that were lost;
         UNAVAILABLE/NOT_SERVING after the last event when the registry stops.
 
-        Who may call: operators, viewers.
+        Who may call: as ListEvents.
         """
 
     @_abc_1.abstractmethod
@@ -314,6 +336,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListAuditRecords(
+        self,
+        request: _audit_pb2.ListAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ListAuditRecordsResponse, _abc.Awaitable[_audit_pb2.ListAuditRecordsResponse]]:
+        """Lists the audit chain: what was changed, by whom, and what was refused, page by page. Each answer looks at page_size
+        records after after_seq and gives those that pass, so one may be empty: go on after its after_seq until that is
+        head_seq.
+
+        Errors: INVALID_ARGUMENT/BAD_FIELD; UNAVAILABLE/STORE_DOWN with RetryInfo if the store cannot be read.
+
+        Who may call: operators, of every namespace.
+        """
+
+    @_abc_1.abstractmethod
     def ExportSnapshot(
         self,
         request: _admin_pb2.ExportSnapshotRequest,
@@ -321,7 +358,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.ExportSnapshotResponse], _abc.AsyncIterator[_admin_pb2.ExportSnapshotResponse]]:
         """Streams everything that the registry stores as one snapshot file, in pieces: written one after the other they are
         the file (docs/snapshots.md). It holds every change that was acknowledged before the call. Secrets are in it as
-        hashes alone.
+        hashes alone, and what looks like one, in metadata and in checks, as "***" unless with_secrets is set.
 
         Errors: none of its own. A stream that ends without OK has left a part of a file, which nothing accepts.
 

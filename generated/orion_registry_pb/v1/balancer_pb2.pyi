@@ -1230,7 +1230,7 @@ class GetBalancerStatsResponse(_message.Message):
 
     @_builtins.property
     def scopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyScope]:
-        """What is set."""
+        """What is set. Whoever may not look at every namespace is told of the one without names alone."""
 
     def __init__(
         self,

@@ -71,9 +71,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 22
     """RESOURCE_EXHAUSTED: a bounded queue is full."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 23
-    """RESOURCE_EXHAUSTED: too many calls."""
+    """RESOURCE_EXHAUSTED: too many calls in too short a time; RetryInfo says when it is the caller's turn."""
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED: the message or the answer is too large."""
+    """RESOURCE_EXHAUSTED: the message or the answer is too large, or as many as may be are there already, such as services
+    of a namespace; with RetryInfo if some may go by themselves.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. Every error status carries google.rpc.ErrorInfo{domain: "registry.orion", reason} in its details,
@@ -127,9 +129,11 @@ ERROR_REASON_NO_FREE_SLOT: ErrorReason.ValueType  # 21
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 22
 """RESOURCE_EXHAUSTED: a bounded queue is full."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 23
-"""RESOURCE_EXHAUSTED: too many calls."""
+"""RESOURCE_EXHAUSTED: too many calls in too short a time; RetryInfo says when it is the caller's turn."""
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED: the message or the answer is too large."""
+"""RESOURCE_EXHAUSTED: the message or the answer is too large, or as many as may be are there already, such as services
+of a namespace; with RetryInfo if some may go by themselves.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -30,7 +30,7 @@ from orion_registry_pb.v1 import registry_pb2 as orion__registry__pb_dot_v1_dot_
 from orion_registry_pb.v1 import service_pb2 as orion__registry__pb_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!orion_registry_pb/v1/events.proto\x12\x11orion.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"orion_registry_pb/v1/monitor.proto\x1a\"orion_registry_pb/v1/overlay.proto\x1a#orion_registry_pb/v1/registry.proto\x1a\"orion_registry_pb/v1/service.proto\"\x9e\x07\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x12service_registered\x18\x03 \x01(\x0b\x32$.orion.registry.v1.ServiceRegisteredH\x00\x12<\n\x0fservice_updated\x18\x04 \x01(\x0b\x32!.orion.registry.v1.ServiceUpdatedH\x00\x12<\n\x0fservice_removed\x18\x05 \x01(\x0b\x32!.orion.registry.v1.ServiceRemovedH\x00\x12:\n\x0estatus_changed\x18\x06 \x01(\x0b\x32 .orion.registry.v1.StatusChangedH\x00\x12:\n\x0estall_credited\x18\x07 \x01(\x0b\x32 .orion.registry.v1.StallCreditedH\x00\x12\x36\n\x0c\x61larm_raised\x18\x08 \x01(\x0b\x32\x1e.orion.registry.v1.AlarmRaisedH\x00\x12\x38\n\ralarm_cleared\x18\t \x01(\x0b\x32\x1f.orion.registry.v1.AlarmClearedH\x00\x12:\n\x0ehellos_refused\x18\n \x01(\x0b\x32 .orion.registry.v1.HellosRefusedH\x00\x12@\n\x11snapshot_imported\x18\x0b \x01(\x0b\x32#.orion.registry.v1.SnapshotImportedH\x00\x12>\n\x10registry_started\x18\x0c \x01(\x0b\x32\".orion.registry.v1.RegistryStartedH\x00\x12@\n\x11registry_stopping\x18\r \x01(\x0b\x32#.orion.registry.v1.RegistryStoppingH\x00\x12\x34\n\x0boverlay_set\x18\x0e \x01(\x0b\x32\x1d.orion.registry.v1.OverlaySetH\x00\x12<\n\x0foverlay_cleared\x18\x0f \x01(\x0b\x32!.orion.registry.v1.OverlayClearedH\x00\x12\x37\n\rcheck_not_run\x18\x10 \x01(\x0b\x32\x1e.orion.registry.v1.CheckNotRunH\x00\x42\x07\n\x05\x65vent\"\xca\x01\n\x11ServiceRegistered\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x14\n\x0cservice_name\x18\x04 \x01(\t\x12\x30\n\x06status\x18\x05 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\x34\n\x07reasons\x18\x06 \x03(\x0e\x32#.orion.registry.v1.StatusReasonCode\"J\n\x0eServiceUpdated\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"\x9b\x01\n\x0eServiceRemoved\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\x31\n\x07removal\x18\x04 \x01(\x0e\x32 .orion.registry.v1.RemovalReason\"\xdd\x01\n\rStatusChanged\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x30\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12/\n\x05\x61\x66ter\x18\x04 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\x34\n\x07reasons\x18\x05 \x03(\x0e\x32#.orion.registry.v1.StatusReasonCode\x12\r\n\x05ready\x18\x06 \x01(\x08\"7\n\rStallCredited\x12&\n\x03lag\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\")\n\x0b\x41larmRaised\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1c\n\x0c\x41larmCleared\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1e\n\rHellosRefused\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"/\n\x10SnapshotImported\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x12\x0c\n\x04kept\x18\x02 \x01(\x05\"#\n\x0fRegistryStarted\x12\x10\n\x08services\x18\x01 \x01(\x05\"\x12\n\x10RegistryStopping\"\xcb\x01\n\nOverlaySet\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12,\n\x04mode\x18\x03 \x01(\x0e\x32\x1e.orion.registry.v1.OverlayMode\x12\x13\n\x06weight\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12+\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04note\x18\x06 \x01(\t\x12\x0e\n\x06set_by\x18\x07 \x01(\tB\t\n\x07_weight\"J\n\x0eOverlayCleared\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x12\n\ncleared_by\x18\x03 \x01(\t\"\x84\x01\n\x0b\x43heckNotRun\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\r\n\x05\x63heck\x18\x03 \x01(\t\x12\x30\n\x07verdict\x18\x04 \x01(\x0e\x32\x1f.orion.registry.v1.CheckVerdict\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t*\xe1\x03\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12!\n\x1d\x45VENT_TYPE_SERVICE_REGISTERED\x10\x01\x12\x1e\n\x1a\x45VENT_TYPE_SERVICE_UPDATED\x10\x02\x12\x1e\n\x1a\x45VENT_TYPE_SERVICE_REMOVED\x10\x03\x12\x1d\n\x19\x45VENT_TYPE_STATUS_CHANGED\x10\x04\x12\x1d\n\x19\x45VENT_TYPE_STALL_CREDITED\x10\x05\x12\x1b\n\x17\x45VENT_TYPE_ALARM_RAISED\x10\x06\x12\x1c\n\x18\x45VENT_TYPE_ALARM_CLEARED\x10\x07\x12\x1d\n\x19\x45VENT_TYPE_HELLOS_REFUSED\x10\x08\x12 \n\x1c\x45VENT_TYPE_SNAPSHOT_IMPORTED\x10\t\x12\x1f\n\x1b\x45VENT_TYPE_REGISTRY_STARTED\x10\n\x12 \n\x1c\x45VENT_TYPE_REGISTRY_STOPPING\x10\x0b\x12\x1a\n\x16\x45VENT_TYPE_OVERLAY_SET\x10\x0c\x12\x1e\n\x1a\x45VENT_TYPE_OVERLAY_CLEARED\x10\r\x12\x1c\n\x18\x45VENT_TYPE_CHECK_NOT_RUN\x10\x0e\x42{\n\x15\x64\x65v.orion.registry.v1P\x01ZLgithub.com/orion-registry/orion-registry/gen/go/orion/registry/v1;registryv1\xaa\x02\x11Orion.Registry.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!orion_registry_pb/v1/events.proto\x12\x11orion.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"orion_registry_pb/v1/monitor.proto\x1a\"orion_registry_pb/v1/overlay.proto\x1a#orion_registry_pb/v1/registry.proto\x1a\"orion_registry_pb/v1/service.proto\"\xb1\x07\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnamespace\x18\x11 \x01(\t\x12\x42\n\x12service_registered\x18\x03 \x01(\x0b\x32$.orion.registry.v1.ServiceRegisteredH\x00\x12<\n\x0fservice_updated\x18\x04 \x01(\x0b\x32!.orion.registry.v1.ServiceUpdatedH\x00\x12<\n\x0fservice_removed\x18\x05 \x01(\x0b\x32!.orion.registry.v1.ServiceRemovedH\x00\x12:\n\x0estatus_changed\x18\x06 \x01(\x0b\x32 .orion.registry.v1.StatusChangedH\x00\x12:\n\x0estall_credited\x18\x07 \x01(\x0b\x32 .orion.registry.v1.StallCreditedH\x00\x12\x36\n\x0c\x61larm_raised\x18\x08 \x01(\x0b\x32\x1e.orion.registry.v1.AlarmRaisedH\x00\x12\x38\n\ralarm_cleared\x18\t \x01(\x0b\x32\x1f.orion.registry.v1.AlarmClearedH\x00\x12:\n\x0ehellos_refused\x18\n \x01(\x0b\x32 .orion.registry.v1.HellosRefusedH\x00\x12@\n\x11snapshot_imported\x18\x0b \x01(\x0b\x32#.orion.registry.v1.SnapshotImportedH\x00\x12>\n\x10registry_started\x18\x0c \x01(\x0b\x32\".orion.registry.v1.RegistryStartedH\x00\x12@\n\x11registry_stopping\x18\r \x01(\x0b\x32#.orion.registry.v1.RegistryStoppingH\x00\x12\x34\n\x0boverlay_set\x18\x0e \x01(\x0b\x32\x1d.orion.registry.v1.OverlaySetH\x00\x12<\n\x0foverlay_cleared\x18\x0f \x01(\x0b\x32!.orion.registry.v1.OverlayClearedH\x00\x12\x37\n\rcheck_not_run\x18\x10 \x01(\x0b\x32\x1e.orion.registry.v1.CheckNotRunH\x00\x42\x07\n\x05\x65vent\"\xca\x01\n\x11ServiceRegistered\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x14\n\x0cservice_name\x18\x04 \x01(\t\x12\x30\n\x06status\x18\x05 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\x34\n\x07reasons\x18\x06 \x03(\x0e\x32#.orion.registry.v1.StatusReasonCode\"J\n\x0eServiceUpdated\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"\x9b\x01\n\x0eServiceRemoved\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\x31\n\x07removal\x18\x04 \x01(\x0e\x32 .orion.registry.v1.RemovalReason\"\xdd\x01\n\rStatusChanged\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x30\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12/\n\x05\x61\x66ter\x18\x04 \x01(\x0e\x32 .orion.registry.v1.ServiceStatus\x12\x34\n\x07reasons\x18\x05 \x03(\x0e\x32#.orion.registry.v1.StatusReasonCode\x12\r\n\x05ready\x18\x06 \x01(\x08\"7\n\rStallCredited\x12&\n\x03lag\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\")\n\x0b\x41larmRaised\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1c\n\x0c\x41larmCleared\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1e\n\rHellosRefused\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"/\n\x10SnapshotImported\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x12\x0c\n\x04kept\x18\x02 \x01(\x05\"#\n\x0fRegistryStarted\x12\x10\n\x08services\x18\x01 \x01(\x05\"\x12\n\x10RegistryStopping\"\xcb\x01\n\nOverlaySet\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12,\n\x04mode\x18\x03 \x01(\x0e\x32\x1e.orion.registry.v1.OverlayMode\x12\x13\n\x06weight\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12+\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04note\x18\x06 \x01(\t\x12\x0e\n\x06set_by\x18\x07 \x01(\tB\t\n\x07_weight\"J\n\x0eOverlayCleared\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x12\n\ncleared_by\x18\x03 \x01(\t\"\x84\x01\n\x0b\x43heckNotRun\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\r\n\x05\x63heck\x18\x03 \x01(\t\x12\x30\n\x07verdict\x18\x04 \x01(\x0e\x32\x1f.orion.registry.v1.CheckVerdict\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t*\xe1\x03\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12!\n\x1d\x45VENT_TYPE_SERVICE_REGISTERED\x10\x01\x12\x1e\n\x1a\x45VENT_TYPE_SERVICE_UPDATED\x10\x02\x12\x1e\n\x1a\x45VENT_TYPE_SERVICE_REMOVED\x10\x03\x12\x1d\n\x19\x45VENT_TYPE_STATUS_CHANGED\x10\x04\x12\x1d\n\x19\x45VENT_TYPE_STALL_CREDITED\x10\x05\x12\x1b\n\x17\x45VENT_TYPE_ALARM_RAISED\x10\x06\x12\x1c\n\x18\x45VENT_TYPE_ALARM_CLEARED\x10\x07\x12\x1d\n\x19\x45VENT_TYPE_HELLOS_REFUSED\x10\x08\x12 \n\x1c\x45VENT_TYPE_SNAPSHOT_IMPORTED\x10\t\x12\x1f\n\x1b\x45VENT_TYPE_REGISTRY_STARTED\x10\n\x12 \n\x1c\x45VENT_TYPE_REGISTRY_STOPPING\x10\x0b\x12\x1a\n\x16\x45VENT_TYPE_OVERLAY_SET\x10\x0c\x12\x1e\n\x1a\x45VENT_TYPE_OVERLAY_CLEARED\x10\r\x12\x1c\n\x18\x45VENT_TYPE_CHECK_NOT_RUN\x10\x0e\x42{\n\x15\x64\x65v.orion.registry.v1P\x01ZLgithub.com/orion-registry/orion-registry/gen/go/orion/registry/v1;registryv1\xaa\x02\x11Orion.Registry.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,36 +38,36 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'orion_registry_pb.v1.events
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.orion.registry.v1P\001ZLgithub.com/orion-registry/orion-registry/gen/go/orion/registry/v1;registryv1\252\002\021Orion.Registry.V1'
-  _globals['_EVENTTYPE']._serialized_start=2544
-  _globals['_EVENTTYPE']._serialized_end=3025
+  _globals['_EVENTTYPE']._serialized_start=2563
+  _globals['_EVENTTYPE']._serialized_end=3044
   _globals['_EVENT']._serialized_start=267
-  _globals['_EVENT']._serialized_end=1193
-  _globals['_SERVICEREGISTERED']._serialized_start=1196
-  _globals['_SERVICEREGISTERED']._serialized_end=1398
-  _globals['_SERVICEUPDATED']._serialized_start=1400
-  _globals['_SERVICEUPDATED']._serialized_end=1474
-  _globals['_SERVICEREMOVED']._serialized_start=1477
-  _globals['_SERVICEREMOVED']._serialized_end=1632
-  _globals['_STATUSCHANGED']._serialized_start=1635
-  _globals['_STATUSCHANGED']._serialized_end=1856
-  _globals['_STALLCREDITED']._serialized_start=1858
-  _globals['_STALLCREDITED']._serialized_end=1913
-  _globals['_ALARMRAISED']._serialized_start=1915
-  _globals['_ALARMRAISED']._serialized_end=1956
-  _globals['_ALARMCLEARED']._serialized_start=1958
-  _globals['_ALARMCLEARED']._serialized_end=1986
-  _globals['_HELLOSREFUSED']._serialized_start=1988
-  _globals['_HELLOSREFUSED']._serialized_end=2018
-  _globals['_SNAPSHOTIMPORTED']._serialized_start=2020
-  _globals['_SNAPSHOTIMPORTED']._serialized_end=2067
-  _globals['_REGISTRYSTARTED']._serialized_start=2069
-  _globals['_REGISTRYSTARTED']._serialized_end=2104
-  _globals['_REGISTRYSTOPPING']._serialized_start=2106
-  _globals['_REGISTRYSTOPPING']._serialized_end=2124
-  _globals['_OVERLAYSET']._serialized_start=2127
-  _globals['_OVERLAYSET']._serialized_end=2330
-  _globals['_OVERLAYCLEARED']._serialized_start=2332
-  _globals['_OVERLAYCLEARED']._serialized_end=2406
-  _globals['_CHECKNOTRUN']._serialized_start=2409
-  _globals['_CHECKNOTRUN']._serialized_end=2541
+  _globals['_EVENT']._serialized_end=1212
+  _globals['_SERVICEREGISTERED']._serialized_start=1215
+  _globals['_SERVICEREGISTERED']._serialized_end=1417
+  _globals['_SERVICEUPDATED']._serialized_start=1419
+  _globals['_SERVICEUPDATED']._serialized_end=1493
+  _globals['_SERVICEREMOVED']._serialized_start=1496
+  _globals['_SERVICEREMOVED']._serialized_end=1651
+  _globals['_STATUSCHANGED']._serialized_start=1654
+  _globals['_STATUSCHANGED']._serialized_end=1875
+  _globals['_STALLCREDITED']._serialized_start=1877
+  _globals['_STALLCREDITED']._serialized_end=1932
+  _globals['_ALARMRAISED']._serialized_start=1934
+  _globals['_ALARMRAISED']._serialized_end=1975
+  _globals['_ALARMCLEARED']._serialized_start=1977
+  _globals['_ALARMCLEARED']._serialized_end=2005
+  _globals['_HELLOSREFUSED']._serialized_start=2007
+  _globals['_HELLOSREFUSED']._serialized_end=2037
+  _globals['_SNAPSHOTIMPORTED']._serialized_start=2039
+  _globals['_SNAPSHOTIMPORTED']._serialized_end=2086
+  _globals['_REGISTRYSTARTED']._serialized_start=2088
+  _globals['_REGISTRYSTARTED']._serialized_end=2123
+  _globals['_REGISTRYSTOPPING']._serialized_start=2125
+  _globals['_REGISTRYSTOPPING']._serialized_end=2143
+  _globals['_OVERLAYSET']._serialized_start=2146
+  _globals['_OVERLAYSET']._serialized_end=2349
+  _globals['_OVERLAYCLEARED']._serialized_start=2351
+  _globals['_OVERLAYCLEARED']._serialized_end=2425
+  _globals['_CHECKNOTRUN']._serialized_start=2428
+  _globals['_CHECKNOTRUN']._serialized_end=2560
 # @@protoc_insertion_point(module_scope)

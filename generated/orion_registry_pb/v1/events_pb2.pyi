@@ -105,6 +105,7 @@ class Event(_message.Message):
 
     SEQ_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     SERVICE_REGISTERED_FIELD_NUMBER: _builtins.int
     SERVICE_UPDATED_FIELD_NUMBER: _builtins.int
     SERVICE_REMOVED_FIELD_NUMBER: _builtins.int
@@ -121,6 +122,8 @@ class Event(_message.Message):
     CHECK_NOT_RUN_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """Its number in this life of the registry (history_id): from 1, rising by one."""
+    namespace: _builtins.str
+    """Namespace of the service that it is about; empty if it is about the registry itself."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened; a label."""
@@ -186,6 +189,7 @@ class Event(_message.Message):
         *,
         seq: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        namespace: _builtins.str = ...,
         service_registered: Global___ServiceRegistered | None = ...,
         service_updated: Global___ServiceUpdated | None = ...,
         service_removed: Global___ServiceRemoved | None = ...,
@@ -203,7 +207,7 @@ class Event(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "check_not_run", b"check_not_run", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "check_not_run", b"check_not_run", "event", b"event", "hellos_refused", b"hellos_refused", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "seq", b"seq", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_cleared", b"alarm_cleared", "alarm_raised", b"alarm_raised", "check_not_run", b"check_not_run", "event", b"event", "hellos_refused", b"hellos_refused", "namespace", b"namespace", "overlay_cleared", b"overlay_cleared", "overlay_set", b"overlay_set", "registry_started", b"registry_started", "registry_stopping", b"registry_stopping", "seq", b"seq", "service_registered", b"service_registered", "service_removed", b"service_removed", "service_updated", b"service_updated", "snapshot_imported", b"snapshot_imported", "stall_credited", b"stall_credited", "status_changed", b"status_changed", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["service_registered", "service_updated", "service_removed", "status_changed", "stall_credited", "alarm_raised", "alarm_cleared", "hellos_refused", "snapshot_imported", "registry_started", "registry_stopping", "overlay_set", "overlay_cleared", "check_not_run"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

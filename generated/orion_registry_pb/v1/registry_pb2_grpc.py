@@ -103,8 +103,8 @@ class RegistryServiceServicer(object):
         Idempotent by request_id. Answered once it is stored.
 
         Errors: INVALID_ARGUMENT/REQUEST_ID_REUSED; ALREADY_EXISTS/AGENT_IN_USE with RetryInfo while another session is
-        live, without it where another agent has the service_id; PERMISSION_DENIED/NOT_OWNER; UNAVAILABLE/STORE_DOWN with
-        RetryInfo.
+        live, without it where another agent has the service_id; PERMISSION_DENIED/NOT_OWNER; RESOURCE_EXHAUSTED/TOO_LARGE
+        with RetryInfo for a new service beyond its namespace's quota; UNAVAILABLE/STORE_DOWN with RetryInfo.
 
         Who may call: agents.
         """
@@ -176,7 +176,8 @@ class RegistryServiceServicer(object):
         """Streams the services that match, then every change of them. See WatchServicesResponse. Changes of last_heartbeat
         and load alone are not sent. A watcher that takes nothing for 5 s is cut.
 
-        Errors: UNAVAILABLE/NOT_SERVING when the registry stops; RESOURCE_EXHAUSTED/QUEUE_FULL with RetryInfo for a watcher
+        Errors: UNAVAILABLE/NOT_SERVING when the registry stops; RESOURCE_EXHAUSTED/TOO_LARGE with RetryInfo for a watch
+        beyond what the caller, or the namespace, may have open; RESOURCE_EXHAUSTED/QUEUE_FULL with RetryInfo for a watcher
         that was cut: it may resume.
 
         Who may call: everybody who may read the namespace.

@@ -25,7 +25,7 @@ from orion_registry.core.fleet import Fleet
 from orion_registry.core.history import Edge
 from orion_registry.core.liveness import next_state
 from orion_registry.core.model import LivenessMode, Now, Record, ServiceSpec, StatusReason
-from orion_registry.errors import FailedPrecondition, Reason, ResourceExhausted, bad_field
+from orion_registry.errors import FailedPrecondition, Limit, Reason, ResourceExhausted, bad_field
 
 STALE_AFTER = 3
 """Intervals without a run, or without a verdict where checks alone decide, after which a check is stale."""
@@ -120,7 +120,7 @@ class Monitoring:
             wait_s = one.ended + AGAIN_S - mono
             if wait_s > 0 and one.phase is Phase.TIMED:
                 message = f"check: a run of {one.name!r} ended less than {AGAIN_S:g} s ago"
-                raise ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=wait_s)
+                raise ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=wait_s, limit=Limit.CHECK_RUNS)
         for one in asked:
             self._schedule.hasten(one, mono)
         return asked
@@ -272,6 +272,7 @@ class Monitoring:
         told = CheckNotRun(
             service_id=check.service_id,
             agent_id=entry.spec.agent_id,
+            namespace=entry.spec.namespace,
             check=check.name,
             verdict=verdict,
             detail=outcome.detail,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.request import SelectionRequest
-from orion_registry.errors import Reason, RegistryError, ResourceExhausted
+from orion_registry.errors import Limit, Reason, RegistryError, ResourceExhausted
 
 if TYPE_CHECKING:
     from orion_registry.core.selection.pool import Pool
@@ -53,7 +53,7 @@ class Waiter:
 def queue_full(capacity: int) -> ResourceExhausted:
     """The refusal of one waiter too many."""
     message = f"wait_timeout: all slots are taken and {capacity:,} callers wait already"
-    return ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=RETRY_S)
+    return ResourceExhausted(Reason.QUEUE_FULL, message, retry_after_s=RETRY_S, limit=Limit.WAITERS)
 
 
 class Line:

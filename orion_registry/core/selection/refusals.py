@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orion_registry.errors import InvalidArgument, NotFound, Reason, ResourceExhausted, Unavailable, shown
+from orion_registry.errors import InvalidArgument, Limit, NotFound, Reason, ResourceExhausted, Unavailable, shown
 
 if TYPE_CHECKING:
     from orion_registry.core.selection.pool import Pool
@@ -44,7 +44,7 @@ def asked_again() -> ResourceExhausted:
 def too_many(most: int) -> ResourceExhausted:
     """As many leases are open as may be."""
     message = f"count: {most:,} leases may be open at once, of all callers together"
-    return ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=RETRY_S)
+    return ResourceExhausted(Reason.RATE_LIMITED, message, retry_after_s=RETRY_S, limit=Limit.LEASES)
 
 
 def not_free(pool: Pool) -> ResourceExhausted:

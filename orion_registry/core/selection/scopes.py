@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.strategies import DEFAULT
 from orion_registry.core.selection.strategy import StrategyName, StrategyStats
-from orion_registry.errors import Reason, ResourceExhausted, bad_field
+from orion_registry.errors import Limit, Reason, ResourceExhausted, bad_field
 
 SCOPES = 1_000
 """Scopes with a strategy of their own at most, the default one among them."""
@@ -48,7 +48,8 @@ class Scopes:
         """
         before = self._table.get(scope)
         if name is not None and before is None and len(self._table) >= SCOPES:
-            raise ResourceExhausted(Reason.TOO_LARGE, f"scope: {SCOPES:,} are set already; clear one first")
+            message = f"scope: {SCOPES:,} are set already; clear one first"
+            raise ResourceExhausted(Reason.TOO_LARGE, message, limit=Limit.SCOPES)
         if name is None:
             self._table.pop(scope, None)
             name = self._table.setdefault(Scope(), DEFAULT) if scope == Scope() else None

@@ -1,0 +1,171 @@
+"""What goes into the audit chain beside the changes of the store: denials, and changes that store nothing.
+
+Nobody waits for it. It is gathered for a second, what is the same is counted, and there is a bound to what differs: so
+a flood of denials costs bounded memory and disk, and a bad disk delays neither health nor selection. What it loses is
+counted, and an alarm.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from orion_registry.core.audit import OK, AuditEntry
+from orion_registry.core.facts import Audit, Fact, TrimAudit
+from orion_registry.core.model import Actor
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unauthenticated
+from orion_registry.runtime.clock import Clock
+from orion_registry.store.base import Store, StoreFailed
+
+log = logging.getLogger("orion_registry")
+
+AUDIT = "AUDIT"
+"""Alarm: the audit chain, or the file that it is written to, does not take what happened."""
+
+GATHER_S = 1.0
+"""How long records gather."""
+DENIALS = 64
+"""Different denials in one gathering; more are counted together."""
+DEEDS = 1_024
+"""Different changes in one gathering; more are counted together."""
+OTHERS = "*"
+"""Method of the record that counts what is beyond these."""
+REFUSED = "REFUSED"
+"""Outcome of the record that counts denials for several reasons."""
+
+TRIM = 5_000
+"""Records that one commit trims at most: about 10 ms."""
+SLACK = 1_000
+"""Records beyond those to keep that may gather before they are trimmed."""
+
+_REASONS = frozenset({Reason.STALE_EPOCH, Reason.RATE_LIMITED})
+"""Denials are these, and all that Unauthenticated and PermissionDenied have: what is tried by whoever may not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """keep: records that the store keeps; 0 = all."""
+
+    keep: int = 100_000
+
+
+_Key = tuple[str, str, str, str, str, str]
+
+
+class AuditTrail:
+    """Gathers records and hands them to the store. Belongs to one event loop.
+
+    Attributes:
+        lost: records that the store did not take, in this life.
+        exported: number of the last record that is in the audit file; None = there is none, so nothing waits for it.
+        export_trouble: why the audit file is not written; empty if it is.
+    """
+
+    def __init__(self, store: Store, clock: Clock, history_id: str, config: AuditConfig) -> None:
+        self._store = store
+        self._clock = clock
+        self._history_id = history_id
+        self._keep = config.keep
+        self._denials: dict[_Key, tuple[float, int]] = {}
+        self._deeds: dict[_Key, tuple[float, int]] = {}
+        self._flush_at = 0.0
+        self._committing: asyncio.Task[None] | None = None
+        self._trouble = ""
+        self.lost = 0
+        self.exported: int | None = None
+        self.export_trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, for an alarm; empty if nothing is."""
+        return self._trouble or self.export_trouble
+
+    # In.
+
+    def did(self, actor: Actor, method: str, namespace: str = "", target: str = "") -> None:
+        """Somebody did something that stores nothing."""
+        key = (actor.identity, actor.address, method, namespace, target, OK)
+        self._count(self._deeds, key, DEEDS, ("", "", OTHERS, "", "", OK))
+
+    def refused(self, actor: Actor, method: str, error: RegistryError) -> None:
+        """Somebody was refused something. Only denials count: a mistake in a request is none."""
+        if not is_denial(error):
+            return
+        key = (actor.identity, actor.address, method, "", "", str(error.reason))
+        self._count(self._denials, key, DENIALS, ("", "", OTHERS, "", "", REFUSED))
+
+    def _count(self, found: dict[_Key, tuple[float, int]], key: _Key, most: int, others: _Key) -> None:
+        if key not in found and len(found) >= most:
+            key = others
+        wall, count = found.get(key) or (self._clock.now().wall, 0)
+        found[key] = wall, count + 1
+
+    # Out.
+
+    def tick(self) -> None:
+        """Lets time pass."""
+        now = self._clock.now().mono
+        if now < self._flush_at or (self._committing is not None and not self._committing.done()):
+            return
+        if facts := self._due():
+            self._flush_at = now + GATHER_S
+            self._committing = asyncio.get_running_loop().create_task(self._commit(facts))
+
+    async def stop(self, timeout_s: float) -> None:
+        """Hands over what has gathered, and waits for it for a while."""
+        for _ in range(2):
+            if self._committing is not None and not self._committing.done():
+                await asyncio.wait({self._committing}, timeout=timeout_s)
+            self._flush_at = 0.0
+            self.tick()
+
+    def _due(self) -> list[Fact]:
+        """What is to be committed now."""
+        facts: list[Fact] = [
+            Audit(entry=self._entry(key, wall, count))
+            for gathered in (self._deeds, self._denials)
+            for key, (wall, count) in gathered.items()
+        ]
+        self._deeds, self._denials = {}, {}
+        if (through := self._trimmed_through()) is not None:
+            facts.append(TrimAudit(through=through))
+        return facts
+
+    def _entry(self, key: _Key, wall: float, count: int) -> AuditEntry:
+        identity, address, method, namespace, target, outcome = key
+        return AuditEntry(
+            wall=wall,
+            history_id=self._history_id,
+            identity=identity,
+            address=address,
+            method=method,
+            namespace=namespace,
+            target=target,
+            outcome=outcome,
+            count=count,
+        )
+
+    def _trimmed_through(self) -> int | None:
+        """The last record to let go of; none that the audit file still lacks."""
+        head, anchor = self._store.audit_head.seq, self._store.audit_anchor.seq
+        if not self._keep:
+            return None
+        last = head - self._keep
+        if self.exported is not None:
+            last = min(last, self.exported)
+        return min(last, anchor + TRIM) if last - anchor >= SLACK else None
+
+    async def _commit(self, facts: list[Fact]) -> None:
+        entries = sum(isinstance(fact, Audit) for fact in facts)
+        try:
+            await self._store.commit(facts)
+            self._trouble = ""
+        except StoreFailed as error:
+            self.lost += entries
+            if not self._trouble:
+                log.error("audit records are not stored", extra={"records": entries, "error": str(error)})
+            self._trouble = f"{self.lost:,} audit records were lost: {error}"
+
+
+def is_denial(error: RegistryError) -> bool:
+    """Whether an error says that somebody may not."""
+    return isinstance(error, Unauthenticated | PermissionDenied) or error.reason in _REASONS

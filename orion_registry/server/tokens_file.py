@@ -1,0 +1,171 @@
+"""tokens_file: what is kept of bearer tokens. JSON, written by `orion-registry token` and read by the daemon."""
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from orion_registry.core import limits
+from orion_registry.core.access.tokens import TOKEN_ID, Token, TokenBook
+from orion_registry.core.validation import check_text
+from orion_registry.errors import Said
+from orion_registry.server.file_rows import (
+    IDENTITY_RULE,
+    FileError,
+    Row,
+    read_file,
+    read_identity,
+    rows_of,
+    take_grant,
+)
+
+T = TypeVar("T")
+
+NAME: Final = "tokens_file"
+FILE_BYTES: Final = 16 * 1024 * 1024
+VERSION: Final = 1
+
+
+def read_tokens(path: str) -> TokenBook:
+    """Reads a tokens file.
+
+    Raises:
+        FileError: it cannot be read, or breaks a rule; the message names the row and the field.
+    """
+    data = read_file(NAME, path, FILE_BYTES)
+    try:
+        raw = json.loads(data)
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise FileError(f"{NAME}: {path}", "JSON as `orion-registry token` writes it", Said("something else")) from None
+    whole = Row(f"{NAME}: {path}", raw)
+    whole.take("version", f"{VERSION}: this daemon knows no other", _version)
+    tokens = [_token(row) for row in rows_of(f"{NAME}: {path}, token", whole.take("tokens", "a list", _unread))]
+    whole.end()
+    book = TokenBook(tokens)
+    if len(book.tokens) < len(tokens):
+        ids = [token.token_id for token in tokens]
+        twice = max(ids, key=ids.count)
+        raise FileError(f"{NAME}: {path}, id", "different tokens", Said(f"{twice!r} twice"))
+    return book
+
+
+def write_tokens(path: str, tokens: Iterable[Token]) -> None:
+    """Puts a file in place of what is there, whole or not at all. Only its owner may read it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = json.dumps({"version": VERSION, "tokens": [show_token(token) for token in tokens]}, indent=1) + "\n"
+    folder = os.path.dirname(os.path.abspath(path))
+    number, made = tempfile.mkstemp(prefix=".tokens-", dir=folder)  # 0600
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(made)
+        raise
+
+
+def change_tokens(path: str, change: Callable[[dict[str, Token]], T], *, anew: bool = False) -> T:
+    """Changes what a file keeps, and nobody else meanwhile: two who make tokens at once would lose one.
+
+    anew: it is made if it is not there. change: of the tokens by their ids; what it returns is returned.
+
+    Raises:
+        FileError: the file is broken, or not there.
+        OSError: it cannot be written.
+    """
+    number = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        tokens = {} if anew and not os.path.exists(path) else dict(read_tokens(path).tokens)
+        before = dict(tokens)
+        done = change(tokens)
+        if tokens != before:
+            write_tokens(path, tokens.values())
+        return done
+    finally:
+        os.close(number)
+
+
+def _token(row: Row) -> Token:
+    token = Token(
+        token_id=row.take("id", "12 of a-z 0-9", lambda raw: _matching(TOKEN_ID, raw)),
+        identity=row.take("identity", IDENTITY_RULE, read_identity),
+        secret_hash=row.take("sha256", "64 of 0-9 a-f", lambda raw: _matching(limits.HASH, raw), hidden=True),
+        grant=take_grant(row),
+        created_wall=row.take("created", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
+        expires_wall=row.take("expires", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
+        note=take_note(row),
+    )
+    row.end()
+    return token
+
+
+def show_token(token: Token, *, hashed: bool = True) -> dict[str, Any]:
+    """A row as it stands in the file; hashed: with its hash."""
+    grant = token.grant
+    return {
+        "id": token.token_id,
+        "identity": token.identity,
+        **({"sha256": token.secret_hash} if hashed else {}),
+        "roles": sorted(grant.roles),
+        "namespaces": list(grant.namespaces),
+        "capabilities": list(grant.capabilities),
+        "created": show_time(token.created_wall),
+        "expires": show_time(token.expires_wall),
+        **({"note": token.note} if token.note else {}),
+    }
+
+
+def show_time(wall_s: float) -> str:
+    """Seconds since 1970 as a date and time."""
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _read_time(raw: object) -> float:
+    if not isinstance(raw, str):
+        raise TypeError("no text")
+    found = datetime.fromisoformat(raw)
+    if found.tzinfo is None:
+        raise ValueError("of no time zone")
+    return found.timestamp()
+
+
+def _unread(raw: object) -> object:
+    return raw
+
+
+def _version(raw: object) -> int:
+    if raw != VERSION or isinstance(raw, bool):
+        raise ValueError("another version")
+    return VERSION
+
+
+def _matching(form: Any, raw: object) -> str:
+    if not isinstance(raw, str) or not form.fullmatch(raw):
+        raise ValueError("another form")
+    return raw
+
+
+def take_note(row: Row) -> str:
+    """The field for people.
+
+    Raises:
+        FileError: it is too long, or cannot be printed.
+    """
+    return row.take("note", f"at most {limits.NOTE} printable characters", _note, "")
+
+
+def _note(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError("no text")
+    return check_text("note", raw, limits.NOTE)
