@@ -99,12 +99,14 @@ class OwnFence:
 
     def __init__(self, etcd: Etcd, key: str) -> None:
         self._etcd = etcd
+        self._writing = asyncio.Lock()
         self.key = key
         self.revision = 0
 
     async def renew(self) -> None:
         """See `Fence`."""
-        self.revision = (await self._etcd.commit({}, [etcd_client.Put(self.key, b"")])).revision
+        async with self._writing:
+            self.revision = (await self._etcd.commit({}, [etcd_client.Put(self.key, b"")])).revision
 
 
 Owned = Callable[[Put], Op | None]
@@ -120,8 +122,8 @@ class EtcdStore:
         keys: which keys.
         fence: see `Fence`; None = one of its own, by `name`.
         name: of this writer; differs from all others'.
-        audit: where this writer's audit chain is kept; None = in memory. Writers share facts and have a chain each: what
-            one did must not wait for what all others do.
+        audit: where this writer's audit chain is kept; None = in memory. Writers share facts and have a chain each,
+            for what one did must not wait for what all others do.
         told: takes changes that others made.
 
     Attributes:
@@ -154,7 +156,7 @@ class EtcdStore:
         self._audit = audit or MemoryStore()
         self._fence = fence or OwnFence(etcd, keys.fence(name))
         self._epochs_below = 1
-        self._reserving = asyncio.Lock()
+        self._reserving, self._fencing = asyncio.Lock(), asyncio.Lock()
         self._timelines: dict[str, Timeline] = {}
         self._unsaved: dict[str, None] = {}
         self._flusher: asyncio.Task[None] | None = None
@@ -331,10 +333,12 @@ class EtcdStore:
 
     async def _standing_fence(self) -> int:
         if not self._fence.revision:
-            try:
-                await self._fence.renew()
-            except EtcdError as error:
-                raise self._failed(error) from error
+            async with self._fencing:
+                try:
+                    if not self._fence.revision:  # another write may have seen to it
+                        await self._fence.renew()
+                except EtcdError as error:
+                    raise self._failed(error) from error
         return self._fence.revision
 
     async def _find_out(self, unchanged: dict[str, int], ops: list[Op], why: EtcdError) -> int:
