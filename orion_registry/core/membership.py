@@ -9,6 +9,7 @@ their agents come to another member, or their time is over.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -51,6 +52,17 @@ class Member:
     token: str = field(default="", repr=False)
     version: str = ""
     started_wall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """A member as one of them sees it: whether it can be spoken to, what it owns, the streams that it told of."""
+
+    member: Member
+    own: bool
+    reachable: bool
+    services: int
+    streams: int | None
 
 
 class Membership:
@@ -110,6 +122,20 @@ class Membership:
         """The other member whose life begins so: it granted the leases with that prefix."""
         found = (member for life, member in self._lives.items() if life.startswith(prefix))
         return next((member for member in found if member.life != self.own.life), None)
+
+    def sights(self, reachable: Collection[str], streams: Mapping[str, int]) -> tuple[Sight, ...]:
+        """All members, by name. reachable: lives that answer; streams: of each life that told."""
+        owned = Counter(self.own.life if entry.owner is None else entry.owner for entry in self._fleet.catalog)
+        return tuple(
+            Sight(
+                member=member,
+                own=member.life == self.own.life,
+                reachable=member.life == self.own.life or member.life in reachable,
+                services=owned[member.life],
+                streams=streams.get(member.life),
+            )
+            for member in self.members
+        )
 
     def is_chosen(self, service_id: str) -> bool:
         """Whether this member is to do what one of them has to do for a service that nobody owns.

@@ -12,7 +12,7 @@ from orion_registry.core.facts import Stored
 from orion_registry.core.frames import AgentFrame, Attach, GoAway, GoAwayReason, Hello
 from orion_registry.core.history import Edge
 from orion_registry.core.importing import SINCE_EXPORT
-from orion_registry.core.membership import Member, Membership
+from orion_registry.core.membership import Member, Membership, Sight
 from orion_registry.core.model import Actor, Now, Record, SessionRef
 from orion_registry.core.planning import key_of
 from orion_registry.core.rebalancing import streams_to_move
@@ -165,6 +165,12 @@ class ClusterCoordinator(Coordinator):
     def stale_s(self) -> float:
         """Seconds since the other members were heard of by etcd; 0 while they are."""
         return self._cluster.stale_s
+
+    def sights(self) -> tuple[Sight, ...]:
+        """See `Coordinator.sights`."""
+        streams = {**self.peers.streams, self.membership.own.life: len(self._sessions)}
+        reachable = {member.life for member in self.membership.others if self.peers.reachable(member.life)}
+        return self.membership.sights(reachable, streams)
 
     def _lost_etcd(self) -> str:
         stale_s = self._cluster.stale_s

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from orion_registry.core.audit import AuditFilter, AuditHead, AuditRecord
 from orion_registry.core.commands import Command, Import, Imported, Remove, Result
@@ -47,6 +48,9 @@ from orion_registry.runtime.vitals import VitalSigns
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
 from orion_registry.runtime.writer import Writer, WriterConfig
 from orion_registry.store.base import Store, StoreFailed
+
+if TYPE_CHECKING:
+    from orion_registry.core.membership import Sight
 
 log = logging.getLogger("orion_registry")
 
@@ -237,6 +241,15 @@ class Coordinator:
     def store(self) -> Store:
         """Where everything is kept; for reading the audit chain."""
         return self._store
+
+    @property
+    def stale_s(self) -> float:
+        """How old what is known here may be. 0: this daemon itself holds all of it."""
+        return 0.0
+
+    def sights(self) -> "tuple[Sight, ...]":
+        """The members of the cluster that it is in; none, for it is alone."""
+        return ()
 
     @property
     def watchers(self) -> int:

@@ -536,3 +536,13 @@ def test_a_standing_of_an_owner_that_is_not_there_makes_an_orphan() -> None:
     here = other.hears(one, entry.service_id)
     other.membership.stands(entry.service_id, replace(one.says(entry.service_id), owner="nobody"), other.now)
     assert state_of(here) == LOST
+
+
+def test_members_are_told_apart_for_people() -> None:
+    one, other = two()
+    one.add()
+    other.hears(one, one.found()[0])
+    mine, theirs = one.membership.sights((), {one.me.life: 3})
+    assert (mine.own, mine.reachable, mine.services, mine.streams) == (True, True, 1, 3)
+    assert (theirs.own, theirs.reachable, theirs.services, theirs.streams) == (False, False, 0, None)
+    assert other.membership.sights((one.me.life,), {})[0].services == 1
