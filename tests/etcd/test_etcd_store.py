@@ -10,6 +10,7 @@ import pytest
 
 from orion_registry.core.facts import Delete, Put, ReserveEpochs
 from orion_registry.etcd.client import Etcd
+from orion_registry.etcd.client import Put as EtcdPut
 from orion_registry.etcd.config import EtcdConfig
 from orion_registry.store.base import StoreDamaged, StoreFailed
 from orion_registry.store.etcd import EtcdStore, StoreConflict
@@ -130,3 +131,13 @@ async def test_what_is_no_record_is_not_loaded(tmp_path: Path) -> None:
         with pytest.raises(StoreDamaged, match="services/a"):
             async with store_on(node):
                 pass
+
+
+async def test_a_write_of_a_fenced_store_is_refused(tmp_path: Path) -> None:
+    """Somebody else has written its fence, as another daemon of its name would: it writes nothing any more."""
+    async with running_node(tmp_path) as node, store_on(node) as store:
+        await store.commit([put(1)])
+        await store.etcd.commit({}, [EtcdPut(store._fence.key, b"another")])
+        with pytest.raises(StoreFailed, match="not known"):
+            await store.commit([put(2)])
+        assert len((await store.etcd.get_all(f"{KEYS.prefix}services/")).kvs) == 1
