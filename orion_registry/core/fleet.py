@@ -146,7 +146,8 @@ class Fleet:
         conditions = conditions_of(overlay, standing.conditions) | told
         reasons: tuple[StatusReason, ...] = (standing.liveness, *conditions.values())
         if standing.self_report is not ServiceStatus.UNSPECIFIED:
-            reasons += (StatusReason(code=StatusReasonCode.SELF_REPORTED, since_wall=standing.self_report_wall),)
+            told_wall = standing.self_report_wall
+            reasons = (*reasons, StatusReason(code=StatusReasonCode.SELF_REPORTED, since_wall=told_wall))
         weight_set = None if overlay is None else overlay.weight
         snapshot = _snapshot(record, reasons, standing.epoch, self.revision, standing.self_report, weight_set)
         entry = Entry(self.catalog.next_ordinal(), snapshot, standing.liveness)
