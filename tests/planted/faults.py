@@ -43,8 +43,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "used epoch not remembered",
         f"{CORE}/authority.py",
-        "    entry.used_epoch = max(epoch, entry.used_epoch)\n",
-        "",
+        "        entry.used_epoch = epoch\n        fleet.epoch_used(entry)\n",
+        "        pass\n",
         f"{T}authority.py::test_a_used_epoch_makes_lower_ones_stale",
     ),
     Fault(
@@ -1234,5 +1234,55 @@ FAULTS: tuple[Fault, ...] = (
         "if mark != self._mark and",
         "if False and",
         "tests/client/test_client_tokens.py::test_a_session_moves_to_the_new_token_before_the_old_one_ends",
+    ),
+    # Several members.
+    Fault(
+        "a batch compares what is known when it is sent",
+        "orion_registry/store/etcd.py",
+        "await self.write(part, {key: known[key] for key in part})",
+        "await self.write(part)",
+        "tests/cluster/test_cluster_linearizable.py::test_what_clients_of_three_members_are_answered_is_linearizable",
+    ),
+    Fault(
+        "what happens here changes another member's service",
+        f"{CORE}/fleet.py",
+        "        if entry.owner:\n            return  # its owner says how it is\n",
+        "",
+        f"{T}membership.py::test_nothing_that_happens_here_changes_it",
+    ),
+    Fault(
+        "the dead member's services are dead at once",
+        f"{CORE}/membership.py",
+        "self._fleet.happened(entry, Event.OWNER_LOST, now, extra_s=extra_s)",
+        "self._fleet.happened(entry, Event.ENDED, now)",
+        f"{T}membership.py::test_services_of_a_lost_member_are_unknown_and_dead_only_after_their_time",
+    ),
+    Fault(
+        "an owner that is lost with etcd is given up",
+        f"{CORE}/falling.py",
+        "if state is State.OWNER_LOST and fleet.cut_off:",
+        "if False:",
+        f"{T}membership.py::test_while_etcd_is_lost_nobody_is_given_up_for_a_lost_owner",
+    ),
+    Fault(
+        "leases of the old owner are forgotten",
+        f"{CORE}/selection/balancer.py",
+        "                self.leases.grant(slots, holder, now, seconds)\n",
+        "                pass\n",
+        f"{T}membership.py::test_leases_of_the_old_owner_count_at_the_new_one",
+    ),
+    Fault(
+        "a stream carries what is another member's",
+        f"{CORE}/authority.py",
+        "    if entry.owner is not None:\n",
+        "    if False:\n",
+        f"{T}membership.py::test_a_stream_may_not_carry_what_is_anothers",
+    ),
+    Fault(
+        "a write is sent behind its own fence",
+        "orion_registry/store/etcd.py",
+        "outcome = await self.etcd.commit({**unchanged, self._fence.key: fence}, ops)",
+        "outcome = await self.etcd.commit(unchanged, ops)",
+        "tests/etcd/test_etcd_store.py::test_a_write_of_a_fenced_store_is_refused",
     ),
 )
