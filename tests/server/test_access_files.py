@@ -1,5 +1,6 @@
 """tokens_file and access_file: what they say, and what is wrong with them."""
 
+import asyncio
 import json
 import logging
 import os
@@ -10,6 +11,8 @@ import pytest
 
 from orion_registry.core.access.quota import Quota
 from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
+from orion_registry.runtime.alarms import Alarms
+from orion_registry.runtime.clock import SystemClock
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.access_file import read_access
 from orion_registry.server.file_rows import FileError
@@ -17,6 +20,7 @@ from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.server.tokens_file import read_tokens, write_tokens
 from orion_registry.server.watched_file import WatchedFile
+from tests.server.serving import until
 from tests.server.tls import EVERYBODY, Certs
 from tests.server.tokens import Tokens
 
@@ -166,6 +170,8 @@ def test_grants_are_read(tmp_path: Path) -> None:
         ("[[quota]]\nnamespace='a'\n[[quota]]\nnamespace='a'", ", quota 2, namespace: must be another one in each row"),
         ("grant = 5", ", grant: must be a list of at most 10,000 rows, got 5"),
         ("[[grant]", ": must be TOML, got "),
+        ("a = " + "[" * 20_000, ": must be TOML, got "),
+        ("a = " + "9" * 5_000, ": must be TOML, got "),
     ],
 )
 def test_an_access_file_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -225,6 +231,41 @@ def test_a_broken_file_stops_the_start_and_is_an_alarm_later(tmp_path: Path) -> 
     assert access.troubles(0.0)["ACCESS"].startswith("new files are refused, the old ones go on: tokens_file: ")
     with pytest.raises(StartError, match="tokens_file: "):
         Access(Settings(tokens_file=str(tokens.path)))
+
+
+async def test_nothing_that_fails_ends_the_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another part goes on; what was to be judged anew is, once that works again."""
+    monkeypatch.setattr("orion_registry.server.access.LOOK_S", 0.01)
+    tokens = Tokens(tmp_path / "t")
+    text = tokens.add("calc")
+    access = Access(Settings(tokens_file=str(tokens.path), access_file=access_file(tmp_path, "")))
+    clock, told, broken = SystemClock(), list[str](), True
+    alarms = Alarms(clock, lambda _: None)
+
+    def fault(_path: str) -> Any:
+        raise ZeroDivisionError
+
+    async def judge(why: str) -> None:
+        if broken:
+            raise KeyError
+        told.append(why)
+
+    monkeypatch.setattr(access._rules, "_read", fault)
+    task = asyncio.create_task(access.keep(clock, alarms, judge))
+    access_file(tmp_path, "# new")
+    tokens.revoke(text)
+    await until(lambda: len(access._faults) == 2)
+    await until(lambda: alarms.held)
+    assert access.tokens is not None
+    assert not access.tokens.tokens
+    assert alarms.held[0].name == "ACCESS"
+    assert "access_file failed (ZeroDivisionError)" in alarms.held[0].message
+    broken = False
+    await until(lambda: told)
+    assert told == ["tokens_file"]
+    monkeypatch.setattr(access._rules, "_read", access._read_rules)
+    await until(lambda: not alarms.held)
+    task.cancel()
 
 
 def test_grants_without_certificates_would_bind_nobody(tmp_path: Path) -> None:
