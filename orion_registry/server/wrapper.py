@@ -98,6 +98,7 @@ def _server_stream(method: Method, handler: Handler, door: Door) -> Callable[[by
             await context.send_initial_metadata(())
             stream = Stream(method, door, check, context, actor, request)
             with door.holding(stream):
+                door.judge(stream)  # what it was let in with may have been revoked while the metadata was sent
                 await handler(request, actor, stream)
         except Exception as error:  # noqa: BLE001 - see _unary
             await fail(method, door, context, error)
