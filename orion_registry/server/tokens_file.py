@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -54,9 +55,11 @@ def read_tokens(path: str) -> TokenBook:
 
 
 def write_tokens(path: str, tokens: Iterable[Token]) -> None:
-    """Puts a file in place of what is there, whole or not at all. Only its owner may read it.
+    """Puts a file in place of what is there, whole or not at all. It keeps its owner and mode: a daemon of another user
+    goes on reading it. A new one only its owner may read.
 
     Raises:
+        FileError: it belongs to somebody to whom it cannot be given back.
         OSError: it cannot be written.
     """
     text = json.dumps({"version": VERSION, "tokens": [show_token(token) for token in tokens]}, indent=1) + "\n"
@@ -64,6 +67,8 @@ def write_tokens(path: str, tokens: Iterable[Token]) -> None:
     number, made = tempfile.mkstemp(prefix=".tokens-", dir=folder)  # 0600
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
+            if os.path.exists(path):
+                _give_back(number, path)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -72,6 +77,17 @@ def write_tokens(path: str, tokens: Iterable[Token]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(made)
         raise
+
+
+def _give_back(number: int, path: str) -> None:
+    """Gives an open file the owner and mode of the one whose place it takes."""
+    there = os.stat(path)
+    try:
+        os.fchown(number, there.st_uid, there.st_gid)
+    except PermissionError:
+        rule = f"changed by its owner or root: its new copy cannot be given to {there.st_uid}:{there.st_gid}"
+        raise FileError(NAME, rule, Said(f"user {os.geteuid()} for {path!r}")) from None
+    os.fchmod(number, stat.S_IMODE(there.st_mode))  # after fchown, which may take bits away
 
 
 def change_tokens(path: str, change: Callable[[dict[str, Token]], T], *, anew: bool = False) -> T:

@@ -60,6 +60,29 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["t"]
 
 
+def test_a_file_keeps_its_owner_and_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a daemon of another user could not read it any more, and what was revoked would count on."""
+    tokens = Tokens(tmp_path / "t")
+    os.chmod(tokens.path, 0o640)
+    if os.geteuid() == 0:
+        os.chown(tokens.path, 1_000, 1_001)
+    before = os.stat(tokens.path)
+    tokens.add("calc")
+    after = os.stat(tokens.path)
+    assert after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+    def forbidden(_number: int, uid: int, gid: int) -> None:
+        assert (uid, gid) == (before.st_uid, before.st_gid)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", forbidden)
+    with pytest.raises(FileError, match=r"tokens_file: must be changed by its owner or root: .* cannot be given to"):
+        tokens.add("another")
+    assert len(read_tokens(str(tokens.path)).tokens) == 1
+    assert os.listdir(tmp_path) == ["t"]
+
+
 def test_tokens_themselves_are_not_in_the_file(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "t")
     text = tokens.add("calc")
