@@ -29,7 +29,7 @@ class Call(NamedTuple):
 
 
 Scope = Callable[[Call], None]
-"""Raises RegistryError if the caller may not do that there."""
+"""Raises RegistryError if the caller may not do that there; may narrow the request to what it may."""
 
 
 def nobody_in_particular(_call: Call) -> None:
@@ -94,8 +94,20 @@ def by_listed_service(call: Call) -> None:
 
 
 def by_events(call: Call) -> None:
-    """The namespace named; else that of the service named; or all if neither is: the registry's own are of none."""
-    (_of_field if call.request.namespace else by_listed_service)(call)
+    """The namespace named; else that of the service named; or all if neither is: the registry's own are of none.
+
+    Whom the service alone lets in, the request is narrowed to its namespace: another one may have had its id before, or
+    get it later.
+    """
+    request = call.request
+    if request.namespace:
+        _of_field(call)
+    elif not request.service_id or call.actor.rights.everywhere(call.roles):
+        by_listed_service(call)
+    elif (entry := _visible(call, request.service_id)) is not None:
+        request.namespace = entry.spec.namespace
+    else:
+        raise no_such_service(request.service_id)
 
 
 def by_listed_namespace(call: Call) -> None:

@@ -265,6 +265,24 @@ async def test_streams_end_when_what_they_need_is_taken_away(tmp_path: Path) -> 
         assert not any(calls[name].done() for name in ("WatchServices", "Route", "reflection"))  # callers may
 
 
+async def test_who_may_see_less_follows_no_id_into_what_it_may_not(tmp_path: Path) -> None:
+    """A watch of one service by an id goes by what its caller might see when it began."""
+    certs = Certs(tmp_path)
+    rules = tmp_path / "rules.toml"
+    write_access(rules, EVERYBODY)
+    async with (
+        running_tls(certs, access_file=str(rules)) as daemon,
+        certs.client("calc").open_channel(daemon.address, OWN_CONNECTION) as channel,
+    ):
+        registry, admin = RegistryServiceStub(channel), AdminServiceStub(channel)
+        done: Any = await registry.RegisterService(register("pay"))
+        call: Any = admin.WatchEvents(admin_pb2.WatchEventsRequest(service_id=done.service.service_id))
+        await call.read()
+        write_access(rules, '[[grant]]\nidentity = "calc"\nroles = ["viewer"]\nnamespaces = ["pay"]\n')
+        assert await code_of(call) == "PERMISSION_DENIED"
+        assert "ask again" in await call.details()
+
+
 async def test_a_stream_ends_when_its_service_may_be_offered_no_more(tmp_path: Path) -> None:
     """Others of the same identity go on; what is granted later counts for streams that are open."""
     certs = Certs(tmp_path)
