@@ -56,17 +56,17 @@ def everywhere(call: Call) -> None:
 
 def by_service(call: Call) -> None:
     """The namespace that a service is registered in."""
-    _require(call, call.request.service.namespace)
+    require(call, call.request.service.namespace)
 
 
 def by_selector(call: Call) -> None:
     """The namespace of a query."""
-    _require(call, call.request.selector.namespace)
+    require(call, call.request.selector.namespace)
 
 
 def by_asked_selector(call: Call) -> None:
     """The namespace of the query of the request that a request is about."""
-    _require(call, call.request.request.selector.namespace)
+    require(call, call.request.request.selector.namespace)
 
 
 def by_ref(call: Call) -> None:
@@ -122,7 +122,7 @@ def by_target(call: Call) -> None:
         return
     key = call.request.key
     if key.agent_id or key.service_name or not key.service_id:
-        _require(call, key.namespace)
+        require(call, key.namespace)
     else:
         _registered_alone(call, key.service_id)
 
@@ -146,10 +146,11 @@ def denied(call: Call, where: str) -> PermissionDenied:
 
 
 def _of_field(call: Call) -> None:
-    _require(call, call.request.namespace)
+    require(call, call.request.namespace)
 
 
-def _require(call: Call, namespace: str) -> None:
+def require(call: Call, namespace: str) -> None:
+    """Raises PermissionDenied: the caller has none of the roles in a namespace."""
     named = namespace or DEFAULT_NAMESPACE
     if not call.actor.rights.inside(named, call.roles):
         raise denied(call, f"in namespace {shown(named)}")

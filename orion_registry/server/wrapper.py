@@ -29,6 +29,8 @@ BIDI           async handler(actor, stream) -> None
 
 All may raise RegistryError. Returning from a stream handler ends the stream with OK.
 """
+WAIT = "wait_timeout"
+"""Field of requests whose answer may take as long as it says; their handlers are async."""
 Handlers = Mapping[str, Mapping[str, Handler]]
 """Handlers by full service name, then by method name."""
 
@@ -71,13 +73,19 @@ def _wrap(method: Method, handler: Handler, door: Door) -> grpc.RpcMethodHandler
 def _unary(method: Method, handler: Handler, door: Door) -> Callable[[bytes, Context], Awaitable[bytes]]:
     admit, check, parse = door.admission(method), door.check(method), parser_of(method)
     is_async = inspect.iscoroutinefunction(handler)
+    may_wait = WAIT in method.request.DESCRIPTOR.fields_by_name
 
     async def call(data: bytes, context: Context) -> bytes:
         try:
             actor = admit(context)
             request = parse_request(parse, data)
             check(request, actor)
-            answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
+            answer: bytes
+            if may_wait and request.HasField(WAIT):  # as long as a stream: who may do it no more is not to wait on
+                with door.holding(Stream(method, door, check, context, actor, request)):
+                    answer = await handler(request, actor)
+            else:
+                answer = (await handler(request, actor)) if is_async else handler(request, actor)
             return answer
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
             await fail(method, door, context, error)
