@@ -120,6 +120,20 @@ def test_a_row_that_is_wrong_is_named(tmp_path: Path, field: str, value: Any, sa
     assert "s3cr3t" not in str(wrong.value)
 
 
+def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path: Path) -> None:
+    """Nor the part of it that is left where a long value is cut."""
+    secret = "s3cr3t" * 7 + "s"
+    text = f"orion_abcdefghijkl_{secret}"
+    wrong: list[dict[str, Any]] = [{"id": text}, {"identity": text + " "}, {"roles": [text]}, {text: 1}]
+    wrong += [{"namespaces": ["/" * size, text]} for size in range(1, 70)]
+    for fields in wrong:
+        with pytest.raises(FileError) as told:
+            read_tokens(tokens_file(tmp_path, {**ROW, **fields}))
+        assert "s3cr" not in str(told.value)
+    with pytest.raises(FileError, match=r"got '\*\*\*'$"):
+        read_access(access_file(tmp_path, f"{text} = 1"))
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for field in ("id", "identity", "sha256", "roles", "created", "expires"):
         row = {name: value for name, value in ROW.items() if name != field}
