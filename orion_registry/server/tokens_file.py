@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from orion_registry.core import limits
-from orion_registry.core.access.tokens import TOKEN_ID, Token, TokenBook
+from orion_registry.core.access.tokens import LIFE_MAX_S, TOKEN_ID, Token, TokenBook
 from orion_registry.core.validation import check_text
 from orion_registry.errors import Said
 from orion_registry.server.file_rows import (
@@ -29,6 +29,9 @@ T = TypeVar("T")
 NAME: Final = "tokens_file"
 FILE_BYTES: Final = 16 * 1024 * 1024
 VERSION: Final = 1
+TIME_RULE: Final = "a date and time as in 2026-11-28T16:00:00Z"
+YEARS: Final = range(1970, 2200)
+"""Those that a token may be of: a slip that makes one count for ever is refused, a clock that was never set is not."""
 
 
 def read_tokens(path: str) -> TokenBook:
@@ -118,11 +121,14 @@ def _token(row: Row) -> Token:
         identity=row.take("identity", IDENTITY_RULE, read_identity),
         secret_hash=row.take("sha256", "64 of 0-9 a-f", lambda raw: _matching(limits.HASH, raw), hidden=True),
         grant=take_grant(row),
-        created_wall=row.take("created", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
-        expires_wall=row.take("expires", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
+        created_wall=row.take("created", TIME_RULE, _read_time),
+        expires_wall=row.take("expires", TIME_RULE, _read_time),
         note=take_note(row),
     )
     row.end()
+    if token.expires_wall - token.created_wall > LIFE_MAX_S + 1.0:  # each is kept in whole seconds
+        rule = f"at most {LIFE_MAX_S / 86_400:,.0f} days after created"
+        raise row.error("expires", rule, Said(show_time(token.expires_wall)))
     return token
 
 
@@ -153,6 +159,8 @@ def _read_time(raw: object) -> float:
     found = datetime.fromisoformat(raw)
     if found.tzinfo is None:
         raise ValueError("of no time zone")
+    if found.year not in YEARS:
+        raise ValueError("another year")
     return found.timestamp()
 
 
@@ -161,7 +169,7 @@ def _unread(raw: object) -> object:
 
 
 def _version(raw: object) -> int:
-    if raw != VERSION or isinstance(raw, bool):
+    if type(raw) is not int or raw != VERSION:  # 1.0 and true are equal to 1
         raise ValueError("another version")
     return VERSION
 

@@ -108,6 +108,13 @@ def test_tokens_themselves_are_not_in_the_file(tmp_path: Path) -> None:
         ("capabilities", [" "], "token 2, capabilities: must be"),
         ("expires", "2027-11-28T16:00:00", "token 2, expires: must be a date and time as in"),
         ("expires", 5, "token 2, expires: must be a date"),
+        ("expires", "9999-12-31T23:59:59Z", "token 2, expires: must be a date"),
+        ("created", "0001-01-01T00:00:00+14:00", "token 2, created: must be a date"),
+        (
+            "expires",
+            "2036-11-25T16:00:02Z",
+            "token 2, expires: must be at most 3,650 days after created, got 2036-11-25T16:00:02Z",
+        ),
         ("note", "a\nb", "token 2, note: must be at most 256 printable characters, got 'a\\nb'"),
         ("admin", True, "token 2: must be a table of id, identity, sha256, roles"),
     ],
@@ -146,6 +153,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     [
         ({"version": 2}, ", version: must be 1: this daemon knows no other, got 2"),
         ({"version": True}, ", version: must be"),
+        ({"version": 1.0}, ", version: must be"),
         ({"tokens": {}}, ", token: must be a list"),
         ({"more": 1}, ": must be a table of version, tokens, got 'more' too"),
         ({"tokens": [ROW, ROW]}, ", id: must be different tokens, got 'abcdefghijkl' twice"),
