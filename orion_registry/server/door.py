@@ -123,12 +123,16 @@ class Door:
         finally:
             self._calls.discard(call)
 
+    def judge(self, call: OpenCall) -> None:
+        """Whether an open call would be let in now; it counts as no further one. Raises RegistryError if not."""
+        call.go_on_as(self._identified(call.method)(call.context))
+
     async def judge_again(self) -> None:
         """Somebody may do more or less than before: ends the open streams of those who are let in no more."""
         for number, call in enumerate(tuple(self._calls), 1):
             if call in self._calls:
                 try:
-                    call.go_on_as(self._identified(call.method)(call.context))
+                    self.judge(call)
                 except RegistryError as error:
                     call.end(error)
             if number % JUDGED_AT_ONCE == 0:

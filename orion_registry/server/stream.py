@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -11,7 +12,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from orion_registry.core.model import Actor
-from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unauthenticated
+from orion_registry.errors import InvalidArgument, PermissionDenied, Reason, RegistryError, Unauthenticated
 from orion_registry.server.door import Check, Door
 from orion_registry.server.identity import Context
 from orion_registry.server.methods import Method
@@ -117,7 +118,11 @@ class Stream:
         if actor.rights == self._actor.rights:
             return
         if self._request is not None:
-            self._check(self._request, actor)
+            wanted = deepcopy(self._request)
+            self._check(wanted, actor)
+            if wanted != self._request:  # the handler has gone by the wider one
+                message = f"what {self.method.name} was asked for is more than its caller may see now: ask again"
+                raise PermissionDenied(Reason.NOT_ALLOWED, message)
         if self._owner is not None:
             self._owner.go_on_as(actor)
         self._actor = actor
