@@ -25,16 +25,16 @@ GATHER_S = 1.0
 """How long records gather."""
 DENIALS = 64
 """Different denials of known identities in one gathering; more are counted together."""
-STRANGERS = 64
-"""Different denials of those who proved no identity in one gathering; more are counted together, apart from those."""
+STRANGERS = 8
+"""Different denials of those who proved no identity in one gathering; more are counted together, by reason alone, and
+hide nobody known. So few because nothing is needed to make them, and each pushes an older record out of the store.
+"""
 DEEDS = 1_024
 """Different changes by one method in one gathering; more are counted together: of this method, so that who makes many
 cheap ones hides no other."""
 OTHERS = "*"
 """What stands in a record that counts what is beyond these: as target for changes, as method for denials, and as
 identity for those of known ones."""
-REFUSED = "REFUSED"
-"""Outcome of the record that counts denials for several reasons."""
 
 TRIM = 5_000
 """Records that one commit trims at most: about 10 ms."""
@@ -97,11 +97,12 @@ class AuditTrail:
         """Somebody was refused something. Only denials count: a mistake in a request is none."""
         if not is_denial(error):
             return
-        key = (actor.identity, actor.address, method, "", "", str(error.reason))
+        reason = str(error.reason)
+        key = (actor.identity, actor.address, method, "", "", reason)
         if actor.identity:
-            self._count(self._denials, key, DENIALS, (OTHERS, "", OTHERS, "", "", REFUSED))
+            self._count(self._denials, key, DENIALS, (OTHERS, "", OTHERS, "", "", reason))
         else:
-            self._count(self._strangers, key, STRANGERS, ("", "", OTHERS, "", "", REFUSED))
+            self._count(self._strangers, key, STRANGERS, ("", "", OTHERS, "", "", reason))
 
     def _count(self, found: _Gathered, key: _Key, most: int, others: _Key) -> None:
         if key not in found and len(found) >= most:

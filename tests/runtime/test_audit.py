@@ -91,7 +91,7 @@ async def test_a_flood_of_different_denials_costs_bounded_disk_and_none_is_uncou
     others = [(one.method, one.target, one.outcome, one.count) for one in found if "*" in (one.method, one.target)]
     assert others == [
         ("UpdateServiceStatus", "*", "OK", 10_000 - DEEDS),
-        ("*", "", "REFUSED", 10_000 - STRANGERS),
+        ("*", "", "WRONG_SECRET", 10_000 - STRANGERS),
     ]
 
 
@@ -121,6 +121,22 @@ async def test_no_flood_of_strangers_hides_who_is_known() -> None:
     assert [one.identity for one in found if one.method == "ExportSnapshot"] == known
     others = [(one.identity, one.count) for one in found if one.method == "*"]
     assert others == [("*", 5), ("", STRANGERS)]
+
+
+@in_virtual_time
+async def test_whoever_has_no_token_cannot_push_the_history_out_within_hours() -> None:
+    store = MemoryStore()
+    trail = trail_on(store)
+    seconds = 5
+    for _ in range(seconds):
+        for number in range(1_000):
+            trail.refused(Actor(address=f"10.0.0.{number % 250}"), f"method {number % 40}", NOBODY)
+        trail.refused(Actor(address="10.0.0.1"), "UpdateService", WRONG)
+        await flushed(trail)
+    found = await chain(store)
+    assert sum(one.count for one in found) == seconds * 1_001
+    assert [one.count for one in found if one.outcome == "WRONG_SECRET"] == [1] * seconds  # summed up, and still told
+    assert len(found) / seconds <= 10  # 100,000 records of audit_keep last for 2.7 hours
 
 
 @in_virtual_time
