@@ -74,6 +74,22 @@ def test_a_torn_last_line_is_cut_off(torn: int, tmp_path: Path) -> None:
     assert records_in(path) == RECORDS[:3]
 
 
+@pytest.mark.parametrize("content", ["no line at all", "a line\n", "a line\nand a rest", '{"other": "json"}\n', "\n"])
+def test_what_somebody_else_wrote_is_refused_and_left_as_it_is(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text(content)
+    with pytest.raises(OSError, match="does not begin with an audit record"):
+        AuditFile(path, 10**6, 3).open()
+    assert path.read_text() == content
+
+
+def test_a_first_line_that_is_torn_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"addr')
+    assert AuditFile(path, 10**6, 3).open() is None
+    assert path.read_text() == ""
+
+
 def test_a_crash_between_renaming_and_writing_forgets_nothing(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     file = opened(path)
@@ -173,6 +189,21 @@ async def test_a_place_that_cannot_be_written_is_told_and_caught_up_with_later(t
     assert [one.target for one in await scene.written("a", "b")] == ["a", "b"]
     await scene.troubled(False)
     await scene.export.stop(5.0)
+
+
+async def test_a_file_of_something_else_is_an_alarm_until_it_is_moved_away(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "precious")
+    scene.path.write_text("precious")
+    await scene.add("a")
+    scene.export.start()
+    await scene.troubled(True)
+    assert scene.trail.trouble == (
+        "audit_file is not written: the file there does not begin with an audit record: move it, or name another"
+    )
+    scene.path.rename(tmp_path / "moved")
+    assert [one.target for one in await scene.written("a")] == ["a"]
+    await scene.export.stop(5.0)
+    assert (tmp_path / "moved").read_text() == "precious"
 
 
 async def test_what_the_store_has_let_go_of_leaves_a_gap_that_shows(tmp_path: Path) -> None:
