@@ -191,6 +191,35 @@ async def test_a_place_that_cannot_be_written_is_told_and_caught_up_with_later(t
     await scene.export.stop(5.0)
 
 
+class FaultyFile(AuditFile):
+    """Fails in a way that nobody foresaw, while it is told to."""
+
+    faulty = True
+
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        if self.faulty:
+            raise RuntimeError("What is this?")
+        super().append(records)
+
+
+async def test_no_fault_ends_the_export_for_good(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(tmp_path / "audit.jsonl")
+    file = FaultyFile(scene.path, 10**6, 3)
+    scene.export = AuditExport(scene.store, scene.trail, file)
+    await scene.add("a")
+    scene.export.start()
+    await scene.troubled(True)
+    assert scene.trail.trouble == "audit_file is not written: what is this?"
+    assert "RuntimeError: What is this?" in caplog.text
+    file.faulty = False
+    assert [one.target for one in await scene.written("a")] == ["a"]
+    await scene.troubled(False)
+    file.faulty = True
+    await scene.add("b")
+    await scene.export.stop(5.0)
+    assert scene.trail.trouble == "audit_file is not written: what is this?"
+
+
 async def test_a_file_of_something_else_is_an_alarm_until_it_is_moved_away(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "precious")
     scene.path.write_text("precious")
