@@ -49,6 +49,7 @@ class AuditExport:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+        self._at = None  # the thread may have written, or be writing, what that task did not live to hear of
         try:
             async with asyncio.timeout(timeout_s):
                 await self._catch_up()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -218,6 +219,33 @@ async def test_no_fault_ends_the_export_for_good(tmp_path: Path, caplog: pytest.
     await scene.add("b")
     await scene.export.stop(5.0)
     assert scene.trail.trouble == "audit_file is not written: what is this?"
+
+
+class SlowFile(AuditFile):
+    """Waits before it returns from an append."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, 10**6, 3)
+        self.appended, self.going_on = threading.Event(), threading.Event()
+
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        super().append(records)
+        self.appended.set()
+        self.going_on.wait(20)
+
+
+async def test_what_is_being_written_at_the_end_is_written_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "audit.jsonl")
+    file = SlowFile(scene.path)
+    scene.export = AuditExport(scene.store, scene.trail, file)
+    await scene.add("a", "b")
+    scene.export.start()
+    await asyncio.to_thread(file.appended.wait, 20)
+    stopping = asyncio.create_task(scene.export.stop(20.0))
+    await asyncio.sleep(0.05)
+    file.going_on.set()
+    await stopping
+    assert [one.target for one in records_in(scene.path)] == ["a", "b"]
 
 
 async def test_a_file_of_something_else_is_an_alarm_until_it_is_moved_away(tmp_path: Path) -> None:
