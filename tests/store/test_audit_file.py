@@ -136,6 +136,14 @@ class Scene:
                     return found
                 await asyncio.sleep(0.02)
 
+    async def exported(self, seq: int) -> None:
+        """Returns once the trail is told of it: when the file is synced, a little after it can be read."""
+        async with asyncio.timeout(20):
+            while True:
+                if self.trail.exported == seq:
+                    return
+                await asyncio.sleep(0.02)
+
     async def troubled(self, wanted: bool) -> None:
         """Returns once it is, or is not."""
         async with asyncio.timeout(20):
@@ -152,7 +160,7 @@ async def test_the_file_follows_the_store_and_goes_on_in_a_later_life(tmp_path: 
     await scene.written("a", "b")
     await scene.add("c")
     await scene.written("c")
-    assert scene.trail.exported == 3
+    await scene.exported(3)
     await scene.export.stop(5.0)
     await scene.add("d")
     later = Scene(scene.path, scene.store)
