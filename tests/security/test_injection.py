@@ -87,7 +87,7 @@ async def test_what_would_not_show_is_refused_wherever_else_text_is_kept_or_told
             asked: tuple[tuple[str, Callable[[str], Any]], ...] = (
                 ("note", lambda text: admin.SetOverlay(admin_pb2.SetOverlayRequest(key=key, mode=2, note=text))),  # type: ignore[arg-type] # a number does as well
                 ("caller", lambda text: balancer.SelectService(balancer_pb2.SelectServiceRequest(caller=text))),
-                ("request_id", lambda text: registry.RegisterService(again(request_id=text))),
+                ("request_id", lambda text: registry.RegisterService(again(text))),
                 ("instance_id", lambda text: hello(registry, instance_id=text)),
                 ("sdk", lambda text: hello(registry, sdk=text)),
                 ("features", lambda text: hello(registry, features=[text])),
@@ -99,8 +99,8 @@ async def test_what_would_not_show_is_refused_wherever_else_text_is_kept_or_told
                 assert text not in message
 
 
-def again(**fields: str) -> pb.RegisterServiceRequest:
-    return pb.RegisterServiceRequest(service=service(), **fields)
+def again(request_id: str) -> pb.RegisterServiceRequest:
+    return pb.RegisterServiceRequest(service=service(), request_id=request_id)
 
 
 async def hello(registry: Any, **fields: Any) -> Any:
