@@ -23,7 +23,7 @@ WHERE = {
     scopes.by_listed_namespace: "the namespace named; all of them if none is",
     scopes.by_events: "the namespace or service named; all of them if none is",
     scopes.by_target: "the namespace of what is named",
-    scopes.everywhere: "all namespaces: `\"*\"`",
+    scopes.everywhere: 'all namespaces: `"*"`',
     scopes.anywhere: "any namespace",
     scopes.nobody_in_particular: "whoever can connect",
 }
