@@ -27,6 +27,7 @@ from orion_registry.cli.serve import serve
 from orion_registry.cli.services import get, services
 from orion_registry.cli.snapshot import snapshot
 from orion_registry.cli.token import token
+from orion_registry.cli.top.command import top
 from orion_registry.cli.watch import wait, watch
 
 
@@ -52,7 +53,7 @@ cli.add_command(audit)
 cli.add_command(certs)
 cli.add_command(token)
 cli.add_command(access)
-for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion):
+for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion, top):
     cli.add_command(_command)
 
 

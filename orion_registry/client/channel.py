@@ -128,6 +128,11 @@ class Connection:
         return bool(self._credentials.token_file)
 
     @property
+    def token_mark(self) -> int:
+        """What tells the file of the token that was written anew: another value than before."""
+        return self._credentials.token_written()
+
+    @property
     def is_closed(self) -> bool:
         """Whether it is closed, for good."""
         return self._closed

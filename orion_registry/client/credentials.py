@@ -67,6 +67,10 @@ class Credentials:
         """What tells files that were written anew: another value than before."""
         return tuple(_written(name) for name in self.files)
 
+    def token_written(self) -> int:
+        """The same for the file of the token."""
+        return _written(self.token_file) if self.token_file else 0
+
     def open_channel(self, address: str, options: tuple[tuple[str, int], ...]) -> grpc.aio.Channel:
         """A channel to an address, with the files as they are now.
 

@@ -55,6 +55,13 @@ class Holdings:
             holding.asked = True
         return taken
 
+    def take_held(self) -> list[Holding]:
+        """Services on the stream, to be put on the next as well; they count as asked until answered."""
+        held = [holding for holding in self._all if holding.state is HoldState.HELD and not holding.asked]
+        for holding in held:
+            holding.asked = True
+        return held
+
     def needs_work(self) -> bool:
         """Whether a service waits to be registered or put on the stream."""
         return any(

@@ -111,6 +111,11 @@ class BeatStream:
         """Whether the registry has answered hello."""
         return self._first_answer is not None
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a goodbye was said, or the registry has sent it away."""
+        return self._saying_goodbye or self._go_away is not None
+
     def send(self, frame: AgentFrame) -> None:
         """Puts a frame in line; it goes out as soon as those before it have."""
         self._outbox.append(frame)

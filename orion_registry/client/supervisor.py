@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from orion_registry.client.backoff import Backoff
+from orion_registry.client.changeover import Changeover
 from orion_registry.client.channel import Connection
 from orion_registry.client.claims import claim
 from orion_registry.client.environment import Environment
@@ -36,7 +37,6 @@ class Supervisor:
     """The engine of a session; a `StreamOwner`.
 
     Attributes:
-        stream: the stream that is open, or None.
         state: the connection state that users see.
         failure: what ended it for good.
         last_error: why the last attempt or stream failed.
@@ -62,7 +62,7 @@ class Supervisor:
         self._backoff = Backoff(environment.draw)
         self._unsettled = asyncio.Event()
         self._chores: set[asyncio.Task[None]] = set()
-        self.stream: BeatStream | None = None
+        self._streams: Changeover | None = None
         self.state = ObservableState()
         self.failure: Exception | None = None
         self.last_error: RegistryError | None = None
@@ -115,28 +115,37 @@ class Supervisor:
         return (end.error.retry_after_s or 0.0) if end.error is not None else 0.0
 
     async def _stream_once(self, resumable: list[Holding]) -> StreamEnd:
-        self.stream = stream = BeatStream(self._connection, self, self._options, self._env)
-        hello = Hello(
-            agent_id=self._agent_id,
-            instance_id=self._instance_id,
-            sdk=SDK,
-            sessions=tuple(holding.request() for holding in resumable),
-        )
+        self._streams = streams = Changeover(self._connection, self, self._options, self._env)
+        hello = self._hello(resumable)
         self._settle()
-        mender = asyncio.create_task(self._mend(stream), name="orion-mender")
+        mender = asyncio.create_task(self._mend(streams), name="orion-mender")
         try:
-            end = await stream.run(hello)
+            end = await streams.run(hello, self._hello_again)
             if self.stopping and end.error is None:
                 self._holdings.said_goodbye()
             elif end.error is not None and end.error.reason is Reason.SUPERSEDED:
                 self._holdings.superseded()
             return end
         finally:
-            self.stream = None
+            self._streams = None
             self._holdings.stream_ended()
             mender.cancel()
             with suppress(asyncio.CancelledError):
                 await mender
+
+    def _hello(self, holdings: list[Holding]) -> Hello:
+        sessions = tuple(holding.request() for holding in holdings)
+        return Hello(agent_id=self._agent_id, instance_id=self._instance_id, sdk=SDK, sessions=sessions)
+
+    def _hello_again(self) -> tuple[Hello, list[Holding]]:
+        """For a stream that is to take over from the present one."""
+        held = self._holdings.take_held()
+        return self._hello(held), held
+
+    @property
+    def stream(self) -> BeatStream | None:
+        """The stream that carries the services, or None."""
+        return self._streams.stream if self._streams is not None else None
 
     async def _claim_all(self) -> float | None:
         """Registers what needs it. Returns None if all is registered, else the seconds to wait before trying again."""
@@ -146,7 +155,7 @@ class Supervisor:
         self.last_error = error
         return error.retry_after_s or 0.0
 
-    async def _mend(self, stream: BeatStream) -> None:
+    async def _mend(self, streams: Changeover) -> None:
         """While the stream lives: brings back services that it lost or that hello could not carry."""
         backoff, asked_s, mended = Backoff(self._env.draw), 0.0, self._env.now()
         while True:
@@ -157,7 +166,7 @@ class Supervisor:
             asked_s = await self._claim_all() or 0.0
             resumable = self._holdings.take_resumable()
             if resumable:
-                stream.send(Attach(sessions=tuple(holding.request() for holding in resumable)))
+                streams.stream.send(Attach(sessions=tuple(holding.request() for holding in resumable)))
             mended = self._env.now()
             self._is_over()
 

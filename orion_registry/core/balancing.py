@@ -22,10 +22,11 @@ from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.scopes import Scope
 from orion_registry.core.selection.slots import Slots
 from orion_registry.core.selection.strategy import Draw, StrategyName
+from orion_registry.core.selection.tally import LeaseTally, SelectionTally
 from orion_registry.core.selection.totals import BalancerStats
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id, check_labels, check_number
-from orion_registry.errors import PermissionDenied, Reason, Unavailable, shown
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable, shown
 
 PREFIX = 8
 """Characters of the history_id that begin every selection_id: two lives share them once in 4 billion times."""
@@ -43,6 +44,7 @@ class Balancing:
     Attributes:
         candidates: tells it of services.
         holder: hears what happens to selections.
+        tally: what became of those who asked.
     """
 
     def __init__(self, fleet: Fleet, config: BalancerConfig, draw: Draw, history_id: str) -> None:
@@ -52,6 +54,7 @@ class Balancing:
         self.candidates = Candidates(fleet.catalog, self._balancer, lambda: fleet.patience.latest, self._lost)
         self._ejections: list[tuple[str, bool]] = []
         self._expired = 0
+        self.tally = SelectionTally()
 
     def reconfigure(self, config: BalancerConfig) -> None:
         """See `Registry.reconfigure`."""
@@ -79,8 +82,12 @@ class Balancing:
         try:
             return self._balancer.select(pool, request, self._fleet.patience.judged(now.mono))
         except Unavailable as error:
+            self.tally.refused[self._balancer.strategy(pool, request), error.reason] += 1
             message = f"{error.message}: {self._against(pool, request)}"
             raise Unavailable(error.reason, message, retry_after_s=error.retry_after_s) from None
+        except RegistryError as error:
+            self.tally.refused[self._balancer.strategy(pool, request), error.reason] += 1
+            raise
 
     def give_up(self, waiter: Waiter) -> None:
         """Whoever waits does not any more. Nothing happens if the wait is over."""
@@ -269,6 +276,13 @@ class Balancing:
             scopes=balancer.scopes.table(),
         )
 
+    @property
+    def leases(self) -> LeaseTally:
+        """How leases have ended so far."""
+        leases = self._balancer.leases
+        released = leases.granted - len(leases) - self._expired
+        return LeaseTally(released, self._expired, self._balancer.outcomes)
+
     # Time.
 
     def advance(self, now: Now) -> None:
@@ -282,6 +296,12 @@ class Balancing:
 
     def settled(self, waiter: Waiter) -> None:
         """See `Listener`."""
+        tally, strategy = self.tally, self._balancer.strategy(waiter.pool, waiter.request)
+        tally.waits.observe(max(0.0, self._fleet.patience.latest - waiter.since))
+        if waiter.error is not None:
+            tally.refused[strategy, waiter.error.reason] += 1
+        else:
+            tally.late[strategy] += 1
         self.holder.settled(waiter)
 
     def expired(self, lease: Lease) -> None:

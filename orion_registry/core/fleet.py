@@ -62,6 +62,8 @@ class Fleet:
 
     Attributes:
         revision: that of the latest edge; 1 = nothing has happened in this life.
+        beats: those of streams that are over.
+        unary_beats: those that came by themselves.
         judging: False once the daemon is stopping: streams that end then say nothing about their services.
         tell: takes events that are no edges.
         usage: what namespaces take, against their quotas.
@@ -97,6 +99,8 @@ class Fleet:
         self.cut_off = False
         self.tell = tell
         self.revision = 1
+        self.beats = 0
+        self.unary_beats = 0
         self.judging = True
         self._publish = publish
         self._loaded = loaded

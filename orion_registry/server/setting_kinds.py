@@ -14,6 +14,7 @@ from typing import Any
 
 from orion_registry.core import limits
 from orion_registry.errors import Said
+from orion_registry.server.address import TcpAddress, parse_address
 
 _SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)")
@@ -183,6 +184,20 @@ def addresses(valid: Callable[[str], object], least: int = 1) -> Kind:
     return _several("ADDRESS", "addresses", one, text_of, least)
 
 
+def http_address() -> Kind:
+    """Where HTTP is spoken: an address, "auto" or "off"."""
+
+    def allows(text: str) -> bool:
+        if text in {"auto", "off"}:
+            return True
+        try:
+            return isinstance(parse_address(text), TcpAddress)
+        except ValueError:
+            return False
+
+    return Kind("ADDRESS", "HOST:PORT (port 0 to 65,535), auto or off", _as_text, allows, quote)
+
+
 def networks() -> Kind:
     """Networks of IP addresses, none to 64."""
     one = "an address or network with no bits beyond its prefix, as in 10.1.0.0/16, 10.2.3.4 or fd00::/8"
@@ -209,6 +224,21 @@ def read_callable(text: str) -> tuple[str, str]:
     if not limits.ID.fullmatch(name) or not _PLACE.fullmatch(place):
         raise ValueError("not a named callable")
     return name, place
+
+
+def place() -> Kind:
+    """A Python callable by its place, or none."""
+
+    def allows(text: str) -> bool:
+        return not text or _PLACE.fullmatch(text) is not None
+
+    return Kind("MODULE:CALLABLE", "MODULE:CALLABLE, as in ops.traces:provider", _as_text, allows, quote)
+
+
+def read_place(text: str) -> tuple[str, str]:
+    """Module and name of a place."""
+    module, _, name = text.partition(":")
+    return module, name
 
 
 def _several(metavar: str, noun: str, one: str, key: Callable[[str], object], least: int, most: int = 16) -> Kind:

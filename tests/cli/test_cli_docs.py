@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from orion_registry.cli.completion import VARIABLE
@@ -37,7 +38,7 @@ def type_in(script: str, place: Path, **environment: str) -> "subprocess.Complet
 
 @pytest.mark.timeout(240)
 def test_what_the_page_says_can_be_typed(tmp_path: Path) -> None:
-    assert list(TRIED) == ["round", "select", "operate", "scripts", "register", "completion"]
+    assert list(TRIED) == ["round", "select", "operate", "top", "scripts", "register", "completion"]
     with daemon_process() as daemon:
         ended = type_in("\n".join(TRIED.values()), tmp_path, ORION_ADDRESS=daemon.wait_ready())
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -78,9 +79,20 @@ def test_an_unknown_shell_is_wrong_usage() -> None:
     assert "'csh' is not one of 'bash', 'zsh', 'fish'" in failed(2, "completion", "csh")
 
 
-@pytest.mark.parametrize("command", [name for name in cli.commands if name not in {"serve", "snapshot"}])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(name for name, one in cli.commands.items() if name != "serve" and not isinstance(one, click.Group)),
+        *(
+            f"{name} {part}"
+            for name, one in cli.commands.items()
+            if isinstance(one, click.Group)
+            for part in one.commands
+        ),
+    ],
+)
 def test_every_command_has_examples_and_exit_codes(command: str) -> None:
-    text = run(command, "--help").stdout
+    text = run(*command.split(), "--help").stdout
     assert "Examples:" in text
     assert "Exit codes:" in text
     assert f"orion-registry {command}" in text

@@ -2,14 +2,20 @@
 
 import json
 import os
+import re
 import stat
 import time
 from pathlib import Path
 
 import pytest
 
+from orion_registry.cli.roles_table import insert
+from orion_registry.server.access_file import read_access
 from tests.cli.process import daemon_process
 from tests.cli.running import failed, run
+from tests.cli.test_cli_docs import type_in
+
+PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 
 
 def test_a_token_is_printed_once_and_its_hash_kept(tmp_path: Path) -> None:
@@ -119,3 +125,24 @@ def test_what_an_identity_may_do_is_told(tmp_path: Path) -> None:
     assert (nothing.returncode, json.loads(nothing.stdout)) == (1, {"identity": "other", "grants": [], "calls": []})
     file.write_text("[[grant]")
     assert "must be TOML" in failed(2, "access", "show", "other", "--access-file", str(file))
+
+
+def test_the_page_says_what_the_method_table_says() -> None:
+    assert insert(PAGE) == PAGE, "run: python -m orion_registry.cli.roles_table docs/security.md"
+
+
+def test_what_the_page_says_can_be_typed(tmp_path: Path) -> None:
+    (script,) = re.findall(r"<!-- tried: tokens -->\n```bash\n(.*?)```", PAGE, re.DOTALL)
+    ended = type_in(script, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split()[1] for line in ended.stdout.splitlines()] == ["identity", "calc", "ops"]
+    assert (tmp_path / "calc.token").read_text().startswith("orion_")
+
+
+def test_the_access_file_of_the_page_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "access.toml").write_text(text)
+    rules = read_access(str(tmp_path / "access.toml"))
+    (grant,) = rules.book.rights_of("spiffe://example.org/agents/payments/7").grants
+    assert (grant.namespaces, grant.capabilities) == (("payments",), ("payments.*",))
+    assert rules.quotas.of("payments").registrations_per_minute == 600

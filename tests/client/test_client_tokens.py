@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from orion_registry.client.credentials import resolve_credentials
 from orion_registry.client.insight import InsightClient
 from orion_registry.client.state import ConnectionState
 from orion_registry.core.access.rights import Role
+from orion_registry.core.model import Load
 from orion_registry.core.selector import Selector
 from orion_registry.errors import InvalidArgument, PermissionDenied, Unauthenticated
 from orion_registry.server.daemon import Daemon
 from orion_registry.testing.daemon import running_daemon
+from tests.server.serving import until
 from tests.server.tls import Certs, running_tls
 from tests.server.tokens import Tokens
 
@@ -174,6 +177,36 @@ async def test_a_session_whose_token_ended_comes_back_with_the_next_one(tmp_path
         file_with(path, tokens.add("calc", [Role.AGENT], ["default"]))
         await asyncio.wait_for(session.wait_for(ConnectionState.CONNECTED), 20.0)
         assert daemon.coordinator.streams
+
+
+async def test_a_session_moves_to_the_new_token_before_the_old_one_ends(tmp_path: Path) -> None:
+    """No change of status is seen, the old stream is gone, and revoking the old token ends nothing."""
+    tokens = Tokens(tmp_path / "t")
+    first = tokens.add("calc", [Role.AGENT], ["default"])
+    path = tmp_path / "mine"
+    shown = Credentials(token_file=file_with(path, first))
+    specs = [SPEC, replace(SPEC, service_name="second")]
+    async with (
+        known(tokens) as daemon,
+        RegistryClient(daemon.address, credentials=shown) as client,
+        client.session("calc", specs) as session,
+    ):
+        await asyncio.sleep(1.2)
+        entry = daemon.coordinator.registry.get(session.ref().service_id)
+        epoch = entry.epoch
+        seq = daemon.coordinator.events.last_seq
+        file_with(path, OTHER)  # the registry does not know it: the session stays where it is
+        await asyncio.sleep(2.5)
+        assert (session.connection_state, entry.epoch) == (ConnectionState.CONNECTED, epoch)
+        file_with(path, tokens.add("calc", [Role.AGENT], ["default"]))
+        await until(lambda: entry.epoch > epoch and len(daemon.coordinator.streams) == 1, 20.0)
+        tokens.revoke(first)
+        await asyncio.sleep(3.0)
+        session.set_load(Load(in_flight=3))
+        await until(lambda: entry.load is not None and entry.load.in_flight == 3, 10.0)
+        assert daemon.coordinator.events.last_seq == seq
+        assert session.connection_state is ConnectionState.CONNECTED
+        assert session.ref().epoch == entry.epoch
 
 
 async def test_without_a_file_a_refused_token_ends_the_session(tmp_path: Path) -> None:

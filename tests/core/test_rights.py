@@ -125,3 +125,25 @@ def test_a_taken_id_says_whose_it_is_to_those_alone_who_may_see_that() -> None:
         actor = Actor(identity="calc", rights=rights(*namespaces))
         with pytest.raises(AlreadyExists, match=whose):
             world.run(Register(spec=spec, secret=SECRET), actor)
+
+
+@pytest.mark.parametrize(
+    "granted",
+    [rights("default", roles=VIEWER), rights("default", capabilities=("other",))],
+)
+def test_a_stream_carries_no_service_that_its_opener_may_offer_no_more(granted: Rights) -> None:
+    """Neither from its hello on, nor when less is granted while it is open; what is as it was goes on."""
+    world = World()
+    entry = world.add(capabilities=("math.add",))
+    session = world.stream("agent", ask(entry), actor=Actor(identity="", rights=granted))
+    (result,) = frames_of(session, Sessions)[0].results
+    assert result.error is not None
+    assert result.error.reason is Reason.NOT_ALLOWED
+    session = world.live(entry)
+    with pytest.raises(PermissionDenied) as refused:
+        session.go_on_as(Actor(identity="", rights=granted))
+    assert refused.value.reason is Reason.NOT_ALLOWED
+    assert session.actor.rights is EVERYTHING
+    still = Actor(identity="", rights=rights("default"))
+    session.go_on_as(still)
+    assert session.actor is still

@@ -1,8 +1,10 @@
-"""Must-show: certificates rotated under 500 heartbeat streams; no stream ends that need not; strangers are refused.
+"""Must-show: tokens and certificates rotated under 500 heartbeat streams; no stream ends that need not; strangers are
+refused.
 
-A real daemon with mTLS, each agent on a connection of its own. The registry's certificate is renewed; then clients'
-authority is replaced: both together first, then the new one alone. Open streams go on through all of it, and after each
-step a new connection is made to see who gets in. Exit code 1 on any fault.
+A real daemon with mTLS and tokens, each agent on a connection of its own. The agents get a second token and the first
+is revoked; the registry's certificate is renewed; then clients' authority is replaced: both together first, then the
+new one alone. Services never change their status through all of it, and after each step a new connection is made to see
+who gets in. At last the second token is revoked as well: every stream ends. Exit code 1 on any fault.
 """
 
 import argparse
@@ -10,8 +12,10 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is imported: those who are refused are no news
@@ -22,16 +26,21 @@ from orion_registry.client.admin import AdminClient
 from orion_registry.client.credentials import PLAINTEXT
 from orion_registry.client.failures import Unreachable
 from orion_registry.client.session import HeartbeatSession
+from orion_registry.core.access.rights import Role
 from orion_registry.core.events import EventFilter, EventType
 from orion_registry.server.development_ca import DevelopmentAuthority
 from tests.e2e.fleet import raise_open_files_limit, start_daemon
 from tests.server.test_tls import shown_serial
 from tests.server.tls import NAMES, Certs
+from tests.server.tokens import Tokens
 
+AGENT = "spiffe://fleet/agent"
 AT_ONCE = 25
 """Sessions that start at the same time."""
 TAKEN_S = 10.0
 """A daemon that has not taken a file by then will not."""
+MOVED_S = 60.0
+"""Agents that have not moved to another token by then will not."""
 CHANGES = EventFilter(types=frozenset({EventType.STATUS_CHANGED}))
 
 
@@ -43,14 +52,19 @@ class Scene:
         self.second = Certs(directory / "second")
         self.bundle = directory / "clients.pem"
         self.trust(self.certs)
-        self.agent = self.certs.client("spiffe://fleet/agent")
+        self.agent = self.certs.client(AGENT)
+        self.tokens = Tokens(directory / "tokens.json")
+        self.token = self.tokens.add(AGENT, [Role.AGENT])
+        self.token_file = directory / "token"
+        self.token_file.write_text(self.token)
         self.address = ""
         self.sessions: list[HeartbeatSession] = []
 
     @property
     def options(self) -> tuple[str, ...]:
         """For the daemon."""
-        settings = {**self.certs.settings, "tls_client_ca_file": str(self.bundle)}
+        files = {"tls_client_ca_file": str(self.bundle), "tokens_file": str(self.tokens.path)}
+        settings = {**self.certs.settings, **files}
         return tuple(part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value))
 
     def trust(self, *owners: Certs) -> None:
@@ -60,12 +74,13 @@ class Scene:
     async def start_agents(self, count: int, stack: AsyncExitStack) -> None:
         """Each with a connection of its own."""
         limit = asyncio.Semaphore(AT_ONCE)
+        shown = replace(self.agent, token_file=str(self.token_file))
 
         async def start(number: int) -> HeartbeatSession:
             async with limit:
                 name = f"agent-{number}"
                 spec = ServiceSpec(agent_id=name, service_name="work", host="127.0.0.1", port=7000)
-                client = await stack.enter_async_context(RegistryClient(self.address, credentials=self.agent))
+                client = await stack.enter_async_context(RegistryClient(self.address, credentials=shown))
                 return await stack.enter_async_context(client.session(name, [spec]))
 
         self.sessions = list(await asyncio.gather(*map(start, range(count))))
@@ -97,7 +112,8 @@ async def rotate(scene: Scene, streams: int, nursery: Nursery) -> list[str]:
         await scene.start_agents(streams, stack)
         await asyncio.sleep(2.5)
         began = (await admin.server_info()).event_seq
-        faults = await _renew(scene)
+        faults = await _rotate_token(scene)
+        faults += await _renew(scene)
         faults += await _replace_authority(scene)
         faults += await _strangers(scene)
         operator = scene.second.client("operator", ca=scene.certs.authority.file)
@@ -110,7 +126,36 @@ async def rotate(scene: Scene, streams: int, nursery: Nursery) -> list[str]:
         )
         if info.streams != streams or changes.events:
             faults.append(f"{streams - info.streams} streams lost, {len(changes.events)} changes of status")
+        faults += await _revoke(scene, watching)
     return faults
+
+
+async def _rotate_token(scene: Scene) -> list[str]:
+    """A second one for the same identity, everybody over to it, then the first is revoked."""
+    before = [session.ref().epoch for session in scene.sessions]
+    first, scene.token = scene.token, scene.tokens.add(AGENT, [Role.AGENT])
+    scene.token_file.write_text(scene.token)
+    for _ in range(int(MOVED_S / 0.2)):
+        await asyncio.sleep(0.2)
+        moved = sum(session.ref().epoch > old for session, old in zip(scene.sessions, before, strict=True))
+        if moved == len(scene.sessions):
+            break
+    scene.tokens.revoke(first)
+    await asyncio.sleep(3.0)
+    print(f"{moved} of {len(scene.sessions)} agents moved to a second token; the first was revoked")
+    return [] if moved == len(scene.sessions) else ["agents stayed with the first token"]
+
+
+async def _revoke(scene: Scene, admin: AdminClient) -> list[str]:
+    """The last token of the agents: they are let in no more."""
+    began = time.monotonic()
+    scene.tokens.revoke(scene.token)
+    left = len(scene.sessions)
+    while left and time.monotonic() - began < TAKEN_S:
+        await asyncio.sleep(0.05)
+        left = (await admin.server_info()).streams
+    print(f"the second token revoked: {left} streams left after {time.monotonic() - began:.1f} s")
+    return [f"{left} streams of a revoked token go on"] if left else []
 
 
 async def _renew(scene: Scene) -> list[str]:

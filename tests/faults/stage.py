@@ -116,7 +116,18 @@ class Stage:
             child = await self.nursery.start_ready(f"daemon-{number}", *entry, *options)
             address = child.ready["address"]
         else:
-            serve = ("-m", "orion_registry", "serve", "--ephemeral", "--listen", "127.0.0.1:0", "--log-format", "json")
+            serve = (
+                "-m",
+                "orion_registry",
+                "serve",
+                "--http",
+                "off",
+                "--ephemeral",
+                "--listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            )
             child = await self.nursery.start(f"daemon-{number}", *serve, *options)
             address = await daemon_address(child)
         stub = await self.stub(address)

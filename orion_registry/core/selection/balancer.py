@@ -55,6 +55,7 @@ class Balancer:
         self.scopes = Scopes()
         self.leases = Leases(prefix)
         self.pools = Pools(config.pools)
+        self.outcomes = dict.fromkeys(Outcome, 0)
         self._draw = draw
         self._listener = listener
         self._strategies = strategies
@@ -285,7 +286,7 @@ class Balancer:
 
     def explain(self, pool: Pool, request: SelectionRequest, now: float, draw: Draw) -> Explanation:
         """What `select` would choose now with these draws, and why; selects nothing."""
-        name, near = self._strategy(pool, request), self._near(pool, request)
+        name, near = self.strategy(pool, request), self._near(pool, request)
         return explain(pool, self._ranking(pool, request, near), name, near, request, now, draw)
 
     # Time.
@@ -310,14 +311,15 @@ class Balancer:
 
     # Inside.
 
-    def _strategy(self, pool: Pool, request: SelectionRequest) -> StrategyName:
+    def strategy(self, pool: Pool, request: SelectionRequest) -> StrategyName:
+        """The strategy that decides a request."""
         return request.strategy or (AFFINITY if request.key else self.scopes.of(pool))
 
     def _near(self, pool: Pool, request: SelectionRequest) -> str:
         return pool.near(request.zone, self.config.zone_ready_share) if request.zone else ""
 
     def _ranking(self, pool: Pool, request: SelectionRequest, near: str) -> Ranking:
-        name = self._strategy(pool, request)
+        name = self.strategy(pool, request)
         return pool.ranking(name, self._strategies, self.scopes.stats[name], near)
 
     def _select_one(
@@ -342,6 +344,7 @@ class Balancer:
         return self._waits.join(pool, request, now)
 
     def _learn(self, slots: Slots, outcome: Outcome, seconds: float | None, now: float) -> None:
+        self.outcomes[outcome] += 1
         slots.performance.record(outcome, seconds, now)
         slots.touch()
         if not slots.gone and self._outliers.record(slots, outcome, now):
