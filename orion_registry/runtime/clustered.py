@@ -97,11 +97,11 @@ class ClusterCoordinator(Coordinator):
         cluster: Cluster,
         own: Member,
         peers: Peers,
-        selections: "Callable[[ClusterCoordinator, Clock], Selections] | None" = None,
+        reserving: "Callable[[ClusterCoordinator, Clock], Selections] | None" = None,
         **rest: Any,
     ) -> None:
-        """Args: cluster; own: this member, whose life is the history_id; peers; selections: makes them; rest: see
-        `Coordinator`.
+        """Args: cluster; own: this member, whose life is the history_id; peers; reserving: makes the selections, which
+        reserve at other members; rest: see `Coordinator`.
         """
         super().__init__(history_id=own.life, **rest)
         self._cluster = cluster
@@ -116,8 +116,8 @@ class ClusterCoordinator(Coordinator):
         self._taking: set[asyncio.Task[None]] = set()
         self._rebalanced_at = 0.0
         self._replaced = False
-        if selections is not None:
-            self.selections = selections(self, self._clock)
+        if reserving is not None:
+            self.selections = reserving(self, self._clock)
 
     # Life.
 

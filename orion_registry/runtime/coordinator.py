@@ -107,8 +107,8 @@ class Coordinator:
         balancer: BalancerConfig | None = None,
         audit: AuditConfig | None = None,
         probe: Probe = no_prober,
-        selections: Callable[[Balancing, Clock], Selections] = Selections,
         history_id: str = "",
+        selections: Callable[[Balancing, Clock], Selections] = Selections,
     ) -> None:
         self._clock = clock
         self._store = store

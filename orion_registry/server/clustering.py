@@ -77,7 +77,7 @@ class Clustering:
             peers=self.peers,
             store=self.cluster.store,
             entropy=entropy,
-            selections=lambda coordinator, clock: ClusterSelections(
+            reserving=lambda coordinator, clock: ClusterSelections(
                 coordinator.registry.balancing, clock, coordinator.membership, self.peers
             ),
             **rest,

@@ -103,10 +103,10 @@ class Daemon:
         self._probe = probe
         self._export: AuditExport | None = None
         self._prober: Prober | None = None
-        self._side_door = side_door
-        self._tracing: Tracing | None = None
         self._methods: tuple[Method, ...] = METHODS
         self._clustering: Clustering | None = None
+        self._side_door = side_door
+        self._tracing: Tracing | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -190,6 +190,7 @@ class Daemon:
         if probe is None:
             self._prober = prober_of(settings)
             probe = self._prober.run
+        tracing = self._tracing
         if settings.clustered:
             from orion_registry.server.clustering import ALL_METHODS, Clustering  # a daemon that is alone needs none
 
@@ -203,10 +204,9 @@ class Daemon:
                 clock=self._clock,
                 balancer=balancer_config(settings),
                 audit=AuditConfig(keep=settings.audit_keep),
-                probe=probe,
+                probe=probe if tracing is None else tracing.probe(probe),
             )
             return self._clustering.coordinator
-        tracing = self._tracing
         return Coordinator(
             selections=Selections if tracing is None else tracing.selections,
             config=registry_config(settings),
@@ -217,10 +217,6 @@ class Daemon:
             audit=AuditConfig(keep=settings.audit_keep),
             probe=probe if tracing is None else tracing.probe(probe),
         )
-
-    async def _close_side_door(self) -> None:
-        if self._side_door is not None:
-            await self._side_door.close()
 
     def _services(self) -> Handlers:
         if self._clustering is not None:
@@ -235,6 +231,10 @@ class Daemon:
         clustering, self._clustering = self._clustering, None
         if clustering is not None:
             await clustering.close()
+
+    async def _close_side_door(self) -> None:
+        if self._side_door is not None:
+            await self._side_door.close()
 
     async def _close_prober(self) -> None:
         prober, self._prober = self._prober, None
@@ -294,8 +294,8 @@ class Daemon:
         if self._export is not None:
             self.coordinator.before_close = self._export.stop
         await self.coordinator.stop()
-        await self._close_side_door()
         await self._close_clustering()
+        await self._close_side_door()
         await self._close_prober()
         if self._tracing is not None:
             await self._tracing.close()
