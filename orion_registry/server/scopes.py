@@ -6,6 +6,7 @@ ids give nothing away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from orion_registry.core.access.rights import Role
@@ -30,6 +31,18 @@ class Call(NamedTuple):
 
 Scope = Callable[[Call], None]
 """Raises RegistryError if the caller may not do that there; may narrow the request to what it may."""
+
+
+def judge_as_begun(method: str, request: Any, judge: Callable[[Any], None]) -> None:
+    """Judges the request of a stream that has gone by it for a while.
+
+    Raises:
+        RegistryError: as `judge`; NOT_ALLOWED too if it would be narrowed now, for the stream goes by the wider one.
+    """
+    judge(narrowed := deepcopy(request))
+    if narrowed != request:
+        message = f"what {method} was asked for is more than its caller may see now: ask again"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
 
 
 def nobody_in_particular(_call: Call) -> None:

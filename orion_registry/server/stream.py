@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from copy import deepcopy
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -12,10 +11,11 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from orion_registry.core.model import Actor
-from orion_registry.errors import InvalidArgument, PermissionDenied, Reason, RegistryError, Unauthenticated
+from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unauthenticated
 from orion_registry.server.door import Check, Door
 from orion_registry.server.identity import Context
 from orion_registry.server.methods import Method
+from orion_registry.server.scopes import judge_as_begun
 from orion_registry.wire.status import DETAILS_KEY, status_of
 
 logger = logging.getLogger("orion_registry")
@@ -118,11 +118,7 @@ class Stream:
         if actor.rights == self._actor.rights:
             return
         if self._request is not None:
-            wanted = deepcopy(self._request)
-            self._check(wanted, actor)
-            if wanted != self._request:  # the handler has gone by the wider one
-                message = f"what {self.method.name} was asked for is more than its caller may see now: ask again"
-                raise PermissionDenied(Reason.NOT_ALLOWED, message)
+            judge_as_begun(self.method.name, self._request, lambda request: self._check(request, actor))
         if self._owner is not None:
             self._owner.go_on_as(actor)
         self._actor = actor
