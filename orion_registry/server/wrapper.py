@@ -35,6 +35,8 @@ BIDI           async handler(actor, stream) -> None
 
 All may raise RegistryError. Returning from a stream handler ends the stream with OK.
 """
+WAIT = "wait_timeout"
+"""Field of requests whose answer may take as long as it says; their handlers are async."""
 Handlers = Mapping[str, Mapping[str, Handler]]
 """Handlers by full service name, then by method name."""
 
@@ -89,6 +91,7 @@ def _unary(
 ) -> Callable[[bytes, Context], Awaitable[bytes]]:
     admit, check, parse = door.admission(method), door.check(method), parser_of(method)
     is_async = inspect.iscoroutinefunction(handler)
+    may_wait = WAIT in method.request.DESCRIPTOR.fields_by_name
 
     async def call(data: bytes, context: Context) -> bytes:
         began, code = stopwatch(), CANCELLED
@@ -96,7 +99,12 @@ def _unary(
             actor = admit(context)
             request = parse_request(parse, data)
             check(request, actor)
-            answer: bytes = (await handler(request, actor)) if is_async else handler(request, actor)
+            answer: bytes
+            if may_wait and request.HasField(WAIT):  # as long as a stream: who may do it no more is not to wait on
+                with door.holding(Stream(method, door, check, context, actor, request)):
+                    answer = await handler(request, actor)
+            else:
+                answer = (await handler(request, actor)) if is_async else handler(request, actor)
             code = OK
             return answer
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
@@ -125,6 +133,7 @@ def _server_stream(
             await context.send_initial_metadata(())
             stream = Stream(method, door, check, context, actor, request)
             with door.holding(stream):
+                door.judge(stream)  # what it was let in with may have been revoked while the metadata was sent
                 await handler(request, actor, stream)
             code = OK
         except Exception as error:  # noqa: BLE001 - see _unary

@@ -16,7 +16,7 @@ from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unava
 from orion_registry.runtime.audit import is_denial
 from orion_registry.server.door import NOT_SERVING_RETRY_S
 from orion_registry.server.methods import METHODS, Method
-from orion_registry.server.scopes import Call
+from orion_registry.server.scopes import Call, judge_as_begun
 from orion_registry.server.side_door import Authenticate, Served
 
 _BY_NAME = {method.name: method for method in METHODS if method.service.startswith("orion.")}
@@ -46,10 +46,10 @@ class Access:
                 Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=NOT_SERVING_RETRY_S
             )
         with self._noting(method, request):
-            actor = self._identify(method, request)
-            if actor.identity:
+            actor = self._known(request)
+            if actor.identity:  # what is denied costs as much
                 self._rates.take(actor.identity, method.cost, self._coordinator.selections.now().mono)
-            return actor
+            return self._permitted(method, actor)
 
     def check(self, method: Method, wanted: Any, actor: Actor, request: web.Request) -> None:
         """Judges a request as the RPC would.
@@ -72,7 +72,8 @@ class Access:
             RegistryError: it may not have it any more.
         """
         if actor.identity:
-            self.judge(method, wanted, self._identify(method, request))
+            now = self._permitted(method, self._known(request))
+            judge_as_begun(method.name, wanted, lambda asked: self.judge(method, asked, now))
 
     @contextmanager
     def holding(self, actor: Actor) -> Iterator[None]:
@@ -90,8 +91,10 @@ class Access:
         finally:
             self._rates.close(actor.identity, Hold.WATCH)
 
-    def _identify(self, method: Method, request: web.Request) -> Actor:
-        actor = self._authenticate(request.headers.get("Authorization", ""), request.remote or "")
+    def _known(self, request: web.Request) -> Actor:
+        return self._authenticate(_shown(request), request.remote or "")
+
+    def _permitted(self, method: Method, actor: Actor) -> Actor:
         if actor.rights is not EVERYTHING and not actor.rights.anywhere(method.roles):
             wanted = ", ".join(sorted(method.roles))
             raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
@@ -112,9 +115,16 @@ class Access:
         """Who it is, as far as can be told."""
         address = request.remote or ""
         try:
-            return self._authenticate(request.headers.get("Authorization", ""), address)
+            return self._authenticate(_shown(request), address)
         except RegistryError:
             return Actor(address=address)
+
+
+def _shown(request: web.Request) -> str:
+    """What stands in the header of tokens. One that is given twice is joined (RFC 9110 section 5.3), and so no token:
+    what stands before this port may have looked at the other one.
+    """
+    return ", ".join(request.headers.getall("Authorization", ()))
 
 
 def method_of(rpc: str) -> Method:

@@ -34,6 +34,23 @@ def test_an_asterisk_is_every_namespace() -> None:
     assert not all_of_them.everywhere(VIEWER)
 
 
+def test_rights_are_hashed_once() -> None:
+    """Each call looks its actor up by them."""
+
+    class Grants(tuple[Grant, ...]):
+        hashed = 0
+
+        def __hash__(self) -> int:
+            self.hashed += 1
+            return super().__hash__()
+
+    grants = Grants(rights("payments").grants)
+    found = Rights(grants=grants)
+    assert {found: 1, rights("other"): 2}[rights("payments")] == 1
+    assert hash(found) == hash(rights("payments"))
+    assert grants.hashed == 1
+
+
 def test_nothing_granted_is_nothing() -> None:
     nothing = Rights()
     assert not nothing.anywhere(frozenset(Role))

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from orion_registry import BalancerClient, RegistryClient
+from orion_registry import BalancerClient, RegistryClient, ServiceSpec
+from orion_registry.client.credentials import Credentials
 from orion_registry.core.access.rights import Grant, Rights, Role
 from orion_registry.core.audit import AuditFilter
 from orion_registry.core.model import Actor
@@ -140,6 +142,15 @@ async def test_tokens_let_in_over_http_as_over_grpc(tmp_path: Path) -> None:
                 assert response.status == 200, path
 
 
+async def test_a_token_that_is_given_twice_is_none(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens.toml")
+    viewer = ("Authorization", f"Bearer {tokens.add('ann', [Role.VIEWER])}")
+    async with site_with_tokens(tokens) as (_, session):
+        for shown, status in (([viewer], 200), ([viewer, viewer], 401), ([viewer, ("Authorization", "x")], 401)):
+            async with session.get("/api/v1/info", headers=shown) as response:
+                assert response.status == status
+
+
 async def test_a_denial_is_in_the_audit_chain(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "tokens.toml")
     agent, viewer = tokens.add("calc", [Role.AGENT]), tokens.add("ann", [Role.VIEWER])
@@ -195,3 +206,36 @@ async def test_identities_are_held_to_their_rates(tmp_path: Path) -> None:
             assert response.status == 200
         async with session.get("/metrics", headers=showing(other)) as response:
             assert 'orion_limits_hit_total{limit="READ_RATE"}' in await response.text()
+
+
+async def test_what_is_denied_is_counted_too(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens.toml")
+    agent = tokens.add("calc", [Role.AGENT])
+    async with site_with_tokens(tokens, identity_read_rate=2) as (_, session):
+        statuses = []
+        for _ in range(12):
+            async with session.get("/api/v1/info", headers=showing(agent)) as response:
+                statuses.append(response.status)
+        assert set(statuses) == {403, 429}
+
+
+async def test_who_may_see_less_follows_no_id_into_what_it_may_not(tmp_path: Path) -> None:
+    """Events of one service: the stream goes by what its reader might see when it began."""
+    tokens = Tokens(tmp_path / "tokens.toml")
+    agent, viewer = tokens.add("calc", [Role.AGENT]), tokens.add("ann", [Role.VIEWER])
+    async with (
+        site_with_tokens(tokens) as (daemon, session),
+        RegistryClient(daemon.address, credentials=Credentials(token=agent)) as client,
+    ):
+        spec = ServiceSpec(agent_id="calc", service_name="calc", host="127.0.0.1", port=80)
+        service_id = (await client.register(spec)).ref.service_id
+        path, timeout = f"/api/v1/watch/events?service_id={service_id}", aiohttp.ClientTimeout(total=None)
+        async with session.get(path, headers=showing(viewer), timeout=timeout) as events:
+            await events.content.readuntil(b"\n\n")
+            grant = replace(tokens.rows[1].grant, namespaces=("default",))
+            tokens.rows[1] = replace(tokens.rows[1], grant=grant)
+            tokens.write()
+            async with asyncio.timeout(20.0):
+                await events.content.read()
+        async with session.get(path, headers=showing(viewer), timeout=timeout) as events:
+            assert events.status == 200
