@@ -18,6 +18,7 @@ from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
 from orion_registry.cli.health import check, checks, health
 from orion_registry.cli.info import info
+from orion_registry.cli.members import members
 from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quarantine, remove, weight
 from orion_registry.cli.register import register
 from orion_registry.cli.select import select
@@ -41,6 +42,7 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(info)
+cli.add_command(members)
 cli.add_command(events)
 for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove):
     cli.add_command(_command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from orion_registry.core import limits
 from orion_registry.core.candidates import Candidates
@@ -30,6 +30,10 @@ from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unava
 
 PREFIX = 8
 """Characters of the history_id that begin every selection_id: two lives share them once in 4 billion times."""
+
+
+ELSEWHERE = "/@"
+"""Begins the caller of a lease that stands for one that another member has granted. No caller's name begins with @."""
 
 
 class Balancing:
@@ -146,6 +150,56 @@ class Balancing:
     def stream_ended(self, stream: str, now: Now) -> None:
         """A Route stream is over: its leases end soon, unless they are renewed."""
         self._balancer.stream_ended(stream, self._fleet.patience.judged(now.mono))
+
+    # Other members: see `membership`.
+
+    def reserve(self, service_id: str, request: SelectionRequest, now: Now) -> Lease:
+        """A slot on this service and no other, for a caller of another member, which has picked it.
+
+        Raises:
+            NotFound: NO_SUCH_SERVICE.
+            ResourceExhausted: NO_FREE_SLOT, it may not be selected now, or has none; RATE_LIMITED.
+        """
+        self._fleet.require(service_id)
+        return self._balancer.reserve(service_id, request, self._fleet.patience.judged(now.mono))
+
+    def held_elsewhere(self, service_id: str, member: str, left_s: Sequence[float], now: Now) -> None:
+        """A service came here from a member that has granted leases on it, which last for so long at most."""
+        self._fleet.require(service_id)
+        self._balancer.held_elsewhere(service_id, f"{ELSEWHERE}{member}", left_s, self._fleet.patience.judged(now.mono))
+
+    def still_elsewhere(self, service_id: str, member: str, count: int, now: Now) -> None:
+        """So many of those are still held."""
+        if self._fleet.catalog.get(service_id) is not None:
+            self._balancer.still_elsewhere(
+                service_id, f"{ELSEWHERE}{member}", count, self._fleet.patience.judged(now.mono)
+            )
+
+    def told_elsewhere(self, service_id: str, in_flight: int, utilization: float, now: Now) -> None:
+        """How loaded a service of another member is, as that one says."""
+        entry = self._fleet.catalog.get(service_id)
+        if entry is not None and entry.owner:
+            self._balancer.report(service_id, in_flight, utilization, self._fleet.patience.judged(now.mono))
+
+    def granted_here(self, service_id: str) -> tuple[Lease, ...]:
+        """The open leases on a service that this member has granted to callers, whoever owns it now."""
+        slots = self.slots_of(service_id)
+        return tuple(lease for lease in slots.leases if not lease.caller.startswith(ELSEWHERE))
+
+    def services(self) -> Iterator[tuple[Entry, Slots]]:
+        """All services, with what selection knows of them."""
+        for entry in self._fleet.catalog:
+            yield entry, self._balancer.get(entry.service_id)
+
+    @property
+    def shaken(self) -> bool:
+        """Whether the daemon stood still so long of late that what it knows may not be so any more."""
+        return self._fleet.patience.shaken
+
+    @property
+    def latest(self) -> float:
+        """The instant seen last, in judged seconds."""
+        return self._fleet.patience.latest
 
     # Operators.
 

@@ -107,6 +107,11 @@ class Registry:
 
     # Start and end.
 
+    @property
+    def fleet(self) -> Fleet:
+        """The state itself, for what joins this registry with others: see `membership`."""
+        return self._fleet
+
     def restore_epochs(self, stored: Stored) -> None:
         """Goes on above every epoch that an earlier life may have given; a block of them is to be reserved next."""
         self._fleet.epochs.restore(stored.epochs_below)

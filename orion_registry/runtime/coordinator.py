@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from orion_registry.core.audit import AuditFilter, AuditHead, AuditRecord
 from orion_registry.core.balancing import Balancing
@@ -49,6 +50,9 @@ from orion_registry.runtime.vitals import VitalSigns
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
 from orion_registry.runtime.writer import CommitTally, Writer, WriterConfig
 from orion_registry.store.base import Store, StoreFailed
+
+if TYPE_CHECKING:
+    from orion_registry.core.membership import Sight
 
 log = logging.getLogger("orion_registry")
 
@@ -103,12 +107,19 @@ class Coordinator:
         balancer: BalancerConfig | None = None,
         audit: AuditConfig | None = None,
         probe: Probe = no_prober,
+        history_id: str = "",
         selections: Callable[[Balancing, Clock], Selections] = Selections,
     ) -> None:
         self._clock = clock
         self._store = store
         self.registry = Registry(
-            config, entropy, entropy.history_id(), self._publish, self._tell, balancer=balancer, draw=entropy.draw
+            config,
+            entropy,
+            history_id or entropy.history_id(),
+            self._publish,
+            self._tell,
+            balancer=balancer,
+            draw=entropy.draw,
         )
         self.selections = selections(self.registry.balancing, clock)
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
@@ -141,16 +152,27 @@ class Coordinator:
             StoreFailed: the store cannot be read.
             Unavailable: STORE_DOWN, it cannot be written.
         """
-        stored = await self._store.load()
-        self.timelines.restore(stored.edges)
-        self.registry.restore_epochs(stored)
-        await self._reserve_epochs()
-        self.registry.restore(stored, self._clock.now())
+        await self._restore()
         self.events.settle_restored()
         self.events.add(RegistryStarted(services=len(self.registry)))
         self.ticker.start()
         self.serving = True
         log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
+
+    async def _restore(self) -> None:
+        """Takes in what the store holds."""
+        stored = await self._store.load()
+        self.timelines.restore(stored.edges)
+        self.registry.restore_epochs(stored)
+        await self._reserve_epochs()
+        self.registry.restore(stored, self._clock.now())
+
+    async def _leave(self) -> None:
+        """Where there are other members, they hear that this one goes. Here there are none."""
+
+    def _alternates(self) -> tuple[str, ...]:
+        """Where agents may go instead, the best first."""
+        return ()
 
     async def stop(self) -> None:
         """Stops serving: judges nobody any more, sends every agent away, ends every watch, closes the store."""
@@ -159,7 +181,11 @@ class Coordinator:
         self.registry.stop_judging()
         self.monitor.stop()
         await self.ticker.stop()
-        away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
+        away = GoAway(
+            reason=GoAwayReason.SHUTDOWN,
+            reconnect_after_s=self.registry.config.go_away_s,
+            alternates=self._alternates(),
+        )
         for session in list(self._sessions):
             session.go_away(away)
             session.finish(_stopping())
@@ -176,6 +202,7 @@ class Coordinator:
             await self.before_close(1.0)
         try:
             async with asyncio.timeout(CLOSE_S):
+                await self._leave()
                 await self._store.close()
         except TimeoutError:
             log.error("the store did not close in time", extra={"seconds": CLOSE_S})
@@ -220,6 +247,15 @@ class Coordinator:
     def store(self) -> Store:
         """Where everything is kept; for reading the audit chain."""
         return self._store
+
+    @property
+    def stale_s(self) -> float:
+        """How old what is known here may be. 0: this daemon itself holds all of it."""
+        return 0.0
+
+    def sights(self) -> "tuple[Sight, ...]":
+        """The members of the cluster that it is in; none, for it is alone."""
+        return ()
 
     @property
     def watchers(self) -> int:

@@ -33,7 +33,7 @@ from orion_registry.server.identity import Identities
 from orion_registry.server.limit_settings import rate_limits
 from orion_registry.server.limited_door import LimitedDoor
 from orion_registry.server.listen import Listeners
-from orion_registry.server.methods import METHODS
+from orion_registry.server.methods import METHODS, Method
 from orion_registry.server.monitor_service import MonitorService
 from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
@@ -45,11 +45,12 @@ from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.side_door import Served, SideDoor
 from orion_registry.server.start_error import StartError
-from orion_registry.server.wrapper import build_handlers
+from orion_registry.server.wrapper import Handlers, build_handlers
 from orion_registry.store.audit_file import AuditFile
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
 
 if TYPE_CHECKING:
+    from orion_registry.server.clustering import Clustering
     from orion_registry.server.tracing import Tracing
 
 log = logging.getLogger("orion_registry")
@@ -102,6 +103,8 @@ class Daemon:
         self._probe = probe
         self._export: AuditExport | None = None
         self._prober: Prober | None = None
+        self._methods: tuple[Method, ...] = METHODS
+        self._clustering: Clustering | None = None
         self._side_door = side_door
         self._tracing: Tracing | None = None
 
@@ -129,12 +132,9 @@ class Daemon:
                 await self._side_door.bind(self.settings)
             self._tracing = tracing_of(self.settings)
             self.coordinator = self._make_coordinator()
-            registry = RegistryService(self.coordinator)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
             handlers = {
-                **registry.handlers,
-                **BalancerService(self.coordinator).handlers,
-                **MonitorService(self.coordinator).handlers,
+                **self._services(),
                 **admin.handlers,
                 **self._health.handlers,
                 **self._reflection.handlers,
@@ -148,8 +148,8 @@ class Daemon:
                 clock=lambda: self._clock.now().mono,
             )
             self._door.tell_refusals(self.coordinator.audit.refused)
-            tally = None if self._side_door is None else RpcTally(METHODS)  # counted where somebody can ask
-            serve(server, build_handlers(METHODS, handlers, self._door, tally, self._tracing))
+            tally = None if self._side_door is None else RpcTally(self._methods)  # counted where somebody can ask
+            serve(server, build_handlers(self._methods, handlers, self._door, tally, self._tracing))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
             say_who_may(self.settings, self.where(), exposed=self.settings.insecure_listen)
             await server.start()
@@ -168,6 +168,7 @@ class Daemon:
             await server.stop(None)
             await self._close_side_door()
             await self._close_prober()
+            await self._close_clustering()
             self._listeners.close()
             raise
         self._server = server
@@ -190,6 +191,22 @@ class Daemon:
             self._prober = prober_of(settings)
             probe = self._prober.run
         tracing = self._tracing
+        if settings.clustered:
+            from orion_registry.server.clustering import ALL_METHODS, Clustering  # a daemon that is alone needs none
+
+            self._methods = ALL_METHODS
+            self._clustering = Clustering(
+                settings,
+                self.addresses,
+                self._entropy,
+                self._clock.now().wall,
+                config=registry_config(settings),
+                clock=self._clock,
+                balancer=balancer_config(settings),
+                audit=AuditConfig(keep=settings.audit_keep),
+                probe=probe if tracing is None else tracing.probe(probe),
+            )
+            return self._clustering.coordinator
         return Coordinator(
             selections=Selections if tracing is None else tracing.selections,
             config=registry_config(settings),
@@ -200,6 +217,20 @@ class Daemon:
             audit=AuditConfig(keep=settings.audit_keep),
             probe=probe if tracing is None else tracing.probe(probe),
         )
+
+    def _services(self) -> Handlers:
+        if self._clustering is not None:
+            return self._clustering.handlers
+        return {
+            **RegistryService(self.coordinator).handlers,
+            **BalancerService(self.coordinator).handlers,
+            **MonitorService(self.coordinator).handlers,
+        }
+
+    async def _close_clustering(self) -> None:
+        clustering, self._clustering = self._clustering, None
+        if clustering is not None:
+            await clustering.close()
 
     async def _close_side_door(self) -> None:
         if self._side_door is not None:
@@ -263,6 +294,7 @@ class Daemon:
         if self._export is not None:
             self.coordinator.before_close = self._export.stop
         await self.coordinator.stop()
+        await self._close_clustering()
         await self._close_side_door()
         await self._close_prober()
         if self._tracing is not None:

@@ -51,12 +51,12 @@ class RouteStreams:
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._service.coordinator.require_serving()
-        route = _Route(self._service, actor, stream)
+        route = Route(self._service, actor, stream)
         stream.belongs_to(route)
         await route.run()
 
 
-class _Route(Duplex):
+class Route(Duplex):
     """One call."""
 
     def __init__(self, service: "BalancerService", actor: Actor, stream: Stream) -> None:
@@ -134,11 +134,13 @@ class _Route(Duplex):
         """Runs one command. What it raises is its result."""
         try:
             self._check(command)
-            self._outbox.append(self._result(command, now))
+            result = self._result(command, now)
         except RegistryError as error:
             self._denied(error)
             self._refused.note(error)
-            self._outbox.append(result_error(command.id, error))
+            result = result_error(command.id, error)
+        if result:
+            self._outbox.append(result)
 
     def _denied(self, error: RegistryError) -> None:
         self._service.coordinator.audit.refused(self._actor, "Route", error)

@@ -167,15 +167,21 @@ def switch() -> Kind:
     return Kind("", "true or false", _read_switch, lambda b: isinstance(b, bool), lambda b: str(b).lower(), switch=True)
 
 
-def addresses(valid: Callable[[str], object]) -> Kind:
-    """One or more addresses; `valid` raises ValueError for text that is none."""
+def word(form: str, rule: str) -> Kind:
+    """Text of a form (a regular expression); the rule says it in words."""
+    pattern = re.compile(form)
+    return Kind("TEXT", rule, _as_text, lambda text: pattern.fullmatch(text) is not None, quote)
+
+
+def addresses(valid: Callable[[str], object], least: int = 1) -> Kind:
+    """Addresses; `valid` raises ValueError for text that is none."""
     one = "HOST:PORT (port 0 to 65,535) or unix:PATH (at most 107 bytes)"
 
     def text_of(text: str) -> str:
         valid(text)
         return text
 
-    return _several("ADDRESS", "addresses", one, text_of, 1)
+    return _several("ADDRESS", "addresses", one, text_of, least)
 
 
 def http_address() -> Kind:

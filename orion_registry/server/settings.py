@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
-from orion_registry.server.audit_settings import AuditSettings
+from orion_registry.server.cluster_settings import ClusterSettings
 from orion_registry.server.limit_settings import most_connections, open_files_limit
 from orion_registry.server.setting_kinds import addresses, choice, duration, http_address, path, place, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
@@ -15,7 +15,7 @@ from orion_registry.server.start_error import SettingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AuditSettings):
+class Settings(ClusterSettings):
     """Everything that an operator may set. Checked when made; spans are seconds, sizes bytes.
 
     Raises:
@@ -255,6 +255,7 @@ GROUPS = (
     "Where it listens",
     "Security",
     "Store",
+    "Cluster",
     "Registry",
     "Selection",
     "Active checks",

@@ -92,7 +92,7 @@ class Access:
             self._rates.close(actor.identity, Hold.WATCH)
 
     def _known(self, request: web.Request) -> Actor:
-        return self._authenticate(request.headers.get("Authorization", ""), request.remote or "")
+        return self._authenticate(_shown(request), request.remote or "")
 
     def _permitted(self, method: Method, actor: Actor) -> Actor:
         if actor.rights is not EVERYTHING and not actor.rights.anywhere(method.roles):
@@ -115,9 +115,16 @@ class Access:
         """Who it is, as far as can be told."""
         address = request.remote or ""
         try:
-            return self._authenticate(request.headers.get("Authorization", ""), address)
+            return self._authenticate(_shown(request), address)
         except RegistryError:
             return Actor(address=address)
+
+
+def _shown(request: web.Request) -> str:
+    """What stands in the header of tokens. One that is given twice is joined (RFC 9110 section 5.3), and so no token:
+    what stands before this port may have looked at the other one.
+    """
+    return ", ".join(request.headers.getall("Authorization", ()))
 
 
 def method_of(rpc: str) -> Method:

@@ -238,6 +238,24 @@ async def test_streams_of_a_revoked_token_end(tmp_path: Path) -> None:
         assert (code, "or it was revoked" in message) == ("UNAUTHENTICATED", True)
 
 
+async def test_a_denial_that_ends_a_stream_names_who_was_let_in(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "t")
+    text = tokens.add("calc")
+    async with known(tokens) as (daemon, channel):
+        told: dict[str, str] = {}
+        daemon_door(daemon).tell_refusals(lambda actor, name, _error: told.update({name: actor.identity}))
+        calls = open_all(channel, bearer(text))
+        await begin(daemon, calls)
+        tokens.revoke(text)
+        for call in calls.values():
+            await code_of(call)
+        methods = {"ServerReflectionInfo" if name == "reflection" else name for name in calls}
+        assert told == dict.fromkeys(methods, "calc")
+        stub: Any = RegistryServiceStub(channel)
+        await refused(stub.DiscoverServices(DISCOVER, metadata=bearer(text)))
+        assert told["DiscoverServices"] == ""
+
+
 async def test_streams_end_with_their_token(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "t")
     text = tokens.add("calc", ttl_s=3.0)

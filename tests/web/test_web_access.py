@@ -142,6 +142,15 @@ async def test_tokens_let_in_over_http_as_over_grpc(tmp_path: Path) -> None:
                 assert response.status == 200, path
 
 
+async def test_a_token_that_is_given_twice_is_none(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens.toml")
+    viewer = ("Authorization", f"Bearer {tokens.add('ann', [Role.VIEWER])}")
+    async with site_with_tokens(tokens) as (_, session):
+        for shown, status in (([viewer], 200), ([viewer, viewer], 401), ([viewer, ("Authorization", "x")], 401)):
+            async with session.get("/api/v1/info", headers=shown) as response:
+                assert response.status == status
+
+
 async def test_a_denial_is_in_the_audit_chain(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "tokens.toml")
     agent, viewer = tokens.add("calc", [Role.AGENT]), tokens.add("ann", [Role.VIEWER])

@@ -16,7 +16,7 @@ from orion_registry.core.selection.outcomes import Outliers
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.pools import Pools
-from orion_registry.core.selection.queue import Line, Waiter, queue_full
+from orion_registry.core.selection.queue import RETRY_S, Line, Waiter, queue_full
 from orion_registry.core.selection.ranking import Ranking
 from orion_registry.core.selection.refusals import check_possible, not_free, too_many
 from orion_registry.core.selection.request import SelectionRequest, check_ttl
@@ -26,7 +26,7 @@ from orion_registry.core.selection.slow_start import SlowStart
 from orion_registry.core.selection.strategies import STRATEGIES, MakeStrategy
 from orion_registry.core.selection.strategy import Draw, StrategyName
 from orion_registry.core.selection.waits import Waits
-from orion_registry.errors import NotFound, Reason, shown
+from orion_registry.errors import NotFound, Reason, ResourceExhausted, shown
 
 UNKNOWN = Outcome.UNKNOWN
 AFFINITY = StrategyName.BOUNDED_CONSISTENT_HASH
@@ -223,6 +223,43 @@ class Balancer:
             self._waits.freed(slots, now)
         if slots.gone:
             self._forget_if_done(slots)
+
+    # Slots whose service, or whose lease, is another member's.
+
+    def reserve(self, service_id: str, request: SelectionRequest, now: float) -> Lease:
+        """A slot on one service, or none; see `select`.
+
+        Raises:
+            NotFound: NO_SUCH_SERVICE.
+            InvalidArgument: REQUEST_ID_REUSED.
+            ResourceExhausted: NO_FREE_SLOT, RATE_LIMITED.
+        """
+        slots, retry = self.get(service_id), None
+        if request.request_id:
+            retry = (request.caller, request.request_id)
+            for before in self.leases.granted_for(retry, request.payload):
+                if before.slots is slots:
+                    return before
+        if len(self.leases) >= self.config.leases:
+            raise too_many(self.config.leases)
+        if not slots.free or slots.standing > request.last_tier:
+            raise ResourceExhausted(Reason.NO_FREE_SLOT, f"{service_id!r} has no free slot", retry_after_s=RETRY_S)
+        ttl_s = request.ttl_s or self.config.lease_ttl_s
+        return self.leases.grant(slots, request.caller, now, ttl_s, request.stream, retry, request.payload)
+
+    def held_elsewhere(self, service_id: str, holder: str, left_s: Iterable[float], now: float) -> None:
+        """Leases that another has granted on a service count here until they end; what it told of load does not."""
+        slots = self.get(service_id)
+        slots.report(0, slots.utilization)
+        for seconds in left_s:
+            if slots.free and seconds > 0:
+                self.leases.grant(slots, holder, now, seconds)
+
+    def still_elsewhere(self, service_id: str, holder: str, count: int, now: float) -> None:
+        """Of those so many are still held: the others end."""
+        theirs = [lease for lease in self.get(service_id).leases if lease.caller == holder]
+        for lease in theirs[count:]:
+            self.end(lease, now)
 
     def renew(self, selection_id: str, now: float, ttl_s: float | None = None) -> Lease:
         """Lets a lease last its ttl, or another one, from now.
