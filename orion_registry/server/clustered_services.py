@@ -8,7 +8,7 @@ from orion_registry.core import limits
 from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.leases import Lease
-from orion_registry.errors import RegistryError
+from orion_registry.errors import RegistryError, Unavailable
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.runtime.clustered_selections import ClusterSelections
 from orion_registry.runtime.selections import Wanted
@@ -159,7 +159,12 @@ class ClusterBalancerService(BalancerService):
         if member is None:
             return super().release_service(request, actor)
         self._cluster_selections.ended(request.selection_id)
-        return await self._relay(member, "ReleaseService", request, actor)
+        try:
+            return await self._relay(member, "ReleaseService", request, actor)
+        except Unavailable:
+            if self._peers.reachable(member.life):
+                raise
+            return b""  # it is gone, and the lease with it; or it is cut off, and the lease ends by its ttl
 
     async def renew_selections(  # type: ignore[override]
         self, request: balancer_pb2.RenewSelectionsRequest, actor: Actor

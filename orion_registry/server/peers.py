@@ -139,7 +139,7 @@ class AllPeers:
         """Has a member run a call that belongs to it.
 
         Raises:
-            RegistryError: the method's own; NOT_SERVING if the member does not answer.
+            RegistryError: the method's own; STORE_DOWN if the member does not answer.
         """
         message = pb.RelayRequest(
             token=member.token, method=path, request=request, identity=actor.identity, address=actor.address
@@ -153,7 +153,7 @@ class AllPeers:
         message = pb.HandOverRequest(token=member.token, owner=self._life, service_ids=service_ids)
         try:
             answer = await self._call(member, "HandOver", message, pb.HandOverResponse.FromString)
-        except _NobodyThere:
+        except MemberGone:
             return None
         return {held.service_id: [decode_known_span(left) for left in held.left] for held in answer.held}
 
@@ -162,7 +162,7 @@ class AllPeers:
     ) -> Any:
         peer = self._peers.get(member.life)
         if peer is None:
-            raise _NobodyThere(member)
+            raise MemberGone(member)
         call = peer.channel.unary_unary(
             f"/{CLUSTER_SERVICE}/{name}",
             request_serializer=type(message).SerializeToString,
@@ -210,11 +210,11 @@ class AllPeers:
             await asyncio.sleep(RETRY_S)
 
 
-class _NobodyThere(Unavailable):
+class MemberGone(Unavailable):
     """No process listens where a member was: it is dead."""
 
     def __init__(self, member: Member) -> None:
-        super().__init__(Reason.NOT_SERVING, f"member {member.name!r} is gone", retry_after_s=CALL_S)
+        super().__init__(Reason.STORE_DOWN, f"member {member.name!r} is gone", retry_after_s=CALL_S)
 
 
 def _error_of(failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
@@ -222,6 +222,6 @@ def _error_of(failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
         if key == DETAILS_KEY and isinstance(value, bytes):
             return error_from_status(failure.code().value[0], failure.details() or "", value)
     if "connection refused" in (failure.details() or "").lower():
-        return _NobodyThere(member)
+        return MemberGone(member)
     message = f"member {member.name!r} does not answer ({(failure.details() or failure.code().name).lower()})"
-    return Unavailable(Reason.NOT_SERVING, message, retry_after_s=CALL_S)
+    return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves

@@ -159,3 +159,18 @@ async def test_members_list_each_other_and_forget_who_leaves() -> None:
         assert [member.name for member in of(members[0]).membership.members] == ["m1", "m2", "m3"]
         await members[2].stop()
         await until(lambda: [member.name for member in of(members[0]).membership.members] == ["m1", "m2"])
+
+
+async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_error() -> None:
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        service_id = the_id(members[0])
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
+        async with BalancerClient(members[1].address) as caller:
+            held = await caller.acquire(CALC)
+            assert held.selection_id.startswith(of(members[0]).registry.history_id[:8])
+            gone = of(members[1]).membership.others[0]
+            assert members[0]._server is not None
+            await members[0]._server.stop(None)  # as a crash: nothing is said to anybody
+            await caller.release(held)
+            assert of(members[1]).membership.member(gone.life) == gone, "etcd shows it still"
