@@ -14,6 +14,7 @@ client alone and never for the server.
 #   runtime/   the asyncio shell around the core: clock, entropy, coordinator, watch hub, monitor
 #   probes/    how active checks look at services, and where they may go
 #   server/    gRPC: method table, wrapper, handlers, settings, the daemon
+#   web/       the HTTP port beside gRPC: JSON, changes, metrics, the page
 #   client/    the SDK for agents and callers
 #   manager/   the same core inside a process of yours, without a network
 #   sync/      the same SDK for threads

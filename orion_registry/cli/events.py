@@ -1,19 +1,16 @@
 """`orion-registry events`: what happened in a registry, and what happens."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import fields
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
+from orion_registry.cli.event_showing import colour_of_event, event_plain, told_of, whose
 from orion_registry.cli.outcome import ADDRESS, connect, run
 from orion_registry.cli.place import Place, read_place
-from orion_registry.cli.showing import Paint, plural, show_span, show_time
-from orion_registry.core import events as core
-from orion_registry.core.events import EventFilter, EventType, LoggedEvent, RegistryEvent
-from orion_registry.core.model import ServiceStatus, StatusReasonCode
+from orion_registry.cli.showing import Paint, show_time
+from orion_registry.core.events import EventFilter, EventType, LoggedEvent
 from orion_registry.errors import OutOfRange, Reason, Unavailable
 
 if TYPE_CHECKING:
@@ -38,6 +35,7 @@ from, if there is one. A registry that starts anew is another life: begin withou
 Examples:
   orion-registry events                                    all that are kept
   orion-registry events --follow                           these, then those that come
+  orion-registry events -f -n 20                           the last 20, then those that come
   orion-registry events --follow --type STATUS_CHANGED --type SERVICE_REMOVED
   orion-registry events --agent calc-1                     what became of one agent
   orion-registry events --namespace payments               what whoever may look there alone can see
@@ -72,6 +70,7 @@ after --since are lost or of another life); 2 wrong usage; 130 stopped with Ctrl
     callback=read_place,
     help="Only events after this number; with HISTORY, of this life of the registry and no other.",
 )
+@click.option("--last", "-n", metavar="N", type=click.IntRange(0), help="Begin with the last N that happened.")
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
 def events(
     address: str | None,
@@ -81,20 +80,23 @@ def events(
     agent: str,
     namespace: str,
     since: Place,
+    last: int | None,
     as_json: bool,
 ) -> int:
     """See `_HELP`."""
+    if last is not None and since != Place():
+        raise click.UsageError("--since and --last both say where to begin: leave one out")
     wanted = EventFilter(
         types=frozenset(EventType[name] for name in types), service_id=service, agent_id=agent, namespace=namespace
     )
     show = _show_json if as_json else _Lines()
     work = _follow if follow else _list
-    return run(work(address or "", wanted, since, show))
+    return run(work(address or "", wanted, since, last, show))
 
 
-async def _list(address: str, wanted: EventFilter, since: Place, show: Show) -> None:
+async def _list(address: str, wanted: EventFilter, since: Place, last: int | None, show: Show) -> None:
     async with connect(address) as admin:
-        await _check_life(admin, since)
+        since = await _begin(admin, since, last)
         page = await admin.list_events(wanted, after_seq=since.seq, history_id=since.history_id, page_size=PAGE)
         end = page.last_seq  # those that come while it lists are for the next time
         while True:
@@ -106,12 +108,11 @@ async def _list(address: str, wanted: EventFilter, since: Place, show: Show) -> 
             page = await admin.list_events(wanted, after_seq=page.after_seq, history_id=page.history_id, page_size=PAGE)
 
 
-async def _follow(address: str, wanted: EventFilter, since: Place, show: Show) -> None:
+async def _follow(address: str, wanted: EventFilter, since: Place, last: int | None, show: Show) -> None:
     from orion_registry.client.failures import Unreachable  # see `connect`
 
-    place = since
     async with connect(address) as admin:
-        await _check_life(admin, since)
+        place = since = await _begin(admin, since, last)
         try:
             async for page in admin.watch_events(wanted, after_seq=since.seq, history_id=since.history_id):
                 for logged in page.events:
@@ -122,14 +123,18 @@ async def _follow(address: str, wanted: EventFilter, since: Place, show: Show) -
             raise Unavailable(error.reason, error.message + advice) from None
 
 
-async def _check_life(admin: "AdminClient", since: Place) -> None:
-    """Refuses a place in another life in words that fit a command line; who restarts just now is refused all the same.
+async def _begin(admin: "AdminClient", since: Place, last: int | None) -> Place:
+    """Where to begin. A place in another life is refused in words that fit a command line; who restarts just now is
+    refused all the same.
 
     Raises:
-        OutOfRange: it is.
+        OutOfRange: it is in another life.
     """
+    if last is not None:
+        info = await admin.server_info()
+        return Place(seq=max(0, info.event_seq - last), history_id=info.history_id)
     if not since.history_id:
-        return
+        return since
     present = (await admin.server_info()).history_id
     if since.history_id != present:
         message = (
@@ -137,6 +142,7 @@ async def _check_life(admin: "AdminClient", since: Place) -> None:
             "leave --since out to see them"
         )
         raise OutOfRange(Reason.OUT_OF_RANGE, message)
+    return since
 
 
 # For people.
@@ -151,89 +157,13 @@ class _Lines:
     def __call__(self, logged: LoggedEvent) -> None:
         """Prints it."""
         event = logged.event
-        colour = "red" if event.type is EventType.ALARM_RAISED else "dim"
         when = self._paint(show_time(logged.wall), "dim")
-        whose = ""
-        if isinstance(event, core.ServiceEvent):
-            whose = f"{event.agent_id}  {event.service_id}  "
-        kind = self._paint(f"{event.type.name:<18}", colour)
-        print(f"{logged.seq:>7}  {when}  {kind}  {whose}{self._told(event)}".rstrip(), flush=True)
-
-    def _told(self, event: RegistryEvent) -> str:
-        match event:
-            case core.StatusChanged():
-                change = self._paint.status(event.after)
-                if event.before is not event.after:
-                    change = f"{self._paint.status(event.before)} -> {change}"
-                return f"{change} ({_reasons(event.reasons)}){_unready(event)}"
-            case core.ServiceRegistered():
-                place = f"{event.service_name} in {event.namespace}"
-                return f"{place}: {self._paint.status(event.status)} ({_reasons(event.reasons)})"
-            case core.ServiceUpdated():
-                return f"generation {event.generation:,}"
-            case core.ServiceRemoved():
-                return f"{event.removal.name}, was {self._paint.status(event.status)}"
-            case core.OverlaySet():
-                return _told_of_overlay(event)
-            case core.OverlayCleared():
-                return f"by {event.cleared_by}" if event.cleared_by else ""
-            case core.CheckNotRun():
-                return f"{event.check}: {event.verdict.name}, {event.detail}"
-            case _:
-                return _told_of_registry(event)
-
-
-def _told_of_overlay(event: core.OverlaySet) -> str:
-    told = [event.mode.name]
-    if event.weight is not None:
-        told.append(f"weight {event.weight:g}")
-    if event.deadline_s is not None:
-        told.append(f"deadline {show_span(event.deadline_s)}")
-    if event.set_by:
-        told.append(f"by {event.set_by}")
-    return ", ".join(told) + (f": {event.note}" if event.note else "")
-
-
-def _told_of_registry(event: core.OwnEvent) -> str:
-    match event:
-        case core.StallCredited():
-            return f"stood still for {show_span(event.lag_s)}"
-        case core.AlarmRaised():
-            return f"{event.name}: {event.text}"
-        case core.AlarmCleared():
-            return event.name
-        case core.HellosRefused():
-            return f"{plural(event.count, 'hello')} told to come back later"
-        case core.SnapshotImported():
-            return f"{plural(event.added, 'service')} added, {event.kept:,} kept"
-        case core.RegistryStarted():
-            return f"{plural(event.services, 'service')} restored"
-        case core.RegistryStopping():
-            return ""
-
-
-def _unready(event: core.StatusChanged) -> str:
-    healthy = event.after is ServiceStatus.HEALTHY
-    return ", not ready" if healthy and not event.ready else ""
-
-
-def _reasons(codes: Sequence[StatusReasonCode]) -> str:
-    return ", ".join(code.name for code in codes)
+        kind = self._paint(f"{event.type.name:<18}", colour_of_event(event) or "dim")
+        print(f"{logged.seq:>7}  {when}  {kind}  {whose(event)}{told_of(event, self._paint)}".rstrip(), flush=True)
 
 
 # JSON.
 
 
 def _show_json(logged: LoggedEvent) -> None:
-    about = {"seq": logged.seq, "time": show_time(logged.wall), "type": logged.event.type.name}
-    print(json.dumps(about | _fields(logged.event)), flush=True)
-
-
-def _fields(event: RegistryEvent) -> dict[str, Any]:
-    return {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, IntEnum | ServiceStatus):
-        return value.name
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    print(json.dumps(event_plain(logged)), flush=True)

@@ -58,6 +58,7 @@ def as_plain(info: ServerInfo) -> dict[str, Any]:
     plain["started"] = show_time(plain.pop("started_wall"))
     plain["by_status"] = {status.name: count for status, count in info.by_status.items()}
     plain["by_reason"] = {reason.name: count for reason, count in info.by_reason.items()}
+    plain["members"] = [member.name for member in info.members]
     plain["alarms"] = [
         {"name": alarm.name, "text": alarm.text, "since": show_time(alarm.since_wall)} for alarm in info.alarms
     ]
@@ -81,6 +82,10 @@ def lines_of(info: ServerInfo, address: str, paint: Paint) -> Iterator[str]:
     yield _row("connected", f"{streams}; {watches}")
     if info.refusals:
         yield _row("refused", ", ".join(f"{limit} {count:,}" for limit, count in sorted(info.refusals.items())))
+    if info.members:
+        names = ", ".join(member.name for member in info.members if not member.answers) or "nobody else"
+        old = f"; etcd silent for {show_span(info.stale_for_s)}" if info.stale_for_s else ""
+        yield _row("member", f"{info.member_name}, with {names}{old}")
     yield _row("store", info.store_kind + (f": {info.store_trouble}" if info.store_trouble else ""))
     lost = f"; {plural(info.audit_lost, 'record')} lost" if info.audit_lost else ""
     yield _row("audit", f"record {info.audit_head_seq:,}{lost}")

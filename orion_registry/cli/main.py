@@ -18,6 +18,7 @@ from orion_registry.cli.events import events
 from orion_registry.cli.group import Group
 from orion_registry.cli.health import check, checks, health
 from orion_registry.cli.info import info
+from orion_registry.cli.members import members
 from orion_registry.cli.overlay import clear, drain, maintenance, overlays, quarantine, remove, weight
 from orion_registry.cli.register import register
 from orion_registry.cli.select import select
@@ -26,6 +27,7 @@ from orion_registry.cli.serve import serve
 from orion_registry.cli.services import get, services
 from orion_registry.cli.snapshot import snapshot
 from orion_registry.cli.token import token
+from orion_registry.cli.top.command import top
 from orion_registry.cli.watch import wait, watch
 
 
@@ -40,6 +42,7 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(info)
+cli.add_command(members)
 cli.add_command(events)
 for _command in (drain, maintenance, quarantine, weight, clear, overlays, remove):
     cli.add_command(_command)
@@ -50,7 +53,7 @@ cli.add_command(audit)
 cli.add_command(certs)
 cli.add_command(token)
 cli.add_command(access)
-for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion):
+for _command in (services, get, register, watch, wait, select, leases, stats, doctor, completion, top):
     cli.add_command(_command)
 
 

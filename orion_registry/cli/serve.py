@@ -118,8 +118,9 @@ def raise_open_files_limit() -> None:
 
 async def _serve(reload: Reload) -> int:
     from orion_registry.server.daemon import Daemon, settle_memory  # after GRPC_VERBOSITY was set; and help stays fast
+    from orion_registry.web import http_port
 
-    daemon = Daemon(reload.loaded.settings)
+    daemon = Daemon(reload.loaded.settings, side_door=http_port(reload.loaded.settings))
     loop = asyncio.get_running_loop()
     logs.watch_loop(loop)
     asked: asyncio.Future[str] = loop.create_future()

@@ -22,10 +22,14 @@ _OF_STATUS = {
 
 
 class Paint:
-    """Colours text for stdout; only on a terminal, and not if NO_COLOR is set (no-color.org)."""
+    """Colours text for stdout; only on a terminal, and not if NO_COLOR is set (no-color.org).
 
-    def __init__(self) -> None:
-        self._on = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    Args:
+        on: whether to colour, whatever stdout is; None = as above.
+    """
+
+    def __init__(self, *, on: bool | None = None) -> None:
+        self._on = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if on is None else on
 
     def __call__(self, text: str, colour: str) -> str:
         """The text in a colour, or as it is."""

@@ -42,8 +42,8 @@ Examples:
   orion-registry token create --identity pay --role agent --namespace payments --capability 'payments.*'
 
 \b
-Roles: agent (offers services), caller (selects them), viewer (reads all there is to read),
-operator (drains, removes, sees to the registry). docs/security.md tells what each may call.
+Roles: agent (offers services), caller (selects them), viewer (reads what there is),
+operator (drains, removes, saves, sees the audit chain). docs/security.md tells what each may call.
 Clients take it from a file: ORION_TOKEN_FILE=calc.token, or --token-file.
 
 """

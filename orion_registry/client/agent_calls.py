@@ -15,6 +15,7 @@ from orion_registry.client.capability import METHOD, dump_arguments
 from orion_registry.client.channel import ChannelOptions
 from orion_registry.client.environment import Environment
 from orion_registry.client.failures import cancelled_from_outside, registry_error
+from orion_registry.client.trace_context import trace_metadata
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.request import WAIT_MAX_S
 from orion_registry.core.selector import Selector
@@ -133,7 +134,7 @@ class AgentCalls:
             method: grpc.aio.UnaryUnaryMultiCallable[CallRequest, CallResponse] = channel.unary_unary(
                 METHOD, CallRequest.SerializeToString, CallResponse.FromString
             )
-            call = method(request, timeout=min(timeout_s, LONGEST_S))
+            call = method(request, timeout=min(timeout_s, LONGEST_S), metadata=trace_metadata())
             try:
                 answer: CallResponse = await call
             except grpc.aio.AioRpcError as failure:

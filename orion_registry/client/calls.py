@@ -7,6 +7,7 @@ import grpc.aio
 
 from orion_registry.client.channel import Connection
 from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.client.trace_context import trace_metadata
 from orion_registry.errors import Reason, RegistryError, Unauthenticated
 
 TOKEN_RETRY_S = 1.0
@@ -61,7 +62,7 @@ async def unary(
     """
     address = connection.address
     try:
-        call = method(request, timeout=timeout_s)
+        call = method(request, timeout=timeout_s, metadata=trace_metadata())
     except grpc.aio.UsageError:
         raise Unreachable("the client is closed", address=address) from None
     try:

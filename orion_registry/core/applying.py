@@ -44,13 +44,13 @@ def apply(fleet: Fleet, plan: Plan, now: Now) -> Result:
 
 def bring_back(fleet: Fleet, records: Collection[Record], now: Now) -> None:
     """Takes in services that were stored, in the order of their registration."""
-    extra_s = _restore_extra_s(len(records), fleet.config)
+    extra_s = restore_extra_s(len(records), fleet.config)
     fleet.homecoming.begin(now.mono)
     for record in sorted(records, key=lambda record: record.registered_wall):
         fleet.add(record, RESTORED[record.spec.liveness], now, restored=True, extra_s=extra_s)
 
 
-def _restore_extra_s(services: int, config: RegistryConfig) -> float:
+def restore_extra_s(services: int, config: RegistryConfig) -> float:
     """Seconds above not_seen_s that restored services may take: all come back at once, and are let in one by one."""
     return max(0.0, services / config.admission_rate + 5.0 - config.not_seen_s)
 
@@ -84,6 +84,8 @@ def _register(fleet: Fleet, plan: Registration, now: Now) -> Registered:
 def _claim_anew(fleet: Fleet, entry: Entry, plan: Registration, now: Now) -> None:
     """Another life of the agent, or another way to know of it: earlier sessions are void."""
     void_streams(entry, LostReason.SUPERSEDED)
+    if entry.owner is not None:
+        fleet.own(entry)  # whoever registers it owns it
     entry.used_epoch, entry.epoch = plan.record.used_epoch, fleet.epochs.take()
     fleet.loaded(entry, None)
     entry.pulse = entry.peer = None

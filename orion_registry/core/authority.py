@@ -97,6 +97,7 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
         NotFound: NO_SUCH_SERVICE, its namespace is not one that the stream's opener may see.
         PermissionDenied: NOT_OWNER, it is another agent's; NOT_ALLOWED, its namespace is not the stream's to act in.
         FailedPrecondition: WRONG_MODE.
+        Unavailable: STORE_DOWN, another member owns it still.
         ResourceExhausted: TOO_LARGE, the stream carries as many as it can, or its namespace has no room for a stream.
         RegistryError: see `check_ref`.
     """
@@ -107,6 +108,9 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
         raise PermissionDenied(Reason.NOT_OWNER, message)
     refuse_ungranted(session.actor, entry)
     check_ref(fleet, ref, session.actor.identity)
+    if entry.owner is not None:
+        message = f"{entry.service_id!r} belongs to another member, which could not be asked for it; try again"
+        raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
     if entry.spec.liveness is not LivenessMode.STREAM:
         raise FailedPrecondition(Reason.WRONG_MODE, f"streams need LIVENESS_MODE_STREAM, {mode_of(entry)}")
     if len(session.services) >= limits.SESSIONS and ref.service_id not in session.services:
@@ -165,7 +169,9 @@ def mode_of(entry: Entry) -> str:
 
 def use_epoch(fleet: Fleet, entry: Entry, epoch: int, now: Now, by: HeartbeatSession | None = None) -> None:
     """Counts an epoch as used: streams that carry the service with a lower one, but for `by`, lose it."""
-    entry.used_epoch = max(epoch, entry.used_epoch)
+    if epoch > entry.used_epoch:
+        entry.used_epoch = epoch
+        fleet.epoch_used(entry)
     if epoch > entry.epoch:  # given in an earlier life
         entry.epoch = epoch
         if by is None:  # else it gets a new one at once, and one edge with it

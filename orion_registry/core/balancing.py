@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from orion_registry.core import limits
 from orion_registry.core.candidates import Candidates
@@ -22,13 +22,18 @@ from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.scopes import Scope
 from orion_registry.core.selection.slots import Slots
 from orion_registry.core.selection.strategy import Draw, StrategyName
+from orion_registry.core.selection.tally import LeaseTally, SelectionTally
 from orion_registry.core.selection.totals import BalancerStats
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id, check_labels, check_number
-from orion_registry.errors import PermissionDenied, Reason, Unavailable, shown
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable, shown
 
 PREFIX = 8
 """Characters of the history_id that begin every selection_id: two lives share them once in 4 billion times."""
+
+
+ELSEWHERE = "/@"
+"""Begins the caller of a lease that stands for one that another member has granted. No caller's name begins with @."""
 
 
 class Balancing:
@@ -39,6 +44,7 @@ class Balancing:
     Attributes:
         candidates: tells it of services.
         holder: hears what happens to selections.
+        tally: what became of those who asked.
     """
 
     def __init__(self, fleet: Fleet, config: BalancerConfig, draw: Draw, history_id: str) -> None:
@@ -48,6 +54,7 @@ class Balancing:
         self.candidates = Candidates(fleet.catalog, self._balancer, lambda: fleet.patience.latest, self._lost)
         self._ejections: list[tuple[str, bool]] = []
         self._expired = 0
+        self.tally = SelectionTally()
 
     def reconfigure(self, config: BalancerConfig) -> None:
         """See `Registry.reconfigure`."""
@@ -75,8 +82,12 @@ class Balancing:
         try:
             return self._balancer.select(pool, request, self._fleet.patience.judged(now.mono))
         except Unavailable as error:
+            self.tally.refused[self._balancer.strategy(pool, request), error.reason] += 1
             message = f"{error.message}: {self._against(pool, request)}"
             raise Unavailable(error.reason, message, retry_after_s=error.retry_after_s) from None
+        except RegistryError as error:
+            self.tally.refused[self._balancer.strategy(pool, request), error.reason] += 1
+            raise
 
     def give_up(self, waiter: Waiter) -> None:
         """Whoever waits does not any more. Nothing happens if the wait is over."""
@@ -139,6 +150,56 @@ class Balancing:
     def stream_ended(self, stream: str, now: Now) -> None:
         """A Route stream is over: its leases end soon, unless they are renewed."""
         self._balancer.stream_ended(stream, self._fleet.patience.judged(now.mono))
+
+    # Other members: see `membership`.
+
+    def reserve(self, service_id: str, request: SelectionRequest, now: Now) -> Lease:
+        """A slot on this service and no other, for a caller of another member, which has picked it.
+
+        Raises:
+            NotFound: NO_SUCH_SERVICE.
+            ResourceExhausted: NO_FREE_SLOT, it may not be selected now, or has none; RATE_LIMITED.
+        """
+        self._fleet.require(service_id)
+        return self._balancer.reserve(service_id, request, self._fleet.patience.judged(now.mono))
+
+    def held_elsewhere(self, service_id: str, member: str, left_s: Sequence[float], now: Now) -> None:
+        """A service came here from a member that has granted leases on it, which last for so long at most."""
+        self._fleet.require(service_id)
+        self._balancer.held_elsewhere(service_id, f"{ELSEWHERE}{member}", left_s, self._fleet.patience.judged(now.mono))
+
+    def still_elsewhere(self, service_id: str, member: str, count: int, now: Now) -> None:
+        """So many of those are still held."""
+        if self._fleet.catalog.get(service_id) is not None:
+            self._balancer.still_elsewhere(
+                service_id, f"{ELSEWHERE}{member}", count, self._fleet.patience.judged(now.mono)
+            )
+
+    def told_elsewhere(self, service_id: str, in_flight: int, utilization: float, now: Now) -> None:
+        """How loaded a service of another member is, as that one says."""
+        entry = self._fleet.catalog.get(service_id)
+        if entry is not None and entry.owner:
+            self._balancer.report(service_id, in_flight, utilization, self._fleet.patience.judged(now.mono))
+
+    def granted_here(self, service_id: str) -> tuple[Lease, ...]:
+        """The open leases on a service that this member has granted to callers, whoever owns it now."""
+        slots = self.slots_of(service_id)
+        return tuple(lease for lease in slots.leases if not lease.caller.startswith(ELSEWHERE))
+
+    def services(self) -> Iterator[tuple[Entry, Slots]]:
+        """All services, with what selection knows of them."""
+        for entry in self._fleet.catalog:
+            yield entry, self._balancer.get(entry.service_id)
+
+    @property
+    def shaken(self) -> bool:
+        """Whether the daemon stood still so long of late that what it knows may not be so any more."""
+        return self._fleet.patience.shaken
+
+    @property
+    def latest(self) -> float:
+        """The instant seen last, in judged seconds."""
+        return self._fleet.patience.latest
 
     # Operators.
 
@@ -215,6 +276,13 @@ class Balancing:
             scopes=balancer.scopes.table(),
         )
 
+    @property
+    def leases(self) -> LeaseTally:
+        """How leases have ended so far."""
+        leases = self._balancer.leases
+        released = leases.granted - len(leases) - self._expired
+        return LeaseTally(released, self._expired, self._balancer.outcomes)
+
     # Time.
 
     def advance(self, now: Now) -> None:
@@ -228,6 +296,12 @@ class Balancing:
 
     def settled(self, waiter: Waiter) -> None:
         """See `Listener`."""
+        tally, strategy = self.tally, self._balancer.strategy(waiter.pool, waiter.request)
+        tally.waits.observe(max(0.0, self._fleet.patience.latest - waiter.since))
+        if waiter.error is not None:
+            tally.refused[strategy, waiter.error.reason] += 1
+        else:
+            tally.late[strategy] += 1
         self.holder.settled(waiter)
 
     def expired(self, lease: Lease) -> None:

@@ -83,6 +83,8 @@ def judge(fleet: Fleet, now: Now) -> None:
     for key, entry in list(islice(turn.items(), JUDGED_AT_ONCE)):
         if len(turn) > JUDGED_AT_ONCE:
             turn[key] = turn.pop(key)
+        if entry.owner is not None:  # its owner says so
+            continue
         held = fleet.overlays.get(key)
         assert held is not None  # or it would not drain
         drained = _is_drained(fleet, entry, held, now.mono)

@@ -60,6 +60,8 @@ class Entry:
         streams: heartbeat streams that carry it, with the epoch of each; nearly always one at most.
         peer: address that the latest hello or attach for it came from, empty for a Unix socket and in process; None =
             there was none since it was claimed. Its agent is there: checks may go there.
+        owner: who owns it in a cluster. None = this member, and always so where there is no cluster; a life = the other
+            member of that life: nothing that happens here changes it; empty = nobody since its owner was lost.
         departing: a claim or removal of it is on its way to the store: nobody may act for it until that is settled.
         counts_from: judged seconds before which no silence counts, because it was under another rule.
         deadline: judged seconds of its next DEADLINE, or before it; None = none.
@@ -80,6 +82,7 @@ class Entry:
         "load",
         "ordinal",
         "overlay",
+        "owner",
         "peer",
         "pulse",
         "self_report",
@@ -106,6 +109,7 @@ class Entry:
         self.used_epoch = 0
         self.streams: dict[HeartbeatSession, int] = {}
         self.peer: str | None = None
+        self.owner: str | None = None
         self.departing = False
         self.counts_from = -math.inf
         self.deadline: float | None = None

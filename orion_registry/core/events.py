@@ -303,16 +303,17 @@ def _codes(snapshot: Snapshot) -> tuple[StatusReasonCode, ...]:
 class LoggedEvent:
     """An event with its number in the life of the registry, from 1, and when it happened by the wall clock (a label).
 
-    `encoded`, its bytes, belongs to the wire floor and is made at most once.
+    `encoded` and `json`, its bytes and text, belong to the wire floor; each is made at most once.
     """
 
-    __slots__ = ("encoded", "event", "seq", "wall")
+    __slots__ = ("encoded", "event", "json", "seq", "wall")
 
     def __init__(self, seq: int, wall: float, event: RegistryEvent) -> None:
         self.seq = seq
         self.wall = wall
         self.event = event
         self.encoded: bytes | None = None
+        self.json: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,10 @@ def overdue(fleet: Fleet, entry: Entry, now: Now) -> None:
             fleet.deadlines.set(entry, deadline)
             return
     if state in CUT_OFF:
-        missing = fleet.headcount.having(State.RESTORED) + fleet.headcount.having(State.RECONNECT_GRACE)
+        missing = sum(map(fleet.headcount.having, CUT_OFF))
+        if state is State.OWNER_LOST and fleet.cut_off:  # its agent may be there, and nobody could say so
+            fleet.deadlines.set(entry, now.mono + LOOK_S)
+            return
         if fleet.homecoming.lasts(now.mono, missing):
             fleet.deadlines.set(entry, now.mono + LOOK_S)
             return

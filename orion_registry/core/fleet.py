@@ -27,9 +27,11 @@ from orion_registry.core.model import (
     StatusReason,
     StatusReasonCode,
 )
+from orion_registry.core.overlay import OVERLAID
 from orion_registry.core.overlay_book import OverlayBook, conditions_of
 from orion_registry.core.pace import Pace
 from orion_registry.core.patience import Patience
+from orion_registry.core.standing import Standing
 from orion_registry.core.status import effective
 from orion_registry.core.tasks import Task
 from orion_registry.core.views import Views
@@ -60,6 +62,8 @@ class Fleet:
 
     Attributes:
         revision: that of the latest edge; 1 = nothing has happened in this life.
+        beats: those of streams that are over.
+        unary_beats: those that came by themselves.
         judging: False once the daemon is stopping: streams that end then say nothing about their services.
         tell: takes events that are no edges.
         usage: what namespaces take, against their quotas.
@@ -67,6 +71,8 @@ class Fleet:
         leases_left: how many selections of a service are still held. Whoever gives leases puts its count here; until
             then there are none.
         rewriting: hears of every record that is about to be replaced.
+        epoch_used: hears of a service whose holder has used a higher epoch than before.
+        cut_off: whether other members could not be heard of at present: of what is theirs nothing is judged.
     """
 
     def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell, loaded: Loaded = lambda *_: None) -> None:
@@ -89,8 +95,12 @@ class Fleet:
         self.overlays = OverlayBook()
         self.leases_left: Callable[[str], int] = lambda _: 0
         self.rewriting: Rewriting = lambda *_: None
+        self.epoch_used: Callable[[Entry], None] = lambda _: None
+        self.cut_off = False
         self.tell = tell
         self.revision = 1
+        self.beats = 0
+        self.unary_beats = 0
         self.judging = True
         self._publish = publish
         self._loaded = loaded
@@ -132,6 +142,27 @@ class Fleet:
         self._announce(entry, Edge(self.revision, entry.service_id, None, entry.snapshot))
         return entry
 
+    def add_foreign(self, record: Record, standing: Standing, owner: str, now: Now) -> Entry:
+        """Adds a service that another member owns, or did, as it stands there."""
+        self.revision += 1
+        overlay = self.overlays.of(record.spec)
+        told = {reason.code: reason for reason in standing.conditions if reason.code not in OVERLAID}
+        conditions = conditions_of(overlay, standing.conditions) | told
+        reasons: tuple[StatusReason, ...] = (standing.liveness, *conditions.values())
+        if standing.self_report is not ServiceStatus.UNSPECIFIED:
+            told_wall = standing.self_report_wall
+            reasons = (*reasons, StatusReason(code=StatusReasonCode.SELF_REPORTED, since_wall=told_wall))
+        weight_set = None if overlay is None else overlay.weight
+        snapshot = _snapshot(record, reasons, standing.epoch, self.revision, standing.self_report, weight_set)
+        entry = Entry(self.catalog.next_ordinal(), snapshot, standing.liveness)
+        entry.epoch, entry.used_epoch, entry.owner = standing.epoch, standing.used_epoch, owner
+        entry.overlay, entry.conditions = overlay, conditions
+        entry.self_report, entry.self_report_wall = standing.self_report, standing.self_report_wall
+        self.overlays.arrived(entry)
+        self.catalog.insert(entry)
+        self._announce(entry, Edge(self.revision, entry.service_id, None, entry.snapshot))
+        return entry
+
     def remove(self, entry: Entry, reason: RemovalReason) -> None:
         """Takes a service out."""
         self.revision += 1
@@ -152,6 +183,8 @@ class Fleet:
 
         `extra_s` is added to the time that the new state is allowed.
         """
+        if entry.owner:
+            return  # its owner says how it is
         mode = (record or entry.snapshot.record).spec.liveness
         before = entry.liveness.code
         state = liveness.next_state(before, event, mode)
@@ -172,6 +205,11 @@ class Fleet:
         """Its agent spoke up: it may stay in its state for as long as if it had just come into it."""
         self._allow(entry, now, 0.0)
 
+    def own(self, entry: Entry) -> None:
+        """A service comes from another member: what holds there by timers and counts holds no more."""
+        entry.owner = None
+        entry.conditions = conditions_of(entry.overlay, entry.conditions.values())
+
     def wait_for(self, entry: Entry, wait_s: float, now: Now) -> None:
         """Its agent was told to come again after so long: it gets that on top of what it is allowed."""
         if entry.liveness.code in liveness.AWAITED and entry.deadline is not None:
@@ -180,12 +218,14 @@ class Fleet:
 
     def loaded(self, entry: Entry, load: Load | None) -> None:
         """A service told its load; None = another process speaks for it, and has told nothing yet."""
+        if entry.owner:
+            return
         entry.load = load
         self._loaded(entry.service_id, load or NO_LOAD)
 
     def rejudge(self, entry: Entry) -> None:
         """Its streams, or the interval expected of them, have changed: its deadline may be earlier now."""
-        if entry.liveness.code in liveness.ON_BEATS:
+        if entry.liveness.code in liveness.ON_BEATS and not entry.owner:
             self.deadlines.set(entry, self.beat_deadline(entry))
 
     def rewritten(self, entry: Entry, record: Record, now: Now) -> None:
@@ -205,7 +245,7 @@ class Fleet:
     def worked(self, entry: Entry, progress: int, age_s: float | None, now: Now) -> None:
         """A beat told what a service works on; see `Task.told`."""
         if entry.task is None:
-            if age_s is None:
+            if age_s is None or entry.owner:
                 return
             entry.task = Task(entry)
         entry.task.told(progress, age_s, now.mono)
@@ -257,7 +297,7 @@ class Fleet:
     def reported(self, entry: Entry, status: ServiceStatus, now: Now) -> None:
         """Takes a self-report; HEALTHY and UNSPECIFIED clear the last one."""
         told = ServiceStatus.UNSPECIFIED if status is ServiceStatus.HEALTHY else status
-        if told is not entry.self_report:
+        if told is not entry.self_report and not entry.owner:
             entry.self_report, entry.self_report_wall = told, now.wall
             self.refresh(entry)
 
@@ -305,6 +345,8 @@ class Fleet:
 
     def _allow(self, entry: Entry, now: Now, extra_s: float) -> None:
         state = entry.liveness.code
+        if entry.owner:
+            return
         if state in liveness.ON_BEATS:
             self.deadlines.set(entry, self.beat_deadline(entry))
             return

@@ -29,6 +29,8 @@ class Event(Enum):
     """The last stream that carried it ended so soon after a stall of the daemon that this may be why."""
     HELD = auto()
     """It fell silent together with many others: see `mass_hold`."""
+    OWNER_LOST = auto()
+    """The member that owned it is gone: see `membership`."""
     DEADLINE = auto()
     """Its deadline passed."""
     CHECKS_AWAITED = auto()
@@ -66,6 +68,7 @@ ALWAYS: Mapping[Event, State] = {
     Event.MOVING: State.RECONNECT_GRACE,
     Event.SHAKEN: State.RECONNECT_GRACE,
     Event.HELD: State.HELD,
+    Event.OWNER_LOST: State.OWNER_LOST,
     Event.CHECKS_AWAITED: State.AWAITING_CHECK,
     Event.CHECKS_PASSED: State.CHECK_OK,
     Event.CHECKS_STALE: State.CHECK_STALE,
@@ -77,6 +80,7 @@ OVERDUE: Mapping[State, State] = {
     State.AWAITING_BEAT: State.NOT_SEEN,
     State.RESTORED: State.NOT_SEEN,
     State.RECONNECT_GRACE: State.NOT_SEEN,
+    State.OWNER_LOST: State.NOT_SEEN,
     State.BEATING: State.SILENT,
     State.STREAM_OPEN: State.LATE,
     State.LATE: State.SILENT,
@@ -96,10 +100,10 @@ LIVE = frozenset({State.STREAM_OPEN, State.LATE, State.BEATING})
 FALLEN = frozenset({State.DISCONNECTED, State.SILENT})
 """States that a fall leads to."""
 
-AWAITED = frozenset({State.AWAITING_BEAT, State.RESTORED, State.RECONNECT_GRACE})
+AWAITED = frozenset({State.AWAITING_BEAT, State.RESTORED, State.RECONNECT_GRACE, State.OWNER_LOST})
 """States of those who are about to come, or to come back."""
 
-CUT_OFF = frozenset({State.RESTORED, State.RECONNECT_GRACE})
+CUT_OFF = frozenset({State.RESTORED, State.RECONNECT_GRACE, State.OWNER_LOST})
 """States of those who lost their stream, and not by their own fault; see `homecoming`."""
 
 ON_BEATS = frozenset({State.STREAM_OPEN, State.LATE})
@@ -137,7 +141,7 @@ def time_allowed(state: State, spec: ServiceSpec, config: RegistryConfig) -> flo
     match state:
         case State.BEATING:
             return spec.liveness_ttl_s
-        case State.AWAITING_BEAT | State.RESTORED:
+        case State.AWAITING_BEAT | State.RESTORED | State.OWNER_LOST:
             beats_by = spec.liveness_ttl_s if spec.liveness is LivenessMode.TTL else 0.0
             return max(config.not_seen_s, beats_by)
         case State.RECONNECT_GRACE:

@@ -193,14 +193,15 @@ class Snapshot:
     it is ready, else -1.
     weight_set is the weight that an operator has set; None = the agent's own counts: see `weight`.
 
-    Two attributes belong to the wire floor: `encoded`, the bytes of this snapshot, and `encoded_record`, those of its
-    record, which the snapshots of one record hand on. Each is made at most once.
+    Three attributes belong to the wire floor: `encoded`, the bytes of this snapshot; `encoded_record`, those of its
+    record, which the snapshots of one record hand on; `json`, its text. Each is made at most once.
     """
 
     __slots__ = (
         "encoded",
         "encoded_record",
         "epoch",
+        "json",
         "ready",
         "reasons",
         "record",
@@ -235,6 +236,7 @@ class Snapshot:
         self.weight_set = weight_set
         self.encoded: bytes | None = None
         self.encoded_record: bytes | None = None
+        self.json: str | None = None
 
     @property
     def service_id(self) -> str:

@@ -31,6 +31,7 @@ from orion_registry.core.facts import Delete, Fact, Put
 from orion_registry.core.fleet import Fleet
 from orion_registry.core.importing import Adoption, adoption
 from orion_registry.core.keys import natural_key, service_id_of
+from orion_registry.core.liveness import LIVE
 from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
 from orion_registry.core.overlay_plan import Overlaying, overlaying
 from orion_registry.core.updating import merged
@@ -235,8 +236,9 @@ def _whose(spec: ServiceSpec, actor: Actor) -> str:
 
 
 def is_live(entry: Entry) -> bool:
-    """Whether somebody holds the service now: an open stream, or a beat within its ttl."""
-    return bool(entry.streams) or entry.liveness.code is StatusReasonCode.BEATING
+    """Whether somebody holds the service now: an open stream, here or at another member, or a beat within its ttl."""
+    state = entry.liveness.code
+    return bool(entry.streams) or state is StatusReasonCode.BEATING or (bool(entry.owner) and state in LIVE)
 
 
 def _refuse_unclaimable(spec: ServiceSpec, actor: Actor) -> None:

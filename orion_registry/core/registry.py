@@ -12,7 +12,7 @@ Between the two the shell holds back other commands for the same service, or all
 soft edges, is applied at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from orion_registry.core import applying, draining, falling, planning
@@ -73,6 +73,7 @@ class Registry:
     Attributes:
         balancing: selections, and all that belongs to them.
         monitoring: active checks.
+        resyncs: watches that asked for a revision that is not known any more.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Registry:
         self.balancing = Balancing(self._fleet, balancer or BalancerConfig(), draw, history_id)
         self._fleet.leases_left = self.balancing.leases_on
         self.monitoring = Monitoring(self._fleet, draw)
+        self.resyncs = 0
 
     def _edge(self, edge: Edge) -> None:
         self.balancing.candidates.edge(edge)  # first: nobody may hear of a death, ask, and be given the dead
@@ -104,6 +106,11 @@ class Registry:
         self.balancing.candidates.loaded(service_id, load)
 
     # Start and end.
+
+    @property
+    def fleet(self) -> Fleet:
+        """The state itself, for what joins this registry with others: see `membership`."""
+        return self._fleet
 
     def restore_epochs(self, stored: Stored) -> None:
         """Goes on above every epoch that an earlier life may have given; a block of them is to be reserved next."""
@@ -211,6 +218,7 @@ class Registry:
             shown = [entry.snapshot for entry in self._fleet.catalog.matching(selector)]
             members = [snapshot for snapshot in shown if selector.shows(snapshot)]
             buffer.start(members, resync=start_revision != 0)
+            self.resyncs += start_revision != 0
         return buffer
 
     def unwatch(self, buffer: WatchBuffer) -> None:
@@ -226,6 +234,19 @@ class Registry:
     def census(self) -> Census:
         """How many there are, as of now."""
         return self._fleet.headcount.taken(self._fleet.pace.streams)
+
+    def beats(self, streams: Iterable[HeartbeatSession]) -> tuple[int, int]:
+        """Beats so far, of streams and by themselves. streams: those that are open."""
+        return self._fleet.beats + sum(session.beats for session in streams), self._fleet.unary_beats
+
+    @property
+    def latest(self) -> float:
+        """The instant seen last, in judged seconds."""
+        return self._fleet.patience.latest
+
+    def services(self) -> Iterator[Entry]:
+        """All of them, in all namespaces."""
+        return iter(self._fleet.catalog)
 
     @property
     def refused_hellos(self) -> int:
@@ -304,6 +325,7 @@ class Registry:
     def close_stream(self, session: HeartbeatSession, now: Now) -> None:
         """The stream is over."""
         self._fleet.pace.closed()
+        self._fleet.beats += session.beats
         session.close(self._fleet.patience.read(now))
 
     def report_status(self, ref: SessionRef, status: ServiceStatus, now: Now, identity: str = "") -> Entry:
@@ -335,6 +357,7 @@ class Registry:
             raise FailedPrecondition(Reason.WRONG_MODE, f"unary beats need LIVENESS_MODE_TTL, {mode_of(entry)}")
         use_epoch(self._fleet, entry, ref.epoch, now)
         entry.pulse = Pulse(now.mono, now.wall)
+        self._fleet.unary_beats += 1
         if load is not None:
             self._fleet.loaded(entry, load)
         if self_status is not ServiceStatus.UNSPECIFIED:

@@ -105,6 +105,11 @@ class HeartbeatSession:
         self.departure = Event.ENDED
         self.goodbye: GoodbyeReason | None = None
 
+    @property
+    def beats(self) -> int:
+        """Beats taken."""
+        return self._beats
+
     def go_on_as(self, actor: Actor) -> None:
         """The rights of who opened it have changed.
 

@@ -24,13 +24,17 @@ AUDIT = "AUDIT"
 GATHER_S = 1.0
 """How long records gather."""
 DENIALS = 64
-"""Different denials in one gathering; more are counted together."""
+"""Different denials of known identities in one gathering; more are counted together."""
+STRANGERS = 8
+"""Different denials of those who proved no identity in one gathering; more are counted together, by reason alone, and
+hide nobody known. So few because nothing is needed to make them, and each pushes an older record out of the store.
+"""
 DEEDS = 1_024
-"""Different changes in one gathering; more are counted together."""
+"""Different changes by one method in one gathering; more are counted together: of this method, so that who makes many
+cheap ones hides no other."""
 OTHERS = "*"
-"""Method of the record that counts what is beyond these."""
-REFUSED = "REFUSED"
-"""Outcome of the record that counts denials for several reasons."""
+"""What stands in a record that counts what is beyond these: as target for changes, as method for denials, and as
+identity for those of known ones."""
 
 TRIM = 5_000
 """Records that one commit trims at most: about 10 ms."""
@@ -49,6 +53,8 @@ class AuditConfig:
 
 
 _Key = tuple[str, str, str, str, str, str]
+_Gathered = dict[_Key, tuple[float, int]]
+"""When the first like this happened, and how many there were."""
 
 
 class AuditTrail:
@@ -65,8 +71,9 @@ class AuditTrail:
         self._clock = clock
         self._history_id = history_id
         self._keep = config.keep
-        self._denials: dict[_Key, tuple[float, int]] = {}
-        self._deeds: dict[_Key, tuple[float, int]] = {}
+        self._denials: _Gathered = {}
+        self._strangers: _Gathered = {}
+        self._deeds: dict[str, _Gathered] = {}
         self._flush_at = 0.0
         self._committing: asyncio.Task[None] | None = None
         self._trouble = ""
@@ -84,16 +91,20 @@ class AuditTrail:
     def did(self, actor: Actor, method: str, namespace: str = "", target: str = "") -> None:
         """Somebody did something that stores nothing."""
         key = (actor.identity, actor.address, method, namespace, target, OK)
-        self._count(self._deeds, key, DEEDS, ("", "", OTHERS, "", "", OK))
+        self._count(self._deeds.setdefault(method, {}), key, DEEDS, ("", "", method, "", OTHERS, OK))
 
     def refused(self, actor: Actor, method: str, error: RegistryError) -> None:
         """Somebody was refused something. Only denials count: a mistake in a request is none."""
         if not is_denial(error):
             return
-        key = (actor.identity, actor.address, method, "", "", str(error.reason))
-        self._count(self._denials, key, DENIALS, ("", "", OTHERS, "", "", REFUSED))
+        reason = str(error.reason)
+        key = (actor.identity, actor.address, method, "", "", reason)
+        if actor.identity:
+            self._count(self._denials, key, DENIALS, (OTHERS, "", OTHERS, "", "", reason))
+        else:
+            self._count(self._strangers, key, STRANGERS, ("", "", OTHERS, "", "", reason))
 
-    def _count(self, found: dict[_Key, tuple[float, int]], key: _Key, most: int, others: _Key) -> None:
+    def _count(self, found: _Gathered, key: _Key, most: int, others: _Key) -> None:
         if key not in found and len(found) >= most:
             key = others
         wall, count = found.get(key) or (self._clock.now().wall, 0)
@@ -122,10 +133,10 @@ class AuditTrail:
         """What is to be committed now."""
         facts: list[Fact] = [
             Audit(entry=self._entry(key, wall, count))
-            for gathered in (self._deeds, self._denials)
+            for gathered in (*self._deeds.values(), self._denials, self._strangers)
             for key, (wall, count) in gathered.items()
         ]
-        self._deeds, self._denials = {}, {}
+        self._deeds, self._denials, self._strangers = {}, {}, {}
         if (through := self._trimmed_through()) is not None:
             facts.append(TrimAudit(through=through))
         return facts

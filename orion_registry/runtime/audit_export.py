@@ -47,11 +47,14 @@ class AuditExport:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(TimeoutError, StoreFailed, OSError, asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        with contextlib.suppress(TimeoutError, StoreFailed, OSError):
+        self._at = None  # the thread may have written, or be writing, what that task did not live to hear of
+        try:
             async with asyncio.timeout(timeout_s):
                 await self._catch_up()
+        except Exception as error:  # noqa: BLE001 - the daemon is to end all the same; it is told
+            self._failed(error)
         self._jobs.put(None)
 
     async def _run(self) -> None:
@@ -60,13 +63,18 @@ class AuditExport:
                 await self._catch_up()
                 self._trail.export_trouble = ""
                 await asyncio.sleep(LOOK_S)
-            except (OSError, StoreFailed) as error:
-                self._at = None
-                why = (getattr(error, "strerror", None) or str(error)).lower()
-                if not self._trail.export_trouble:
-                    log.error("the audit file is not written", extra={"error": why})
-                self._trail.export_trouble = f"audit_file is not written: {why}"
+            except Exception as error:  # noqa: BLE001 - trimming waits for the file, so whatever it is, this goes on
+                self._failed(error)
                 await asyncio.sleep(TROUBLE_S)
+
+    def _failed(self, error: Exception) -> None:
+        """Something is not written. It begins anew with what the file has."""
+        self._at = None
+        why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+        if not self._trail.export_trouble:
+            expected = isinstance(error, OSError | StoreFailed)
+            log.error("the audit file is not written", extra={"error": why}, exc_info=None if expected else error)
+        self._trail.export_trouble = f"audit_file is not written: {why}"
 
     async def _catch_up(self) -> None:
         """Writes all that the file lacks."""

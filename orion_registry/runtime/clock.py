@@ -14,6 +14,10 @@ class Clock(Protocol):
         ...
 
 
+stopwatch = time.perf_counter
+"""Seconds, for spans that are only counted: no decision may rest on them. Cheaper than an instant."""
+
+
 class SystemClock:
     """The machine's clocks: the monotonic one decides, the wall clock labels."""
 

@@ -4,8 +4,10 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from orion_registry.core.audit import AuditFilter, AuditHead, AuditRecord
+from orion_registry.core.balancing import Balancing
 from orion_registry.core.commands import Command, Import, Imported, Remove, Result
 from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
@@ -34,6 +36,7 @@ from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.audit import AUDIT, AuditConfig, AuditTrail
 from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.detection import Detection, is_fall
 from orion_registry.runtime.entropy import Entropy
 from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
@@ -45,8 +48,11 @@ from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
 from orion_registry.runtime.vitals import VitalSigns
 from orion_registry.runtime.watch_hub import Watcher, WatchHub
-from orion_registry.runtime.writer import Writer, WriterConfig
+from orion_registry.runtime.writer import CommitTally, Writer, WriterConfig
 from orion_registry.store.base import Store, StoreFailed
+
+if TYPE_CHECKING:
+    from orion_registry.core.membership import Sight
 
 log = logging.getLogger("orion_registry")
 
@@ -85,6 +91,7 @@ class Coordinator:
         timelines: what became of each service of late.
         selections: callers, and what they hold.
         monitor: the runs of active checks.
+        detection: how soon falls were seen.
         ticker: lets time pass; a test may stop it, as a stall of the daemon would.
         before_close: what `stop` is to wait for, so many seconds, before it closes the store.
     """
@@ -100,13 +107,21 @@ class Coordinator:
         balancer: BalancerConfig | None = None,
         audit: AuditConfig | None = None,
         probe: Probe = no_prober,
+        history_id: str = "",
+        selections: Callable[[Balancing, Clock], Selections] = Selections,
     ) -> None:
         self._clock = clock
         self._store = store
         self.registry = Registry(
-            config, entropy, entropy.history_id(), self._publish, self._tell, balancer=balancer, draw=entropy.draw
+            config,
+            entropy,
+            history_id or entropy.history_id(),
+            self._publish,
+            self._tell,
+            balancer=balancer,
+            draw=entropy.draw,
         )
-        self.selections = Selections(self.registry.balancing, clock)
+        self.selections = selections(self.registry.balancing, clock)
         self.monitor = Monitor(self.registry.monitoring, clock, probe)
         self.serving = False
         self.started_at = clock.now()
@@ -123,6 +138,8 @@ class Coordinator:
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
         self._sessions: set[HeartbeatSession] = set()
+        self.detection = Detection()
+        self._heard_at: float | None = None
         self.before_close: Callable[[float], Awaitable[None]] | None = None
         self._reserving: asyncio.Task[None] | None = None
 
@@ -135,16 +152,27 @@ class Coordinator:
             StoreFailed: the store cannot be read.
             Unavailable: STORE_DOWN, it cannot be written.
         """
-        stored = await self._store.load()
-        self.timelines.restore(stored.edges)
-        self.registry.restore_epochs(stored)
-        await self._reserve_epochs()
-        self.registry.restore(stored, self._clock.now())
+        await self._restore()
         self.events.settle_restored()
         self.events.add(RegistryStarted(services=len(self.registry)))
         self.ticker.start()
         self.serving = True
         log.info("registry started", extra={"services": len(self.registry), "history_id": self.registry.history_id})
+
+    async def _restore(self) -> None:
+        """Takes in what the store holds."""
+        stored = await self._store.load()
+        self.timelines.restore(stored.edges)
+        self.registry.restore_epochs(stored)
+        await self._reserve_epochs()
+        self.registry.restore(stored, self._clock.now())
+
+    async def _leave(self) -> None:
+        """Where there are other members, they hear that this one goes. Here there are none."""
+
+    def _alternates(self) -> tuple[str, ...]:
+        """Where agents may go instead, the best first."""
+        return ()
 
     async def stop(self) -> None:
         """Stops serving: judges nobody any more, sends every agent away, ends every watch, closes the store."""
@@ -153,7 +181,11 @@ class Coordinator:
         self.registry.stop_judging()
         self.monitor.stop()
         await self.ticker.stop()
-        away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=self.registry.config.go_away_s)
+        away = GoAway(
+            reason=GoAwayReason.SHUTDOWN,
+            reconnect_after_s=self.registry.config.go_away_s,
+            alternates=self._alternates(),
+        )
         for session in list(self._sessions):
             session.go_away(away)
             session.finish(_stopping())
@@ -170,6 +202,7 @@ class Coordinator:
             await self.before_close(1.0)
         try:
             async with asyncio.timeout(CLOSE_S):
+                await self._leave()
                 await self._store.close()
         except TimeoutError:
             log.error("the store did not close in time", extra={"seconds": CLOSE_S})
@@ -216,9 +249,28 @@ class Coordinator:
         return self._store
 
     @property
+    def stale_s(self) -> float:
+        """How old what is known here may be. 0: this daemon itself holds all of it."""
+        return 0.0
+
+    def sights(self) -> "tuple[Sight, ...]":
+        """The members of the cluster that it is in; none, for it is alone."""
+        return ()
+
+    @property
     def watchers(self) -> int:
         """Watches open."""
         return len(self._hub)
+
+    @property
+    def cuts(self) -> int:
+        """Watchers that took nothing for too long, and were cut."""
+        return self._hub.cuts
+
+    @property
+    def commits(self) -> CommitTally:
+        """How the store takes writes."""
+        return self._writer.tally
 
     @property
     def streams(self) -> tuple[HeartbeatSession, ...]:
@@ -356,7 +408,10 @@ class Coordinator:
         """The stream is over, however it ended. Calling it again does nothing."""
         if session in self._sessions:
             self._sessions.discard(session)
-            self.registry.close_stream(session, self._clock.now())
+            now = self._clock.now()
+            self._heard_at = now.mono
+            self.registry.close_stream(session, now)
+            self._heard_at = None
 
     def drain(self, service_id: str, deadline_s: float | None = None) -> int:
         """Asks the agent of a service, on every stream that carries it, to take nothing new; returns how many streams.
@@ -413,6 +468,17 @@ class Coordinator:
     def _publish(self, edge: Edge) -> None:
         self._hub.publish(edge)
         self.events.note(edge)
+        if is_fall(edge):
+            self._measure(edge.service_id)
+
+    def _measure(self, service_id: str) -> None:
+        """Takes note of how soon a fall was seen."""
+        entry, latest = self.registry.get(service_id), self.registry.latest
+        if self._heard_at is not None:
+            delay_s = self._clock.now().mono - self._heard_at
+        else:
+            delay_s = latest - (latest if entry.deadline is None else entry.deadline)
+        self.detection.fell(entry, delay_s, latest - entry.pulse.mono if entry.pulse is not None else None)
 
 
 def _farewell(service_id: str, epoch: int) -> Remove:

@@ -65,7 +65,11 @@ class Watcher:
 
 
 class WatchHub:
-    """All watchers, by selector: what an edge means is worked out once for those who ask the same."""
+    """All watchers, by selector: what an edge means is worked out once for those who ask the same.
+
+    Attributes:
+        cuts: watchers that took nothing for too long.
+    """
 
     def __init__(
         self, clock: Clock, revision: Callable[[], int], over: Callable[[WatchBuffer], None] = lambda _: None
@@ -77,6 +81,7 @@ class WatchHub:
         self._watchers: dict[Selector, set[Watcher]] = {}
         self._bookmarked_at = clock.now().mono
         self._bookmarked_revision = 0
+        self.cuts = 0
 
     def __len__(self) -> int:
         return sum(len(watchers) for watchers in self._watchers.values())
@@ -114,6 +119,7 @@ class WatchHub:
         for watcher in list(self):
             if watcher.sending_since is not None and now - watcher.sending_since > STALLED_S:
                 watcher.sending_since = None
+                self.cuts += 1
                 watcher.cut()
         if now - self._bookmarked_at >= BOOKMARK_EVERY_S and self.revision() != self._bookmarked_revision:
             self._bookmarked_at, self._bookmarked_revision = now, self.revision()

@@ -11,6 +11,7 @@ from orion_registry.core.facts import Fact
 from orion_registry.core.model import Actor, Now
 from orion_registry.core.planning import Plan, Settled, key_of
 from orion_registry.core.registry import Registry
+from orion_registry.core.tally import Histogram
 from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.clock import Clock
 from orion_registry.store.base import Store, StoreFailed
@@ -29,6 +30,24 @@ class WriterConfig:
 
     timeout_s: float = 3.0
     queue: int = 1_024
+
+
+COMMIT_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class CommitTally:
+    """How the store takes writes.
+
+    Attributes:
+        times: from a write's way to the store to its answer, in seconds; what failed is in it.
+        failed: writes that the store did not take.
+    """
+
+    __slots__ = ("failed", "times")
+
+    def __init__(self) -> None:
+        self.times = Histogram(COMMIT_BOUNDS)
+        self.failed = 0
 
 
 class _Run:
@@ -84,6 +103,7 @@ class Writer:
         self._commits: dict[object, float] = {}
         self._alarm_clock: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
+        self.tally = CommitTally()
 
     async def execute(self, command: Command, actor: Actor, timeout_s: float | None = None) -> Result:
         """Runs one command and returns its answer once it is stored and applied.
@@ -238,7 +258,11 @@ class Writer:
         """due: judged seconds by which the store is to have answered."""
         stored = asyncio.ensure_future(self._store.commit(facts))
         self._commits[stored] = due
+        stored.add_done_callback(functools.partial(self._timed, self._clock.now().mono))
         return stored
+
+    def _timed(self, began: float, _stored: asyncio.Future[None]) -> None:
+        self.tally.times.observe(self._clock.now().mono - began)
 
     def _judged(self) -> float:
         return self._registry.judged(self._clock.now())
@@ -255,6 +279,7 @@ class Writer:
             raise self._stuck(f"{self._queue} writes are under way")
 
     def _refused(self, error: StoreFailed) -> Unavailable:
+        self.tally.failed += 1
         log.warning("the store took no write", extra={"error": str(error)})
         return self._stuck("the store took no write")
 

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from orion_registry.core.access.book import AccessBook
@@ -26,13 +27,16 @@ log = logging.getLogger("orion_registry")
 CERTIFICATE: Final = "CERTIFICATE"
 """Alarm: the daemon's certificate ends soon or has ended, or the files that are to take its place are broken."""
 ACCESS: Final = "ACCESS"
-"""Alarm: a new tokens_file or access_file is broken: the old one goes on."""
+"""Alarm: a new tokens_file or access_file is broken: the old one goes on. Or something failed that looks after them."""
 
 LOOK_S: Final = 1.0
 """How often the files are looked at."""
 
 ENDED: Final = "expiry"
 """Why somebody may do less: a token has ended."""
+CERTIFICATES: Final = "certificates"
+JUDGING: Final = "judging anew"
+"""What may fail besides the files that settings name."""
 
 
 class Access:
@@ -60,6 +64,7 @@ class Access:
             _warn_if_others_may_write(settings.access_file)
             self._rules = WatchedFile(access_file.NAME, settings.access_file, self._read_rules)
         self._judged_wall = 0.0
+        self._faults: dict[str, str] = {}
 
     def _read_rules(self, path: str) -> AccessRules:
         rules = access_file.read_access(path)
@@ -85,31 +90,63 @@ class Access:
 
     def look(self, wall_s: float) -> tuple[str, ...]:
         """Takes files that have changed, if they are whole; returns why anybody may do less or more than before."""
+        looks: dict[str, Callable[[], object]] = {}
         if self.certificates is not None:
-            self.certificates.look(wall_s)
-        changed = [watched.name for watched in (self._tokens, self._rules) if watched is not None and watched.look()]
-        before, self._judged_wall = self._judged_wall, wall_s
-        if self.tokens is not None and self.tokens.ended_between(before, wall_s):
-            changed.append(ENDED)
-        return tuple(changed)
+            looks[CERTIFICATES] = partial(self.certificates.look, wall_s)
+        looks |= {watched.name: watched.look for watched in (self._tokens, self._rules) if watched is not None}
+        looks[ENDED] = partial(self._some_ended, wall_s)
+        return tuple(name for name, look in looks.items() if self._found_new(name, look))
+
+    def _found_new(self, name: str, look: Callable[[], object]) -> bool:
+        """Whether one look found something. One that fails by a fault of ours keeps none of the others from it."""
+        try:
+            found = bool(look())
+        except Exception as error:  # noqa: BLE001 - a fault of ours, told below
+            self._failed(name, error)
+            return False
+        self._faults.pop(name, None)
+        return found
+
+    def _some_ended(self, wall_s: float) -> bool:
+        some = self.tokens is not None and self.tokens.ended_between(self._judged_wall, wall_s)
+        self._judged_wall = wall_s
+        return some
 
     def troubles(self, wall_s: float) -> dict[str, str]:
         """What an operator should see to, by alarm; an empty text = nothing."""
         refused = [watched.trouble for watched in (self._tokens, self._rules) if watched is not None]
         told = "; ".join(filter(None, refused))
-        found = {ACCESS: f"new files are refused, the old ones go on: {told}" if told else ""}
+        told = f"new files are refused, the old ones go on: {told}" if told else ""
+        found = {ACCESS: "; ".join(filter(None, (told, *self._faults.values())))}
         if self.certificates is not None:
             found[CERTIFICATE] = self.certificates.trouble(wall_s)
         return found
 
     async def keep(self, clock: Clock, alarms: Alarms, changed: Callable[[str], Awaitable[None]]) -> None:
-        """Looks after the files for ever; changed: called with what has changed, to judge anew."""
+        """Looks after the files for ever; changed: called with what has changed, to judge anew.
+
+        Nothing ends it but its cancelling: if nobody looked any more, what was revoked would count for ever.
+        """
+        due: dict[str, None] = {}  # what was not judged yet
         while True:
-            for name, trouble in self.troubles(clock.now().wall).items():
-                alarms.keep(name, trouble)
-            await asyncio.sleep(LOOK_S)
-            if why := await asyncio.to_thread(self.look, clock.now().wall):
-                await changed(" ".join(why))
+            try:
+                for name, trouble in self.troubles(clock.now().wall).items():
+                    alarms.keep(name, trouble)
+                await asyncio.sleep(LOOK_S)
+                due |= dict.fromkeys(await asyncio.to_thread(self.look, clock.now().wall))
+                if due:
+                    await changed(" ".join(due))
+                due = {}
+                self._faults.pop(JUDGING, None)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed(JUDGING, error)
+                await asyncio.sleep(LOOK_S)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """A fault of ours: logged once, and an alarm until it is over."""
+        if what not in self._faults:
+            log.error("access was not looked after", extra={"what": what}, exc_info=error)
+        self._faults[what] = f"{what} failed ({type(error).__name__}): see the log"
 
 
 def say_who_may(settings: SecuritySettings, where: dict[str, object], *, exposed: bool) -> None:

@@ -41,7 +41,7 @@ def read_access(path: str) -> AccessRules:
     data = read_file(NAME, path, FILE_BYTES)
     try:
         raw = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, a number of 5,000 digits
         raise FileError(f"{NAME}: {path}", "TOML", Said(str(error).lower())) from None
     if unknown := raw.keys() - {"grant", "quota"}:
         raise FileError(f"{NAME}: {path}", "a file of [[grant]] and [[quota]] rows", Said(repr(min(unknown))))

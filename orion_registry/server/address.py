@@ -60,8 +60,14 @@ def parse_address(text: str) -> Address:
     return TcpAddress(host=match[1] or match[2], port=int(match[3]))
 
 
-async def resolve(text: str, *, exposed: bool) -> list[Address]:
-    """The addresses that a listen entry stands for. exposed: those that other machines can reach are allowed.
+async def resolve(text: str, *, exposed: bool, setting: str = "listen", rule: str = _RULE) -> list[Address]:
+    """The addresses that a listen entry stands for.
+
+    Args:
+        text: the entry.
+        exposed: addresses that other machines can reach are allowed.
+        setting: where the entry stands, for errors.
+        rule: what the entry must be where they are not.
 
     Raises:
         StartError: the name is unknown, or other machines could reach it and nobody asked for that by name.
@@ -73,11 +79,11 @@ async def resolve(text: str, *, exposed: bool) -> list[Address]:
     try:
         found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise StartError(f"listen: the host {address.host} of {text} is unknown") from None
+        raise StartError(f"{setting}: the host {address.host} of {text} is unknown") from None
     hosts = list(dict.fromkeys(str(info[4][0]) for info in found))
     for host in hosts:
         if not exposed and not _is_loopback(host):
-            raise SettingError("listen", _RULE, text)
+            raise SettingError(setting, rule, text)
     return [TcpAddress(host=host, port=address.port) for host in hosts]
 
 

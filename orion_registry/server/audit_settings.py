@@ -43,5 +43,8 @@ class AuditSettings(LimitSettings):
         100_000,
         group=_GROUP,
         meaning="Audit records that the store keeps, to be listed and verified; 0 = all.",
-        trade_off="100,000 take about 40 MB, and 0.3 s of each start, which follows the whole chain.",
+        trade_off=(
+            "100,000 take about 40 MB, and 0.3 s of each start, which follows the whole chain. Whoever is refused "
+            "often enough can push out what is older (10 records a second without a credential): audit_file keeps it."
+        ),
     )

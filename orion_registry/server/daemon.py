@@ -7,6 +7,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
@@ -21,6 +22,7 @@ from orion_registry.runtime.clock import Clock, SystemClock
 from orion_registry.runtime.coordinator import REGISTRY_ACTOR, Coordinator
 from orion_registry.runtime.entropy import Entropy, SystemEntropy
 from orion_registry.runtime.monitor import Probe
+from orion_registry.runtime.selections import Selections
 from orion_registry.server.accepting import open_server, serve
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
@@ -31,19 +33,25 @@ from orion_registry.server.identity import Identities
 from orion_registry.server.limit_settings import rate_limits
 from orion_registry.server.limited_door import LimitedDoor
 from orion_registry.server.listen import Listeners
-from orion_registry.server.methods import METHODS
+from orion_registry.server.methods import METHODS, Method
 from orion_registry.server.monitor_service import MonitorService
 from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
 from orion_registry.server.probing import prober_of
 from orion_registry.server.reflection import Reflection
 from orion_registry.server.registry_service import RegistryService
+from orion_registry.server.rpc_tally import RpcTally
 from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
+from orion_registry.server.side_door import Served, SideDoor
 from orion_registry.server.start_error import StartError
-from orion_registry.server.wrapper import build_handlers
+from orion_registry.server.wrapper import Handlers, build_handlers
 from orion_registry.store.audit_file import AuditFile
 from orion_registry.store.base import Store, StoreDamaged, StoreFailed
+
+if TYPE_CHECKING:
+    from orion_registry.server.clustering import Clustering
+    from orion_registry.server.tracing import Tracing
 
 log = logging.getLogger("orion_registry")
 
@@ -74,8 +82,11 @@ class Daemon:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         probe: Probe | None = None,
+        side_door: SideDoor | None = None,
     ) -> None:
-        """Args: settings; store, clock, entropy, probe: what stands in for the real ones, for tests."""
+        """Args: settings; store, clock, entropy, probe: what stands in for the real ones, for tests;
+        side_door: what serves beside gRPC.
+        """
         self.settings = settings
         self.coordinator: Coordinator
         self._store = store
@@ -92,6 +103,10 @@ class Daemon:
         self._probe = probe
         self._export: AuditExport | None = None
         self._prober: Prober | None = None
+        self._methods: tuple[Method, ...] = METHODS
+        self._clustering: Clustering | None = None
+        self._side_door = side_door
+        self._tracing: Tracing | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -113,40 +128,54 @@ class Daemon:
         server = open_server(server_options(self.settings))
         try:
             await self._bind(server)
+            if self._side_door is not None:
+                await self._side_door.bind(self.settings)
+            self._tracing = tracing_of(self.settings)
             self.coordinator = self._make_coordinator()
-            registry = RegistryService(self.coordinator)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
             handlers = {
-                **registry.handlers,
-                **BalancerService(self.coordinator).handlers,
-                **MonitorService(self.coordinator).handlers,
+                **self._services(),
                 **admin.handlers,
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
+            identities = Identities(self._access, self._clock) if self.settings.callers_known else None
             self._door = LimitedDoor(
                 lambda: self.coordinator.serving,
                 lambda: self.coordinator.registry,
-                identify=Identities(self._access, self._clock) if self.settings.callers_known else None,
+                identify=identities,
                 rates=self._rates,
                 clock=lambda: self._clock.now().mono,
             )
             self._door.tell_refusals(self.coordinator.audit.refused)
-            serve(server, build_handlers(METHODS, handlers, self._door))
-            log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self._where()})
-            say_who_may(self.settings, self._where(), exposed=self.settings.insecure_listen)
+            tally = None if self._side_door is None else RpcTally(self._methods)  # counted where somebody can ask
+            serve(server, build_handlers(self._methods, handlers, self._door, tally, self._tracing))
+            log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
+            say_who_may(self.settings, self.where(), exposed=self.settings.insecure_listen)
             await server.start()
+            if self._side_door is not None:
+                served = Served(
+                    settings=self.settings,
+                    coordinator=self.coordinator,
+                    handlers=handlers,
+                    authenticate=None if identities is None else identities.bearer,
+                    rates=self._rates,
+                    rpcs=tally,
+                )
+                await self._side_door.open(served)
             await self._start_coordinator()
         except BaseException:
             await server.stop(None)
+            await self._close_side_door()
             await self._close_prober()
+            await self._close_clustering()
             self._listeners.close()
             raise
         self._server = server
         alarms = self.coordinator.alarms
         self._looking = asyncio.create_task(self._access.keep(self._clock, alarms, self._go_by_access))
         self._health.set_serving(True)
-        log.info("ready", extra=self._where())
+        log.info("ready", extra=self.where())
 
     async def _bind(self, server: grpc.aio.Server) -> None:
         settings = self.settings
@@ -161,15 +190,51 @@ class Daemon:
         if probe is None:
             self._prober = prober_of(settings)
             probe = self._prober.run
+        tracing = self._tracing
+        if settings.clustered:
+            from orion_registry.server.clustering import ALL_METHODS, Clustering  # a daemon that is alone needs none
+
+            self._methods = ALL_METHODS
+            self._clustering = Clustering(
+                settings,
+                self.addresses,
+                self._entropy,
+                self._clock.now().wall,
+                config=registry_config(settings),
+                clock=self._clock,
+                balancer=balancer_config(settings),
+                audit=AuditConfig(keep=settings.audit_keep),
+                probe=probe if tracing is None else tracing.probe(probe),
+            )
+            return self._clustering.coordinator
         return Coordinator(
+            selections=Selections if tracing is None else tracing.selections,
             config=registry_config(settings),
             store=self._store or store_of(settings, self.address),
             clock=self._clock,
             entropy=self._entropy,
             balancer=balancer_config(settings),
             audit=AuditConfig(keep=settings.audit_keep),
-            probe=probe,
+            probe=probe if tracing is None else tracing.probe(probe),
         )
+
+    def _services(self) -> Handlers:
+        if self._clustering is not None:
+            return self._clustering.handlers
+        return {
+            **RegistryService(self.coordinator).handlers,
+            **BalancerService(self.coordinator).handlers,
+            **MonitorService(self.coordinator).handlers,
+        }
+
+    async def _close_clustering(self) -> None:
+        clustering, self._clustering = self._clustering, None
+        if clustering is not None:
+            await clustering.close()
+
+    async def _close_side_door(self) -> None:
+        if self._side_door is not None:
+            await self._side_door.close()
 
     async def _close_prober(self) -> None:
         prober, self._prober = self._prober, None
@@ -220,7 +285,7 @@ class Daemon:
         server, self._server = self._server, None
         if server is None:
             return
-        log.info("stopping", extra=self._where())
+        log.info("stopping", extra=self.where())
         if self._looking is not None:
             self._looking.cancel()
         self._health.set_serving(False)
@@ -229,15 +294,21 @@ class Daemon:
         if self._export is not None:
             self.coordinator.before_close = self._export.stop
         await self.coordinator.stop()
+        await self._close_clustering()
+        await self._close_side_door()
         await self._close_prober()
+        if self._tracing is not None:
+            await self._tracing.close()
         self._health.close()
         self._reflection.close()
         await stopped
         self._listeners.close()
         log.info("stopped")
 
-    def _where(self) -> dict[str, object]:
-        return {"address": self.addresses[0] if self.addresses else "", "addresses": list(self.addresses)}
+    def where(self) -> dict[str, object]:
+        """Its addresses, for the log."""
+        beside = {} if self._side_door is None else self._side_door.where()
+        return {"address": self.addresses[0] if self.addresses else "", "addresses": list(self.addresses), **beside}
 
     async def __aenter__(self) -> "Daemon":
         await self.start()
@@ -247,6 +318,17 @@ class Daemon:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def tracing_of(settings: Settings) -> "Tracing | None":
+    """What makes spans; None = nothing does, and nothing is imported for it. Raises StartError."""
+    if not settings.traces:
+        return None
+    try:
+        from orion_registry.server.tracing import Tracing
+    except ImportError as error:
+        raise StartError(f"traces: {error.name} is missing: install orion-registry[server,otel]") from error
+    return Tracing(settings.traces)
 
 
 def registry_config(settings: Settings) -> RegistryConfig:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
@@ -55,6 +56,7 @@ class Door:
         self._registry = registry
         self._identify = identify or anybody
         self._calls: set[OpenCall] = set()
+        self._ended: WeakKeyDictionary[RegistryError, Actor] = WeakKeyDictionary()
 
     def admission(self, method: Method) -> Admission:
         """What calls of a method pass: the gate, who they are, and whether they have one of its roles at all."""
@@ -102,10 +104,14 @@ class Door:
         if self._tell is None or not is_denial(error):
             return
         try:
-            actor = self._identify(context)
+            actor = self._ended.get(error) or self._identify(context)
         except RegistryError:  # nobody can tell who it is: that is why it was refused
             actor = Actor(address=peer_address(context.peer()))
         self._tell(actor, method.name, error)
+
+    def ends(self, actor: Actor, error: RegistryError) -> None:
+        """An error ends a call of somebody who was let in; by then `refused` may not find out any more who that is."""
+        self._ended[error] = actor
 
     def tell_refusals(self, tell: Tell) -> None:
         """From now on `tell` hears of each denial."""
@@ -123,12 +129,16 @@ class Door:
         finally:
             self._calls.discard(call)
 
+    def judge(self, call: OpenCall) -> None:
+        """Whether an open call would be let in now; it counts as no further one. Raises RegistryError if not."""
+        call.go_on_as(self._identified(call.method)(call.context))
+
     async def judge_again(self) -> None:
         """Somebody may do more or less than before: ends the open streams of those who are let in no more."""
         for number, call in enumerate(tuple(self._calls), 1):
             if call in self._calls:
                 try:
-                    call.go_on_as(self._identified(call.method)(call.context))
+                    self.judge(call)
                 except RegistryError as error:
                     call.end(error)
             if number % JUDGED_AT_ONCE == 0:

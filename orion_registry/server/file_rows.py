@@ -1,10 +1,12 @@
 """Files of rows that an operator wrote: each field is taken out by name, with its rule; what is left is refused."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from orion_registry.core import limits
 from orion_registry.core.access.rights import ALL, Grant, Role
+from orion_registry.core.masking import mask_text
 from orion_registry.core.validation import check_text
 from orion_registry.errors import RegistryError, Said, shown
 from orion_registry.server.peer_identity import NAME_MOST, is_plain
@@ -23,10 +25,13 @@ _ROLES = ", ".join(Role)
 
 
 class FileError(StartError):
-    """A file that cannot be used; `str()` names it, the row, the field, the rule and what came."""
+    """A file that cannot be used; `str()` names it, the row, the field, the rule and what came, with secrets masked: a
+    token may stand where its id should.
+    """
 
     def __init__(self, where: str, rule: str, got: object) -> None:
-        super().__init__(f"{where}: must be {rule}, got {shown(got, 100)}")
+        masked = mask_text(text := shown(got, sys.maxsize))  # before it is cut: half a secret has no shape
+        super().__init__(f"{where}: must be {rule}, got {shown(got if masked == text else Said(masked), 100)}")
 
 
 def read_file(name: str, path: str, most: int) -> bytes:

@@ -80,6 +80,22 @@ class Identities:
             raise Unauthenticated(Reason.NO_IDENTITY, message)
         return actor_of(token.identity, token.rights, peer)
 
+    def bearer(self, authorization: str, address: str) -> Actor:
+        """Who calls where there are no certificates, over HTTP: by token alone. authorization: the header's text.
+
+        Raises:
+            Unauthenticated: NO_IDENTITY, it is no token that counts, or none do here.
+        """
+        tokens = self._access.tokens
+        if tokens is None:
+            message = "this registry knows its callers by certificates alone, which HTTP does not show: use gRPC"
+            raise Unauthenticated(Reason.NO_IDENTITY, message)
+        if not authorization:
+            raise Unauthenticated(Reason.NO_IDENTITY, f"{HEADER}: must be '{SCHEME}' and a token, got nothing")
+        text = authorization.removeprefix(SCHEME) if authorization.startswith(SCHEME) else ""
+        token = tokens.bearer(text, self._clock.now().wall)
+        return Actor(identity=token.identity, rights=token.rights, address=address)
+
     def _token(self, context: Context) -> Token | None:
         """The token that a call shows, if tokens are known here; what else stands in the header is refused."""
         tokens = self._access.tokens

@@ -12,7 +12,7 @@ from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rates import Hold, Rates
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
-from orion_registry.errors import RegistryError
+from orion_registry.errors import PermissionDenied, RegistryError
 from orion_registry.server.door import Admission, Check, Door, Gate
 from orion_registry.server.identity import Context, Identify
 from orion_registry.server.methods import Kind, Method
@@ -42,13 +42,17 @@ class LimitedDoor(Door):
         self._clock = clock
 
     def admission(self, method: Method) -> Admission:
-        """See `Door`."""
+        """See `Door`. Who may not call the method at all is charged for it all the same."""
         admit, cost, rates, clock = super().admission(method), method.cost, self._rates, self._clock
         lasting = method.kind is not Kind.UNARY and cost is Cost.STREAM
         hold = Hold.WATCH if method.name in _WATCHES else Hold.STREAM
 
         def limited(context: Context) -> Actor:
-            actor = admit(context)
+            try:
+                actor = admit(context)
+            except PermissionDenied:
+                rates.take(self._identify(context).identity, cost, clock())
+                raise
             if actor.identity:
                 rates.take(actor.identity, cost, clock())
                 if lasting:
@@ -60,16 +64,16 @@ class LimitedDoor(Door):
         return limited
 
     def check(self, method: Method) -> Check:
-        """See `Door`."""
+        """See `Door`. It is charged first: what is refused costs as much."""
         check, rates, clock = super().check(method), self._rates, self._clock
         if method.kind is not Kind.BIDI:
             return check
         cost = _MESSAGES[method.name]
 
         def limited(request: Any, actor: Actor) -> None:
-            check(request, actor)
             if actor.identity:
                 rates.take(actor.identity, cost, clock(), units_of(request))
+            check(request, actor)
 
         return limited
 

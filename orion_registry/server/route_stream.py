@@ -14,8 +14,10 @@ from orion_registry.core import limits
 from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
-from orion_registry.errors import RegistryError, bad_field
+from orion_registry.core.selector import Selector
+from orion_registry.errors import PermissionDenied, RegistryError, bad_field
 from orion_registry.server.duplex import Duplex
+from orion_registry.server.scopes import Call, require
 from orion_registry.server.stream import Stream, not_a_message
 from orion_registry.server.wrapper import stopping
 from orion_registry.wire.balancer import Origin, decode_hello
@@ -49,18 +51,19 @@ class RouteStreams:
     async def serve(self, actor: Actor, stream: Stream) -> None:
         """One call, to its end."""
         self._service.coordinator.require_serving()
-        route = _Route(self._service, actor, stream)
+        route = Route(self._service, actor, stream)
         stream.belongs_to(route)
         await route.run()
 
 
-class _Route(Duplex):
+class Route(Duplex):
     """One call."""
 
     def __init__(self, service: "BalancerService", actor: Actor, stream: Stream) -> None:
         super().__init__(stream.context)
         self._service = service
         self._check = stream.check
+        self._method = stream.method
         self._actor = actor
         self._refused = service.coordinator.registry.refused
         self._selections = service.selections
@@ -69,6 +72,22 @@ class _Route(Duplex):
         self._waiting: dict[int, Waiter] = {}
         self._name = self._selections.open_stream(self)
         self._origin = Origin(identity=actor.identity, stream=self._name)
+
+    def go_on_as(self, actor: Actor) -> None:
+        """See `Duplex`. Who waits where its caller has lost its role is given nothing any more."""
+        self._actor = actor
+        for command_id, waiter in tuple(self._waiting.items()):
+            selector = waiter.pool.key
+            assert isinstance(selector, Selector)
+            method, registry = self._method, self._service.coordinator.registry
+            try:
+                require(Call(None, actor, method.name, method.roles, registry), selector.namespace)
+            except PermissionDenied as error:
+                del self._waiting[command_id]
+                self._selections.give_up(waiter)
+                self._denied(error)
+                self._refused.note(error)
+                self._tell(result_error(command_id, error))
 
     def _over(self) -> None:
         """Nobody waits for answers any more; leases end soon."""
@@ -115,11 +134,13 @@ class _Route(Duplex):
         """Runs one command. What it raises is its result."""
         try:
             self._check(command)
-            self._outbox.append(self._result(command, now))
+            result = self._result(command, now)
         except RegistryError as error:
             self._denied(error)
             self._refused.note(error)
-            self._outbox.append(result_error(command.id, error))
+            result = result_error(command.id, error)
+        if result:
+            self._outbox.append(result)
 
     def _denied(self, error: RegistryError) -> None:
         self._service.coordinator.audit.refused(self._actor, "Route", error)

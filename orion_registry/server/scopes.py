@@ -6,6 +6,7 @@ ids give nothing away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from orion_registry.core.access.rights import Role
@@ -29,7 +30,19 @@ class Call(NamedTuple):
 
 
 Scope = Callable[[Call], None]
-"""Raises RegistryError if the caller may not do that there."""
+"""Raises RegistryError if the caller may not do that there; may narrow the request to what it may."""
+
+
+def judge_as_begun(method: str, request: Any, judge: Callable[[Any], None]) -> None:
+    """Judges the request of a stream that has gone by it for a while.
+
+    Raises:
+        RegistryError: as `judge`; NOT_ALLOWED too if it would be narrowed now, for the stream goes by the wider one.
+    """
+    judge(narrowed := deepcopy(request))
+    if narrowed != request:
+        message = f"what {method} was asked for is more than its caller may see now: ask again"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
 
 
 def nobody_in_particular(_call: Call) -> None:
@@ -56,17 +69,17 @@ def everywhere(call: Call) -> None:
 
 def by_service(call: Call) -> None:
     """The namespace that a service is registered in."""
-    _require(call, call.request.service.namespace)
+    require(call, call.request.service.namespace)
 
 
 def by_selector(call: Call) -> None:
     """The namespace of a query."""
-    _require(call, call.request.selector.namespace)
+    require(call, call.request.selector.namespace)
 
 
 def by_asked_selector(call: Call) -> None:
     """The namespace of the query of the request that a request is about."""
-    _require(call, call.request.request.selector.namespace)
+    require(call, call.request.request.selector.namespace)
 
 
 def by_ref(call: Call) -> None:
@@ -94,8 +107,20 @@ def by_listed_service(call: Call) -> None:
 
 
 def by_events(call: Call) -> None:
-    """The namespace named; else that of the service named; or all if neither is: the registry's own are of none."""
-    (_of_field if call.request.namespace else by_listed_service)(call)
+    """The namespace named; else that of the service named; or all if neither is: the registry's own are of none.
+
+    Whom the service alone lets in, the request is narrowed to its namespace: another one may have had its id before, or
+    get it later.
+    """
+    request = call.request
+    if request.namespace:
+        _of_field(call)
+    elif not request.service_id or call.actor.rights.everywhere(call.roles):
+        by_listed_service(call)
+    elif (entry := _visible(call, request.service_id)) is not None:
+        request.namespace = entry.spec.namespace
+    else:
+        raise no_such_service(request.service_id)
 
 
 def by_listed_namespace(call: Call) -> None:
@@ -110,7 +135,7 @@ def by_target(call: Call) -> None:
         return
     key = call.request.key
     if key.agent_id or key.service_name or not key.service_id:
-        _require(call, key.namespace)
+        require(call, key.namespace)
     else:
         _registered_alone(call, key.service_id)
 
@@ -134,10 +159,11 @@ def denied(call: Call, where: str) -> PermissionDenied:
 
 
 def _of_field(call: Call) -> None:
-    _require(call, call.request.namespace)
+    require(call, call.request.namespace)
 
 
-def _require(call: Call, namespace: str) -> None:
+def require(call: Call, namespace: str) -> None:
+    """Raises PermissionDenied: the caller has none of the roles in a namespace."""
     named = namespace or DEFAULT_NAMESPACE
     if not call.actor.rights.inside(named, call.roles):
         raise denied(call, f"in namespace {shown(named)}")

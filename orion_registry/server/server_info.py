@@ -2,12 +2,16 @@
 
 import platform
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
 from orion_registry import __version__
 from orion_registry.runtime.coordinator import Coordinator
-from orion_registry.wire.server_info import HeldAlarm, ServerInfo
+from orion_registry.wire.server_info import HeldAlarm, MemberInfo, ServerInfo
+
+if TYPE_CHECKING:
+    from orion_registry.core.membership import Sight
 
 
 def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str) -> ServerInfo:
@@ -15,6 +19,7 @@ def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str
     registry, events = coordinator.registry, coordinator.events
     health, census = registry.self_health(), registry.census
     events.settle()
+    sights = coordinator.sights()
     alarms = [
         HeldAlarm(name=alarm.name, text=alarm.message, since_wall=alarm.since_wall) for alarm in coordinator.alarms.held
     ]
@@ -49,5 +54,23 @@ def server_info(coordinator: Coordinator, addresses: Sequence[str], profile: str
         store_trouble=coordinator.store_trouble,
         python_version=platform.python_version(),
         grpcio_version=grpc.__version__,
+        member_name=next((sight.member.name for sight in sights if sight.own), ""),
+        stale_for_s=coordinator.stale_s,
+        members=tuple(map(_member, sights)),
         refusals={limit.value: count for limit, count in registry.refused.counts.items()},
+    )
+
+
+def _member(sight: "Sight") -> MemberInfo:
+    member = sight.member
+    return MemberInfo(
+        name=member.name,
+        history_id=member.life,
+        addresses=member.addresses,
+        version=member.version,
+        started_wall=member.started_wall,
+        answers=sight.own,
+        reachable=sight.reachable,
+        services=sight.services,
+        streams=sight.streams,
     )

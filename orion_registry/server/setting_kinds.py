@@ -14,6 +14,7 @@ from typing import Any
 
 from orion_registry.core import limits
 from orion_registry.errors import Said
+from orion_registry.server.address import TcpAddress, parse_address
 
 _SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)")
@@ -166,15 +167,35 @@ def switch() -> Kind:
     return Kind("", "true or false", _read_switch, lambda b: isinstance(b, bool), lambda b: str(b).lower(), switch=True)
 
 
-def addresses(valid: Callable[[str], object]) -> Kind:
-    """One or more addresses; `valid` raises ValueError for text that is none."""
+def word(form: str, rule: str) -> Kind:
+    """Text of a form (a regular expression); the rule says it in words."""
+    pattern = re.compile(form)
+    return Kind("TEXT", rule, _as_text, lambda text: pattern.fullmatch(text) is not None, quote)
+
+
+def addresses(valid: Callable[[str], object], least: int = 1) -> Kind:
+    """Addresses; `valid` raises ValueError for text that is none."""
     one = "HOST:PORT (port 0 to 65,535) or unix:PATH (at most 107 bytes)"
 
     def text_of(text: str) -> str:
         valid(text)
         return text
 
-    return _several("ADDRESS", "addresses", one, text_of, 1)
+    return _several("ADDRESS", "addresses", one, text_of, least)
+
+
+def http_address() -> Kind:
+    """Where HTTP is spoken: an address, "auto" or "off"."""
+
+    def allows(text: str) -> bool:
+        if text in {"auto", "off"}:
+            return True
+        try:
+            return isinstance(parse_address(text), TcpAddress)
+        except ValueError:
+            return False
+
+    return Kind("ADDRESS", "HOST:PORT (port 0 to 65,535), auto or off", _as_text, allows, quote)
 
 
 def networks() -> Kind:
@@ -203,6 +224,21 @@ def read_callable(text: str) -> tuple[str, str]:
     if not limits.ID.fullmatch(name) or not _PLACE.fullmatch(place):
         raise ValueError("not a named callable")
     return name, place
+
+
+def place() -> Kind:
+    """A Python callable by its place, or none."""
+
+    def allows(text: str) -> bool:
+        return not text or _PLACE.fullmatch(text) is not None
+
+    return Kind("MODULE:CALLABLE", "MODULE:CALLABLE, as in ops.traces:provider", _as_text, allows, quote)
+
+
+def read_place(text: str) -> tuple[str, str]:
+    """Module and name of a place."""
+    module, _, name = text.partition(":")
+    return module, name
 
 
 def _several(metavar: str, noun: str, one: str, key: Callable[[str], object], least: int, most: int = 16) -> Kind:

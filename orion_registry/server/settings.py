@@ -7,15 +7,15 @@ from dataclasses import dataclass, fields
 
 from orion_registry.errors import Said
 from orion_registry.server.address import parse_address
-from orion_registry.server.audit_settings import AuditSettings
+from orion_registry.server.cluster_settings import ClusterSettings
 from orion_registry.server.limit_settings import most_connections, open_files_limit
-from orion_registry.server.setting_kinds import addresses, choice, duration, path, switch, whole
+from orion_registry.server.setting_kinds import addresses, choice, duration, http_address, path, place, switch, whole
 from orion_registry.server.setting_rows import PROFILES, Row, by_profile, row_of, setting
 from orion_registry.server.start_error import SettingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AuditSettings):
+class Settings(ClusterSettings):
     """Everything that an operator may set. Checked when made; spans are seconds, sizes bytes.
 
     Raises:
@@ -42,6 +42,17 @@ class Settings(AuditSettings):
         trade_off=(
             "Without tokens_file whoever reaches the port may register, read and remove; without tls_cert_file "
             "everything, tokens too, can be read on the way. Only for a network that you trust."
+        ),
+    )
+    http: str = setting(
+        http_address(),
+        "auto",
+        group="Where it listens",
+        default_text="127.0.0.1:6747 if it is free",
+        meaning="Address of the HTTP port, HOST:PORT: page, JSON API and metrics, for reading only; off = none.",
+        trade_off=(
+            "Port 0 takes a free one and the log says which. An address that is set and cannot be had stops the start; "
+            "the default one is done without. Plaintext: on loopback, or with insecure_listen."
         ),
     )
     data_dir: str = setting(
@@ -203,6 +214,18 @@ class Settings(AuditSettings):
         trade_off="json is what log collectors read.",
     )
 
+    traces: str = setting(
+        place(),
+        "",
+        group="Process",
+        default_text="none",
+        meaning=(
+            "Python callable, MODULE:CALLABLE, that returns an OpenTelemetry TracerProvider: spans of unary calls, "
+            "selections and probes go there. Needs the extra otel."
+        ),
+        trade_off="It runs in the registry's process, with its rights; a span costs about as much as a selection.",
+    )
+
     def __post_init__(self) -> None:
         """Fills in what the profile decides, checks every field, then what depends on the machine."""
         for row in TABLE:
@@ -232,6 +255,7 @@ GROUPS = (
     "Where it listens",
     "Security",
     "Store",
+    "Cluster",
     "Registry",
     "Selection",
     "Active checks",

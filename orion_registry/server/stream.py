@@ -15,6 +15,7 @@ from orion_registry.errors import InvalidArgument, Reason, RegistryError, Unauth
 from orion_registry.server.door import Check, Door
 from orion_registry.server.identity import Context
 from orion_registry.server.methods import Method
+from orion_registry.server.scopes import judge_as_begun
 from orion_registry.wire.status import DETAILS_KEY, status_of
 
 logger = logging.getLogger("orion_registry")
@@ -117,7 +118,7 @@ class Stream:
         if actor.rights == self._actor.rights:
             return
         if self._request is not None:
-            self._check(self._request, actor)
+            judge_as_begun(self.method.name, self._request, lambda request: self._check(request, actor))
         if self._owner is not None:
             self._owner.go_on_as(actor)
         self._actor = actor
@@ -126,6 +127,7 @@ class Stream:
         """Ends the call from outside, once: its status is sent beside the handler, which is cancelled then; or once the
         read or write that it waits for is over, as these must not be cancelled.
         """
+        self._door.ends(self._actor, error)
         if self._owner is not None:
             self._owner.end(error)
         elif self._ending is None:

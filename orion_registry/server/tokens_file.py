@@ -4,13 +4,14 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from orion_registry.core import limits
-from orion_registry.core.access.tokens import TOKEN_ID, Token, TokenBook
+from orion_registry.core.access.tokens import LIFE_MAX_S, TOKEN_ID, Token, TokenBook
 from orion_registry.core.validation import check_text
 from orion_registry.errors import Said
 from orion_registry.server.file_rows import (
@@ -28,6 +29,9 @@ T = TypeVar("T")
 NAME: Final = "tokens_file"
 FILE_BYTES: Final = 16 * 1024 * 1024
 VERSION: Final = 1
+TIME_RULE: Final = "a date and time as in 2026-11-28T16:00:00Z"
+YEARS: Final = range(1970, 2200)
+"""Those that a token may be of: a slip that makes one count for ever is refused, a clock that was never set is not."""
 
 
 def read_tokens(path: str) -> TokenBook:
@@ -54,9 +58,11 @@ def read_tokens(path: str) -> TokenBook:
 
 
 def write_tokens(path: str, tokens: Iterable[Token]) -> None:
-    """Puts a file in place of what is there, whole or not at all. Only its owner may read it.
+    """Puts a file in place of what is there, whole or not at all. It keeps its owner and mode: a daemon of another user
+    goes on reading it. A new one only its owner may read.
 
     Raises:
+        FileError: it belongs to somebody to whom it cannot be given back.
         OSError: it cannot be written.
     """
     text = json.dumps({"version": VERSION, "tokens": [show_token(token) for token in tokens]}, indent=1) + "\n"
@@ -64,6 +70,8 @@ def write_tokens(path: str, tokens: Iterable[Token]) -> None:
     number, made = tempfile.mkstemp(prefix=".tokens-", dir=folder)  # 0600
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
+            if os.path.exists(path):
+                _give_back(number, path)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -72,6 +80,17 @@ def write_tokens(path: str, tokens: Iterable[Token]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(made)
         raise
+
+
+def _give_back(number: int, path: str) -> None:
+    """Gives an open file the owner and mode of the one whose place it takes."""
+    there = os.stat(path)
+    try:
+        os.fchown(number, there.st_uid, there.st_gid)
+    except PermissionError:
+        rule = f"changed by its owner or root: its new copy cannot be given to {there.st_uid}:{there.st_gid}"
+        raise FileError(NAME, rule, Said(f"user {os.geteuid()} for {path!r}")) from None
+    os.fchmod(number, stat.S_IMODE(there.st_mode))  # after fchown, which may take bits away
 
 
 def change_tokens(path: str, change: Callable[[dict[str, Token]], T], *, anew: bool = False) -> T:
@@ -102,11 +121,14 @@ def _token(row: Row) -> Token:
         identity=row.take("identity", IDENTITY_RULE, read_identity),
         secret_hash=row.take("sha256", "64 of 0-9 a-f", lambda raw: _matching(limits.HASH, raw), hidden=True),
         grant=take_grant(row),
-        created_wall=row.take("created", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
-        expires_wall=row.take("expires", "a date and time as in 2026-11-28T16:00:00Z", _read_time),
+        created_wall=row.take("created", TIME_RULE, _read_time),
+        expires_wall=row.take("expires", TIME_RULE, _read_time),
         note=take_note(row),
     )
     row.end()
+    if token.expires_wall - token.created_wall > LIFE_MAX_S + 1.0:  # each is kept in whole seconds
+        rule = f"at most {LIFE_MAX_S / 86_400:,.0f} days after created"
+        raise row.error("expires", rule, Said(show_time(token.expires_wall)))
     return token
 
 
@@ -137,6 +159,8 @@ def _read_time(raw: object) -> float:
     found = datetime.fromisoformat(raw)
     if found.tzinfo is None:
         raise ValueError("of no time zone")
+    if found.year not in YEARS:
+        raise ValueError("another year")
     return found.timestamp()
 
 
@@ -145,7 +169,7 @@ def _unread(raw: object) -> object:
 
 
 def _version(raw: object) -> int:
-    if raw != VERSION or isinstance(raw, bool):
+    if type(raw) is not int or raw != VERSION:  # 1.0 and true are equal to 1
         raise ValueError("another version")
     return VERSION
 

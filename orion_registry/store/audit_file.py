@@ -8,6 +8,8 @@ from pathlib import Path
 from orion_registry.core.audit import AuditHead, AuditRecord, line_of, record_of_line
 from orion_registry.core.audit_verification import Unreadable
 
+BEGINNING = b'{"address":"'
+"""What a file of records begins with."""
 TAIL = 64 * 1024
 """Bytes at a file's end among which the last line is; a record at all its limits has 8 KiB."""
 
@@ -33,13 +35,14 @@ class AuditFile:
         The rest of a line, left by a crash, is cut off. None: nothing was written yet, or what was cannot be read.
 
         Raises:
-            OSError: it cannot be opened or mended.
+            OSError: it cannot be opened or mended, or holds something else; that is left as it is.
         """
         self.close()
         new = not self._path.exists()
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if new:
             self._sync_names()
+        _refuse_others(self._file)
         whole = self._cut_torn_line(self._file)
         last = _last_line(self._file, whole)
         if last is None and whole == 0:
@@ -122,6 +125,16 @@ class AuditFile:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _refuse_others(file: int) -> None:
+    """Raises OSError if a file is somebody else's: a wrong path must cost nobody what stands there.
+
+    What it begins with is not told: the alarm goes to all who may ask, and the file may be a key.
+    """
+    found = os.pread(file, len(BEGINNING), 0)
+    if not BEGINNING.startswith(found):
+        raise OSError("the file there does not begin with an audit record: move it, or name another")
 
 
 def _last_line(file: int, size: int) -> str | None:

@@ -11,6 +11,7 @@ from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 from orion_registry.store.base import Store
 from orion_registry.store.memory import MemoryStore
+from orion_registry.web import http_port
 
 
 @asynccontextmanager
@@ -29,8 +30,22 @@ async def running_daemon(
         clock: the machine's if not given.
         entropy: the machine's if not given.
         probe: makes the runs of active checks, such as a `testing.probes.ScriptedProbe`; the real one if not given.
-        overrides: fields of `Settings`, such as retention_s=1.0; listen is a free port on 127.0.0.1 if not given.
+        overrides: fields of `Settings`, such as retention_s=1.0; listen is a free port on 127.0.0.1 if not given, and
+            http is off: with http="127.0.0.1:0" the daemon has an HTTP port, see `http_address`.
     """
-    settings = Settings(**{"listen": ("127.0.0.1:0",), **overrides})
-    async with Daemon(settings, store=store or MemoryStore(), clock=clock, entropy=entropy, probe=probe) as daemon:
+    settings = Settings(**{"listen": ("127.0.0.1:0",), "http": "off", **overrides})
+    daemon = Daemon(
+        settings,
+        store=store or MemoryStore(),
+        clock=clock,
+        entropy=entropy,
+        probe=probe,
+        side_door=http_port(settings),
+    )
+    async with daemon:
         yield daemon
+
+
+def http_address(daemon: Daemon) -> str:
+    """Where its HTTP port is, HOST:PORT; empty = it has none."""
+    return str(daemon.where().get("http", ""))

@@ -22,6 +22,31 @@ class HeldAlarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberInfo:
+    """One daemon of a cluster, as the one that answers sees it.
+
+    Attributes:
+        name: what its operator calls it. history_id: this life of it.
+        addresses: where agents and callers reach it.
+        version: of the registry that it runs.
+        started_wall: when this life of it began, a label.
+        answers: whether it is the one that answers.
+        reachable: whether it can be spoken to.
+        services: that it owns. streams: that it holds; None = it has not said.
+    """
+
+    name: str
+    history_id: str
+    addresses: tuple[str, ...]
+    version: str
+    started_wall: float
+    answers: bool
+    reachable: bool
+    services: int
+    streams: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
     """How a registry was when it answered. Spans in seconds; `_wall` are seconds since 1970, labels.
 
@@ -43,7 +68,9 @@ class ServerInfo:
         refused_hellos: told to come back later, in this life.
         audit_head_seq, audit_head_hash: the latest audit record; audit_lost: those that could not be stored.
         refusals: how often each limit turned somebody away, in this life; only those that did.
-        store_kind: memory or sqlite; store_trouble: why it takes no ordinary writes now, empty if it does.
+        member_name: of a cluster, this member's; empty if it is alone. members: all of them, by name.
+        stale_for_s: how old what it knows of other members may be.
+        store_kind: memory, sqlite or etcd; store_trouble: why it takes no ordinary writes now, empty if it does.
     """
 
     version: str
@@ -77,6 +104,9 @@ class ServerInfo:
     python_version: str
     grpcio_version: str
     refusals: Mapping[str, int] = field(default_factory=dict)
+    member_name: str = ""
+    stale_for_s: float = 0.0
+    members: tuple[MemberInfo, ...] = ()
 
 
 def encode_server_info(info: ServerInfo) -> bytes:
@@ -112,6 +142,21 @@ def encode_server_info(info: ServerInfo) -> bytes:
         audit_head_hash=info.audit_head_hash,
         audit_lost=info.audit_lost,
     )
+    if info.members:
+        message.member_name = info.member_name
+        message.stale_for.CopyFrom(span_of(info.stale_for_s))
+    for member in info.members:
+        message.members.add(
+            name=member.name,
+            history_id=member.history_id,
+            addresses=member.addresses,
+            version=member.version,
+            started_at=timestamp_of(member.started_wall),
+            answers=member.answers,
+            reachable=member.reachable,
+            services=member.services,
+            streams=member.streams,
+        )
     for alarm in info.alarms:
         message.alarms.add(
             name=alarm.name, text=safe_message(mask_text(alarm.text)), since=timestamp_of(alarm.since_wall)
@@ -161,6 +206,23 @@ def decode_server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
         audit_head_hash=message.audit_head_hash,
         audit_lost=message.audit_lost,
         refusals={row.limit: row.count for row in message.refusals},
+        member_name=message.member_name,
+        stale_for_s=decode_known_span(message.stale_for),
+        members=tuple(map(_member, message.members)),
+    )
+
+
+def _member(member: pb.Member) -> MemberInfo:
+    return MemberInfo(
+        name=member.name,
+        history_id=member.history_id,
+        addresses=tuple(member.addresses),
+        version=member.version,
+        started_wall=wall_of(member.started_at),
+        answers=member.answers,
+        reachable=member.reachable,
+        services=member.services,
+        streams=member.streams if member.HasField("streams") else None,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 from google.protobuf import __version__ as protobuf_version
 
-from tests.bench import beats, durable, select, tls, unary
+from tests.bench import beats, durable, metrics, select, tls, unary
 from tests.bench.figures import Figure, table
 from tests.bench.processes import LoadProcess, bare, registry
 from tests.bench.setting import Setting
@@ -23,6 +23,7 @@ GROUPS: Mapping[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "beats": beats.measure,
     "durable": durable.measure,
     "tls": tls.measure,
+    "metrics": metrics.measure,
 }
 """What --only names: one file each, each with a daemon and a bare server of its own."""
 

@@ -79,7 +79,7 @@ def registry(data_dir: Path | None = None, options: Sequence[str] = ()) -> Serve
     """The daemon, as users start it; quiet, so that its log needs no reader. In memory unless it has a directory."""
     place = ("--ephemeral",) if data_dir is None else ("--data-dir", str(data_dir))
     return Server(
-        "-m", "orion_registry", "serve", *place, "--listen", "127.0.0.1:0", "--log-format", "json",
+        "-m", "orion_registry", "serve", "--http", "off", *place, "--listen", "127.0.0.1:0", "--log-format", "json",
         "--beat-budget", "1000000", "--admission-rate", "1000000", *options,
     )  # fmt: skip
 

@@ -81,8 +81,8 @@ class DaemonProcess:
 def daemon_process(
     *arguments: str, listen: Sequence[str] = ("127.0.0.1:0",), ready: bool = True, **environment: str
 ) -> Iterator[DaemonProcess]:
-    """A daemon process, ready unless said otherwise; killed at the end."""
-    flags = [part for address in listen for part in ("--listen", address)]
+    """A daemon process, ready unless said otherwise, with no HTTP port unless `arguments` say so; killed at the end."""
+    flags = ["--http", "off", *(part for address in listen for part in ("--listen", address))]
     place = () if "--data-dir" in arguments else ("--ephemeral",)
     daemon = DaemonProcess([*flags, *place, *arguments], clean_environment(**environment))
     try:

@@ -38,7 +38,7 @@ def type_in(script: str, place: Path, **environment: str) -> "subprocess.Complet
 
 @pytest.mark.timeout(240)
 def test_what_the_page_says_can_be_typed(tmp_path: Path) -> None:
-    assert list(TRIED) == ["round", "select", "operate", "scripts", "register", "completion"]
+    assert list(TRIED) == ["round", "select", "operate", "top", "scripts", "register", "completion"]
     with daemon_process() as daemon:
         ended = type_in("\n".join(TRIED.values()), tmp_path, ORION_ADDRESS=daemon.wait_ready())
     assert (ended.returncode, ended.stderr) == (0, "")

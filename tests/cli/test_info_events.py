@@ -106,6 +106,8 @@ def test_events(daemon: DaemonProcess) -> None:
     assert seqs("--type", "service_removed", "--type", "REGISTRY_STARTED") == [1, 4]
     assert seqs("--since", "3") == [4]
     assert seqs("--since", "4") == []
+    assert (seqs("--last", "2"), seqs("-n", "0"), seqs("--last", "99")) == ([3, 4], [], [1, 2, 3, 4])
+    assert "leave one out" in failed(2, "events", "--last", "2", "--since", "3", "--address", address)
     line = failed(1, "events", "--since", "9", "--address", address)
     assert line == "orion-registry: after_seq: the latest event is 4, got 9; begin again from 0"
     assert "service_id: must be" in failed(1, "events", "--service", "-", "--address", address)
@@ -122,8 +124,11 @@ def follow(address: str, *flags: str) -> "subprocess.Popen[str]":
 
 
 def next_of(process: "subprocess.Popen[str]") -> Any:
+    """The next event; a busy machine may make the daemon stall at any time."""
     assert process.stdout is not None
-    return json.loads(process.stdout.readline())
+    while (told := json.loads(process.stdout.readline()))["type"] == "STALL_CREDITED":
+        continue
+    return told
 
 
 def test_following(daemon: DaemonProcess) -> None:
@@ -133,8 +138,9 @@ def test_following(daemon: DaemonProcess) -> None:
         try:
             assert next_of(all_of_it)["type"] == "REGISTRY_STARTED"
             fill(address)
-            assert [next_of(all_of_it)["seq"] for _ in range(3)] == [2, 3, 4]
-            assert next_of(later)["seq"] == 2
+            told = [next_of(all_of_it)["type"] for _ in range(3)]
+            assert told == ["SERVICE_REGISTERED", "SERVICE_REGISTERED", "SERVICE_REMOVED"]
+            assert next_of(later)["type"] == "SERVICE_REGISTERED"
             later.send_signal(signal.SIGINT)
             assert later.wait(10) == 130
             daemon.stop()
@@ -157,7 +163,7 @@ def test_a_registry_that_is_killed_under_a_follower(daemon: DaemonProcess) -> No
             assert process.wait(20) == 1
             assert process.stderr is not None
             (line,) = process.stderr.read().splitlines()
-            assert re.search(r"; go on with --since [0-9a-f]{32}:1$", line)
+            assert re.search(r"; go on with --since [0-9a-f]{32}:[1-9]$", line)
         finally:
             process.kill()
 

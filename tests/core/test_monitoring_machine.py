@@ -67,6 +67,10 @@ class TwinCheck:
             return self.starts[-1] + self.spec.interval_s * 1.1
         return self.born + min(5.0, self.spec.interval_s)
 
+    def earliest_start(self) -> float:
+        """When it may be due, if nobody asks for it: the draw is not known here."""
+        return self.starts[-1] + self.spec.interval_s * 0.9 if self.starts else self.born
+
     def state(self) -> str:
         """By the whole row."""
         row, fall, rise = self.row, self.spec.fall, self.spec.rise
@@ -130,17 +134,24 @@ class Machine(RuleBasedStateMachine):
         self.on_time()
 
     def on_time(self) -> None:
-        """Whoever is overdue has no room: all places are taken, or those of its target."""
+        """Whoever is overdue has no room: all places are taken, or those of its target or agent."""
         ports = Counter(run.spec.probes[0].port for run, _, _ in self.running)  # type: ignore[union-attr]
         agents = self.agents()
         busy = [check for _, _, check in self.running]
-        late = [
+        idle = [
             (name, check)
             for name, service in self.twin.items()
             for check in service.checks.values()
-            if check not in busy and (check.asked or self.now > check.latest_start() + GRAIN_S)
+            if check not in busy
         ]
-        held = Counter(check.port for name, check in late if agents[name] == PER_AGENT)  # they have a target's place
+        late = [(name, check) for name, check in idle if check.asked or self.now > check.latest_start() + GRAIN_S]
+        # Who is due and waits for its agent has its target's place already. It need not be late for that: it may have
+        # been drawn early in its jitter, so all count that may be due.
+        held = Counter(
+            check.port
+            for name, check in idle
+            if agents[name] == PER_AGENT and (check.asked or self.now >= check.earliest_start() - GRAIN_S)
+        )
         for name, check in late:
             full = agents[name] == PER_AGENT or ports[check.port] + held[check.port] >= PER_TARGET
             assert len(self.running) == RUNS or full

@@ -89,7 +89,20 @@ async def start_daemon(nursery: Nursery, *options: str, name: str = "daemon", li
     """Starts the real daemon and returns its address once it is ready."""
     place = () if "--data-dir" in options else ("--ephemeral",)
     rate = () if "--admission-rate" in options else ("--admission-rate", "1000000")  # fleets are made at once
-    arguments = ("-m", "orion_registry", "serve", *place, "--listen", listen, "--log-format", "json", *rate, *options)
+    arguments = (
+        "-m",
+        "orion_registry",
+        "serve",
+        "--http",
+        "off",
+        *place,
+        "--listen",
+        listen,
+        "--log-format",
+        "json",
+        *rate,
+        *options,
+    )
     child = await nursery.start(name, *arguments)
     return await daemon_address(child)
 

@@ -70,7 +70,7 @@ class Host:
         self._lives += 1
         before = time.monotonic()
         place = ("--listen", self.address, "--data-dir", str(self._data))
-        arguments = ("-m", "orion_registry", "serve", *place, *self._options, "--log-format", "json")
+        arguments = ("-m", "orion_registry", "serve", "--http", "off", *place, *self._options, "--log-format", "json")
         self.daemon = await self._nursery.start(f"daemon-{self._lives}", *arguments)
         return before
 

@@ -28,7 +28,19 @@ SECOND_SIGNALS = 8
 
 async def start(nursery: Nursery, listen: str, *options: str) -> Child:
     """Starts a daemon as people do; it may refuse."""
-    arguments = ("-m", "orion_registry", "serve", "--ephemeral", "--listen", listen, "--log-format", "json", *options)
+    arguments = (
+        "-m",
+        "orion_registry",
+        "serve",
+        "--http",
+        "off",
+        "--ephemeral",
+        "--listen",
+        listen,
+        "--log-format",
+        "json",
+        *options,
+    )
     return await nursery.start(f"daemon-{len(nursery.children)}", *arguments)
 
 

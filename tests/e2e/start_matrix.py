@@ -71,7 +71,18 @@ async def judge(nursery: Nursery, way: str, address: str, certs: Certs) -> tuple
     """What became of one daemon, and what is wrong with that."""
     name = "".join(letter if letter.isalnum() else "-" for letter in f"{way} {address}")
     listen = f"unix:{certs.authority.directory}/{name}" if address == "unix" else address
-    arguments = ("-m", "orion_registry", "serve", "--ephemeral", "--listen", listen, "--log-format", "json")
+    arguments = (
+        "-m",
+        "orion_registry",
+        "serve",
+        "--http",
+        "off",
+        "--ephemeral",
+        "--listen",
+        listen,
+        "--log-format",
+        "json",
+    )
     child = await nursery.start(name, *arguments, *options(way, certs))
     if starts(way, address):
         try:

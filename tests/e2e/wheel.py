@@ -1,13 +1,13 @@
 """Must-show 6: with the built wheel alone, in fresh environments, the README's examples work, and the daemon does.
 
-    python -m tests.e2e.wheel [--offline]
+    python -m tests.e2e.wheel [--offline] [--python PYTHON]...
 
-Builds the wheel; makes one environment with it (an agent's: what `pip install orion-registry` brings), and one with the
-extra `server`; runs the daemon from the latter, and from the former every Python example of the README, beside each
-other; then the blocks of docs/testing.md as a project of its own, whose pytest finds the plugin by itself. Neither sees
-the tree: they run elsewhere, without PYTHONPATH. Dependencies come from the package index in the
-locked versions; without it, or with --offline, they are copied from this environment: just those that the wheel asks
-for, and those that they ask for. Exit code 1 if anything does not hold.
+Builds the wheel. On each PYTHON (default: this one) it makes one environment with it (an agent's: what `pip install
+orion-registry` brings), and one with the extra `server`; runs the daemon from the latter, and from the former every
+Python example of the README, beside each other; then the blocks of docs/testing.md as a project of its own, whose
+pytest finds the plugin by itself. Neither sees the tree: they run elsewhere, without PYTHONPATH. Dependencies come
+from the package index in the locked versions; without it, or with --offline, they are copied from this environment:
+just those that the wheel asks for, and those that they ask for. Exit code 1 if anything does not hold.
 """
 
 import argparse
@@ -74,9 +74,9 @@ def build(directory: Path) -> Path:
     return next(directory.glob("*.whl"))
 
 
-def fresh(directory: Path) -> Path:
+def fresh(directory: Path, python: str = sys.executable) -> Path:
     """A new virtual environment; returns its python."""
-    run(sys.executable, "-m", "venv", directory)
+    run(python, "-m", "venv", directory)
     return directory / "bin" / "python"
 
 
@@ -193,7 +193,15 @@ def daemon(python: Path, directory: Path) -> Iterator[str]:
     """The daemon, as the extra `server` installs it."""
     log = directory / "daemon.log"
     with log.open("w") as stderr:
-        command = [str(python.parent / "orion-registry"), "serve", "--ephemeral", "--listen", "127.0.0.1:0"]
+        command = [
+            str(python.parent / "orion-registry"),
+            "serve",
+            "--http",
+            "off",
+            "--ephemeral",
+            "--listen",
+            "127.0.0.1:0",
+        ]
         process = subprocess.Popen([*command, "--log-format", "json"], stderr=stderr, cwd=directory, env=clean())
     try:
         give_up_at = time.monotonic() + READY_S
@@ -283,11 +291,10 @@ def plugin_stays_out(python: Path, directory: Path) -> str:
     return f"without the extra server: {said.splitlines()[-1]}"
 
 
-def check(directory: Path, *, offline: bool) -> None:
-    """All of it. Raises Fault."""
-    wheel = build(directory)
-    print(f"{wheel.name}: {wheel.stat().st_size:,} bytes")
-    agents, daemons = fresh(directory / "agent"), fresh(directory / "server")
+def check(directory: Path, wheel: Path, python: str, *, offline: bool) -> None:
+    """All of it, on one Python. Raises Fault."""
+    print(run(python, "-V").strip())
+    agents, daemons = fresh(directory / "agent", python), fresh(directory / "server", python)
     print(f"agent's environment, {install(agents, wheel, '', offline=offline)}: {only_what_it_may(agents)}")
     print(f"daemon's environment, {install(daemons, wheel, 'server', offline=offline)}; {protos_ship(daemons)}")
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -295,8 +302,8 @@ def check(directory: Path, *, offline: bool) -> None:
         print("\n".join(run_examples(agents, address, directory, examples())))
         print(run(daemons.parent / "orion-registry", "info", "--address", address, env=clean()).splitlines()[0])
     print(run(agents, ROOT / "examples" / "service_discovery_demo.py", cwd=directory, env=clean()).splitlines()[-1])
-    for python in (agents, daemons):
-        install_pytest(python, offline=offline)
+    for one in (agents, daemons):
+        install_pytest(one, offline=offline)
     print(plugin_serves(daemons, directory, blocks))
     print(plugin_stays_out(agents, directory))
 
@@ -305,10 +312,15 @@ def main() -> int:
     """Exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--offline", action="store_true", help="do not ask the package index")
+    parser.add_argument("--python", action="append", metavar="PYTHON", help="interpreter to try it on; may be repeated")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="orion-wheel-") as name:
         try:
-            check(Path(name), offline=given.offline)
+            wheel = build(Path(name))
+            print(f"{wheel.name}: {wheel.stat().st_size:,} bytes")
+            for number, python in enumerate(given.python or [sys.executable]):
+                (place := Path(name) / str(number)).mkdir()
+                check(place, wheel, python, offline=given.offline)
         except (Fault, subprocess.TimeoutExpired) as fault:
             print(f"FAULT: {fault}")
             return 1

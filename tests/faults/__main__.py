@@ -9,6 +9,7 @@ clock), and measures with a watcher on the machine's monotonic clock. Rows are t
     scripts/faults --ci                           fewer repeats, shorter faults: under 10 minutes
     scripts/faults --row sigstop --row 5 --repeat 20
     scripts/faults --group network --minutes 30   30 minutes for each rate of false deaths
+    scripts/faults --group cluster                several members over a real etcd; only where it is asked for
     scripts/faults --long --json results.json     with pauses of 300 s and 10,000 agents: an hour
     scripts/faults --publish docs/guarantees.md   puts the figures of the rows played into its table
 
@@ -30,12 +31,24 @@ from pathlib import Path
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from tests.e2e.fleet import raise_open_files_limit
-from tests.faults import rows_agents, rows_daemon, rows_mass, rows_network, rows_protocol, table
+from tests.faults import (
+    rows_agents,
+    rows_cluster,
+    rows_cluster_slots,
+    rows_daemon,
+    rows_mass,
+    rows_network,
+    rows_protocol,
+    table,
+)
 from tests.faults.row import Row
 from tests.faults.runner import Options, Result, play
 
 GROUPS = (rows_agents.GROUP, rows_network.GROUP, rows_daemon.GROUP, rows_mass.GROUP, rows_protocol.GROUP)
-ROWS: tuple[Row, ...] = tuple(row for group in GROUPS for row in group.rows)
+BY_NAME_ONLY = (rows_cluster.GROUP, rows_cluster_slots.GROUP)
+"""Groups that need etcd: played where they are asked for."""
+GROUPS_ALL = (*GROUPS, *BY_NAME_ONLY)
+ROWS: tuple[Row, ...] = tuple(row for group in GROUPS_ALL for row in group.rows)
 CI_MINUTES = 0.15
 EXIT_INTERRUPTED = 130
 
@@ -46,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--row", action="append", default=[], metavar="N", help="number or name; may be repeated")
-    made.add_argument("--group", action="append", default=[], choices=[group.name for group in GROUPS])
+    made.add_argument("--group", action="append", default=[], choices=list({group.name: 0 for group in GROUPS_ALL}))
     made.add_argument("--repeat", type=int, default=0, metavar="K", help="inject each fault so often")
     made.add_argument("--minutes", type=float, default=0.0, help="for each rate of false deaths (default: 1, CI 0.15)")
     made.add_argument("--ci", action="store_true", help="fewer repeats and shorter faults")
@@ -67,7 +80,8 @@ def chosen(rows: Sequence[str], groups: Sequence[str], *, long: bool) -> list[Ro
     if unknown := [name for name in rows if name not in known]:
         raise ValueError(f"no such row: {', '.join(unknown)} (--list shows all)")
     named = {known[name].number for name in rows}
-    picked = [row for row in ROWS if row.group in groups or (not rows and not groups)]
+    usual = {group.name for group in GROUPS}
+    picked = [row for row in ROWS if row.group in groups or (not rows and not groups and row.group in usual)]
     return [row for row in ROWS if row.number in named or (row in picked and (long or not row.long))]
 
 

@@ -6,9 +6,9 @@ import os
 import random
 import signal
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 
@@ -21,6 +21,8 @@ from tests.faults.agents import Agents
 from tests.faults.finding import Finding
 from tests.faults.observer import Observer, healthy
 from tests.faults.proxy import Proxy
+
+T = TypeVar("T")
 
 SETTLED_S = 30.0
 BEATING_S = 1.2
@@ -114,7 +116,18 @@ class Stage:
             child = await self.nursery.start_ready(f"daemon-{number}", *entry, *options)
             address = child.ready["address"]
         else:
-            serve = ("-m", "orion_registry", "serve", "--ephemeral", "--listen", "127.0.0.1:0", "--log-format", "json")
+            serve = (
+                "-m",
+                "orion_registry",
+                "serve",
+                "--http",
+                "off",
+                "--ephemeral",
+                "--listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            )
             child = await self.nursery.start(f"daemon-{number}", *serve, *options)
             address = await daemon_address(child)
         stub = await self.stub(address)
@@ -124,6 +137,18 @@ class Stage:
         daemon = Daemon(child, address, stub, observer)
         self._daemons.append(daemon)
         return daemon
+
+    async def killed(self, daemon: Daemon) -> float:
+        """SIGKILL of a registry, whose watcher is no fault; returns the monotonic time just before."""
+        before = time.monotonic()
+        daemon.child.kill()
+        self._daemons.remove(daemon)
+        await daemon.observer.watch.cut()
+        return before
+
+    async def enter(self, context: AbstractAsyncContextManager[T]) -> T:
+        """Enters a context that ends with the row."""
+        return await self._exits.enter_async_context(context)
 
     async def stub(self, address: str) -> Any:
         """A connection more."""

@@ -15,7 +15,9 @@ class Fault:
 
 
 CORE = "orion_registry/core"
+SERVER = "orion_registry/server"
 T = "tests/core/test_"
+MATRIX = "tests/security/test_access_matrix.py::test_everybody_gets_the_answer_that_the_table_says"
 
 FAULTS: tuple[Fault, ...] = (
     # Who may act.
@@ -43,8 +45,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "used epoch not remembered",
         f"{CORE}/authority.py",
-        "    entry.used_epoch = max(epoch, entry.used_epoch)\n",
-        "",
+        "        entry.used_epoch = epoch\n        fleet.epoch_used(entry)\n",
+        "        pass\n",
         f"{T}authority.py::test_a_used_epoch_makes_lower_ones_stale",
     ),
     Fault(
@@ -1129,6 +1131,27 @@ FAULTS: tuple[Fault, ...] = (
         "            check(request, actor)\n            if False:\n",
         "tests/server/test_limits.py::test_a_route_stream_is_no_way_around",
     ),
+    Fault(
+        "what an agent gives is sent to a terminal as it is",
+        "orion_registry/cli/top/line.py",
+        "return text if text.isprintable() else",
+        "return text if text else",
+        "tests/cli/test_top_keys.py::test_what_an_agent_gave_is_text_and_no_command",
+    ),
+    Fault(
+        "top forgets slots that its agents do not report",
+        "orion_registry/cli/top/row.py",
+        "return max(self.reported or 0, self.leases)",
+        "return self.reported or 0",
+        "tests/cli/test_top_screens.py::test_a_row_tells_what_there_is_to_tell",
+    ),
+    Fault(
+        "top leaves the terminal as it used it",
+        "orion_registry/cli/top/terminal.py",
+        "termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)",
+        "termios.tcgetattr(_STDIN)",
+        "tests/cli/test_top_process.py::test_it_lives_on_a_terminal_and_leaves_it_as_it_was",
+    ),
     # Tokens and grants.
     Fault(
         "a token's secret not compared",
@@ -1213,5 +1236,133 @@ FAULTS: tuple[Fault, ...] = (
         "if mark != self._mark and",
         "if False and",
         "tests/client/test_client_tokens.py::test_a_session_moves_to_the_new_token_before_the_old_one_ends",
+    ),
+    # Several members.
+    Fault(
+        "a batch compares what is known when it is sent",
+        "orion_registry/store/etcd.py",
+        "await self.write(part, {key: known[key] for key in part})",
+        "await self.write(part)",
+        "tests/cluster/test_cluster_linearizable.py::test_what_clients_of_three_members_are_answered_is_linearizable",
+    ),
+    Fault(
+        "what happens here changes another member's service",
+        f"{CORE}/fleet.py",
+        "        if entry.owner:\n            return  # its owner says how it is\n",
+        "",
+        f"{T}membership.py::test_nothing_that_happens_here_changes_it",
+    ),
+    Fault(
+        "the dead member's services are dead at once",
+        f"{CORE}/membership.py",
+        "self._fleet.happened(entry, Event.OWNER_LOST, now, extra_s=extra_s)",
+        "self._fleet.happened(entry, Event.ENDED, now)",
+        f"{T}membership.py::test_services_of_a_lost_member_are_unknown_and_dead_only_after_their_time",
+    ),
+    Fault(
+        "an owner that is lost with etcd is given up",
+        f"{CORE}/falling.py",
+        "if state is State.OWNER_LOST and fleet.cut_off:",
+        "if False:",
+        f"{T}membership.py::test_while_etcd_is_lost_nobody_is_given_up_for_a_lost_owner",
+    ),
+    Fault(
+        "leases of the old owner are forgotten",
+        f"{CORE}/selection/balancer.py",
+        "                self.leases.grant(slots, holder, now, seconds)\n",
+        "                pass\n",
+        f"{T}membership.py::test_leases_of_the_old_owner_count_at_the_new_one",
+    ),
+    Fault(
+        "a stream carries what is another member's",
+        f"{CORE}/authority.py",
+        "    if entry.owner is not None:\n",
+        "    if False:\n",
+        f"{T}membership.py::test_a_stream_may_not_carry_what_is_anothers",
+    ),
+    Fault(
+        "a write is sent behind its own fence",
+        "orion_registry/store/etcd.py",
+        "outcome = await self.etcd.commit({**unchanged, self._fence.key: fence}, ops)",
+        "outcome = await self.etcd.commit(unchanged, ops)",
+        "tests/etcd/test_etcd_store.py::test_a_write_of_a_fenced_store_is_refused",
+    ),
+    # Who is let in, and to what.
+    Fault(
+        "what concerns all namespaces is for whoever has one",
+        f"{SERVER}/scopes.py",
+        "if not call.actor.rights.everywhere(call.roles):",
+        "if not call.actor.rights.anywhere(call.roles):",
+        MATRIX,
+    ),
+    Fault(
+        "RemoveService reaches into every namespace",
+        f"{SERVER}/methods.py",
+        "admin_pb2.RemoveServiceRequest, _OPERATORS, scopes.by_service_id",
+        "admin_pb2.RemoveServiceRequest, _OPERATORS, scopes.anywhere",
+        MATRIX,
+    ),
+    Fault(
+        "a viewer may drain",
+        f"{SERVER}/methods.py",
+        "admin_pb2.SetOverlayRequest, _OPERATORS",
+        "admin_pb2.SetOverlayRequest, _VIEWERS",
+        MATRIX,
+    ),
+    Fault(
+        "a foreign service is told apart from none",
+        f"{SERVER}/scopes.py",
+        "    raise no_such_service(service_id)\n",
+        '    raise denied(call, "there")\n',
+        "tests/security/test_access_matrix.py::test_who_may_not_see_a_service_cannot_tell_that_it_is_there",
+    ),
+    Fault(
+        "no grant is every grant",
+        f"{CORE}/access/book.py",
+        "EVERYTHING if everything in rights.grants else rights",
+        "EVERYTHING if not rights.grants or everything in rights.grants else rights",
+        "tests/server/test_identity.py::test_an_identity_without_a_grant_may_do_nothing",
+    ),
+    Fault(
+        "a token counts in a header that ends as the right one",
+        f"{SERVER}/identity.py",
+        "if key == HEADER]",
+        "if key.endswith(HEADER)]",
+        "tests/security/test_lookalikes.py::test_a_token_counts_in_its_own_header_alone",
+    ),
+    Fault(
+        "streams of a revoked token go on",
+        f"{SERVER}/access.py",
+        '                await changed(" ".join(why))\n',
+        "                continue\n",
+        "tests/server/test_identity.py::test_streams_of_a_revoked_token_end",
+    ),
+    Fault(
+        "names are those that gRPC cuts at a NUL",
+        f"{SERVER}/peer_identity.py",
+        "    return names_in(pem)\n",
+        '    return tuple(name.decode() for name in auth_context.get("peer_uri", ()) if pem)\n',
+        "tests/server/test_peer_identity.py::test_a_name_counts_as_it_stands_or_not_at_all",
+    ),
+    Fault(
+        "any capability may be claimed",
+        f"{CORE}/planning.py",
+        '    if capability is not None:\n        message = f"service.capabilities:',
+        '    if False:\n        message = f"service.capabilities:',
+        f"{T}rights.py::test_a_capability_that_was_not_granted_is_not_registered",
+    ),
+    Fault(
+        "a path that is not UTF-8 reaches grpc.aio",
+        f"{SERVER}/accepting.py",
+        "    cygrpc.AioServer = _Server  # its class cannot be chosen otherwise; nothing runs between these lines\n",
+        "",
+        "tests/server/test_accepting.py::test_a_path_that_nothing_has_is_unimplemented_whatever_its_bytes",
+    ),
+    Fault(
+        "text that does not show is let in",
+        f"{CORE}/validation.py",
+        "    if not value.isprintable():\n",
+        '    if "\\n" in value:\n',
+        "tests/security/test_injection.py::test_what_would_not_show_is_refused_in_every_text_of_a_service",
     ),
 )

@@ -14,7 +14,7 @@ from orion_registry.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from orion_registry.runtime.audit import DEEDS, DENIALS, SLACK, TRIM, AuditConfig, AuditTrail
+from orion_registry.runtime.audit import DEEDS, DENIALS, SLACK, STRANGERS, TRIM, AuditConfig, AuditTrail
 from orion_registry.runtime.coordinator import REGISTRY_ACTOR
 from orion_registry.store.base import Store
 from orion_registry.store.memory import MemoryStore
@@ -56,8 +56,8 @@ async def test_the_same_denial_is_one_record_with_a_count() -> None:
     assert found == [
         ("me", "10.0.0.1", "UpdateService", "WRONG_SECRET", 1_000),
         ("me", "10.0.0.1", "UpdateService", "NO_IDENTITY", 1),
-        ("", "", "UpdateService", "WRONG_SECRET", 1),
         ("me", "10.0.0.1", "SelectService", "RATE_LIMITED", 1),
+        ("", "", "UpdateService", "WRONG_SECRET", 1),
     ]
 
 
@@ -85,11 +85,58 @@ async def test_a_flood_of_different_denials_costs_bounded_disk_and_none_is_uncou
     await flushed(trail)
     found = await chain(store)
     found += await store.audit_records(1_000, 1_000)
-    assert len(found) == DENIALS + 1 + DEEDS + 1
+    assert len(found) == STRANGERS + 1 + DEEDS + 1
     assert sum(one.count for one in found if one.outcome != "OK") == 10_000
     assert sum(one.count for one in found if one.outcome == "OK") == 10_000
-    others = [(one.method, one.identity, one.outcome, one.count) for one in found if one.method == "*"]
-    assert others == [("*", "", "OK", 10_000 - DEEDS), ("*", "", "REFUSED", 10_000 - DENIALS)]
+    others = [(one.method, one.target, one.outcome, one.count) for one in found if "*" in (one.method, one.target)]
+    assert others == [
+        ("UpdateServiceStatus", "*", "OK", 10_000 - DEEDS),
+        ("*", "", "WRONG_SECRET", 10_000 - STRANGERS),
+    ]
+
+
+@in_virtual_time
+async def test_no_flood_of_one_change_hides_another() -> None:
+    store = MemoryStore()
+    trail = trail_on(store)
+    for number in range(2 * DEEDS):
+        trail.did(ME, "UpdateServiceStatus", "default", f"s{number}")
+    trail.did(Actor(identity="eve"), "ExportSnapshot", target="with secrets")
+    await flushed(trail)
+    (last,) = await store.audit_records(DEEDS + 1, 10)
+    assert (last.identity, last.method, last.target) == ("eve", "ExportSnapshot", "with secrets")
+
+
+@in_virtual_time
+async def test_no_flood_of_strangers_hides_who_is_known() -> None:
+    store = MemoryStore()
+    trail = trail_on(store)
+    for number in range(2 * STRANGERS):
+        trail.refused(Actor(address=f"10.0.0.{number}"), "UpdateService", NOBODY)
+    for number in range(DENIALS + 5):
+        trail.refused(Actor(identity=f"i{number}"), "ExportSnapshot", WRONG)
+    await flushed(trail)
+    found = await chain(store)
+    known = [f"i{number}" for number in range(DENIALS)]
+    assert [one.identity for one in found if one.method == "ExportSnapshot"] == known
+    others = [(one.identity, one.count) for one in found if one.method == "*"]
+    assert others == [("*", 5), ("", STRANGERS)]
+
+
+@in_virtual_time
+async def test_whoever_has_no_token_cannot_push_the_history_out_within_hours() -> None:
+    store = MemoryStore()
+    trail = trail_on(store)
+    seconds = 5
+    for _ in range(seconds):
+        for number in range(1_000):
+            trail.refused(Actor(address=f"10.0.0.{number % 250}"), f"method {number % 40}", NOBODY)
+        trail.refused(Actor(address="10.0.0.1"), "UpdateService", WRONG)
+        await flushed(trail)
+    found = await chain(store)
+    assert sum(one.count for one in found) == seconds * 1_001
+    assert [one.count for one in found if one.outcome == "WRONG_SECRET"] == [1] * seconds  # summed up, and still told
+    assert len(found) / seconds <= 10  # 100,000 records of audit_keep last for 2.7 hours
 
 
 @in_virtual_time
@@ -107,7 +154,7 @@ async def test_while_the_store_hangs_nothing_waits_and_memory_is_bounded() -> No
     await flushed(trail)
     found = await chain(store)
     assert sum(one.count for one in found) == 20 * 200
-    assert len(found) == 2 * (DENIALS + 1)
+    assert len(found) == 2 * (STRANGERS + 1)
 
 
 @in_virtual_time

@@ -7,8 +7,8 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 FILES = [path for room in ("core", "store", "runtime") for path in sorted((TESTS / room).glob("*.py"))]
-REAL_DISK = {"test_store_disk.py", "test_store_edges.py"}
-"""A full disk, a slow sync and a writer thread cannot be told to hurry."""
+REAL_DISK = {"test_audit_file.py", "test_store_disk.py", "test_store_edges.py"}
+"""A full disk, a slow sync and threads that write cannot be told to hurry."""
 WAITING = re.compile(r"time\.sleep|asyncio\.sleep\((?!0\))|wait_for\(|asyncio\.timeout\(")
 
 

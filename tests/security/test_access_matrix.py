@@ -110,6 +110,42 @@ async def test_a_viewer_of_one_namespace_sees_its_events_and_no_others(tmp_path:
         assert not (await admin.ListEvents(both, metadata=viewer)).events
 
 
+async def test_events_of_an_id_are_those_of_the_namespace_that_has_it_now(tmp_path: Path) -> None:
+    """An id goes from one namespace to another and back: neither history nor what comes crosses over."""
+    tokens = Tokens(tmp_path / "t")
+    everything, viewer = bearer(tokens.add(OWNER)), bearer(tokens.add("bob", [Role.VIEWER], [NAMESPACE]))
+    async with (
+        running_daemon(tokens_file=str(tokens.path)) as daemon,
+        grpc.aio.insecure_channel(daemon.address, options=OWN_CONNECTION) as channel,
+    ):
+        registry, admin = _stubs(channel)
+
+        async def register(namespace: str) -> None:
+            request = _register(namespace)
+            request.service.service_id = "shared"
+            await registry.RegisterService(request, metadata=everything)
+
+        async def remove() -> None:
+            await admin.RemoveService(admin_pb2.RemoveServiceRequest(service_id="shared"), metadata=everything)
+
+        await register("secret")
+        await remove()
+        await register(NAMESPACE)
+        listed = await admin.ListEvents(admin_pb2.ListEventsRequest(service_id="shared"), metadata=viewer)
+        watch = admin.WatchEvents(admin_pb2.WatchEventsRequest(service_id="shared"), metadata=viewer)
+        seen = list((await watch.read()).events)
+        assert {event.namespace for event in (*listed.events, *seen)} == {NAMESPACE}
+        await remove()
+        await register("secret")
+        await remove()
+        await register(NAMESPACE)
+        while sum(event.HasField("service_registered") for event in seen) < 2:
+            seen += (await watch.read()).events
+        assert {event.namespace for event in seen} == {NAMESPACE}
+        all_of_it = await admin.ListEvents(admin_pb2.ListEventsRequest(service_id="shared"), metadata=everything)
+        assert {event.namespace for event in all_of_it.events} == {NAMESPACE, "secret"}
+
+
 async def test_no_answer_of_one_namespace_names_another(tmp_path: Path) -> None:
     """Page tokens, overlays, statistics, a taken service_id."""
     tokens = Tokens(tmp_path / "t")

@@ -1,5 +1,6 @@
 """tokens_file and access_file: what they say, and what is wrong with them."""
 
+import asyncio
 import json
 import logging
 import os
@@ -10,6 +11,8 @@ import pytest
 
 from orion_registry.core.access.quota import Quota
 from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
+from orion_registry.runtime.alarms import Alarms
+from orion_registry.runtime.clock import SystemClock
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.access_file import read_access
 from orion_registry.server.file_rows import FileError
@@ -17,6 +20,7 @@ from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.server.tokens_file import read_tokens, write_tokens
 from orion_registry.server.watched_file import WatchedFile
+from tests.server.serving import until
 from tests.server.tls import EVERYBODY, Certs
 from tests.server.tokens import Tokens
 
@@ -56,6 +60,29 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["t"]
 
 
+def test_a_file_keeps_its_owner_and_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a daemon of another user could not read it any more, and what was revoked would count on."""
+    tokens = Tokens(tmp_path / "t")
+    os.chmod(tokens.path, 0o640)
+    if os.geteuid() == 0:
+        os.chown(tokens.path, 1_000, 1_001)
+    before = os.stat(tokens.path)
+    tokens.add("calc")
+    after = os.stat(tokens.path)
+    assert after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+    def forbidden(_number: int, uid: int, gid: int) -> None:
+        assert (uid, gid) == (before.st_uid, before.st_gid)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", forbidden)
+    with pytest.raises(FileError, match=r"tokens_file: must be changed by its owner or root: .* cannot be given to"):
+        tokens.add("another")
+    assert len(read_tokens(str(tokens.path)).tokens) == 1
+    assert os.listdir(tmp_path) == ["t"]
+
+
 def test_tokens_themselves_are_not_in_the_file(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "t")
     text = tokens.add("calc")
@@ -81,6 +108,13 @@ def test_tokens_themselves_are_not_in_the_file(tmp_path: Path) -> None:
         ("capabilities", [" "], "token 2, capabilities: must be"),
         ("expires", "2027-11-28T16:00:00", "token 2, expires: must be a date and time as in"),
         ("expires", 5, "token 2, expires: must be a date"),
+        ("expires", "9999-12-31T23:59:59Z", "token 2, expires: must be a date"),
+        ("created", "0001-01-01T00:00:00+14:00", "token 2, created: must be a date"),
+        (
+            "expires",
+            "2036-11-25T16:00:02Z",
+            "token 2, expires: must be at most 3,650 days after created, got 2036-11-25T16:00:02Z",
+        ),
         ("note", "a\nb", "token 2, note: must be at most 256 printable characters, got 'a\\nb'"),
         ("admin", True, "token 2: must be a table of id, identity, sha256, roles"),
     ],
@@ -91,6 +125,20 @@ def test_a_row_that_is_wrong_is_named(tmp_path: Path, field: str, value: Any, sa
         read_tokens(path)
     assert str(wrong.value).startswith(f"tokens_file: {path}, {said}")
     assert "s3cr3t" not in str(wrong.value)
+
+
+def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path: Path) -> None:
+    """Nor the part of it that is left where a long value is cut."""
+    secret = "s3cr3t" * 7 + "s"
+    text = f"orion_abcdefghijkl_{secret}"
+    wrong: list[dict[str, Any]] = [{"id": text}, {"identity": text + " "}, {"roles": [text]}, {text: 1}]
+    wrong += [{"namespaces": ["/" * size, text]} for size in range(1, 70)]
+    for fields in wrong:
+        with pytest.raises(FileError) as told:
+            read_tokens(tokens_file(tmp_path, {**ROW, **fields}))
+        assert "s3cr" not in str(told.value)
+    with pytest.raises(FileError, match=r"got '\*\*\*'$"):
+        read_access(access_file(tmp_path, f"{text} = 1"))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -105,6 +153,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     [
         ({"version": 2}, ", version: must be 1: this daemon knows no other, got 2"),
         ({"version": True}, ", version: must be"),
+        ({"version": 1.0}, ", version: must be"),
         ({"tokens": {}}, ", token: must be a list"),
         ({"more": 1}, ": must be a table of version, tokens, got 'more' too"),
         ({"tokens": [ROW, ROW]}, ", id: must be different tokens, got 'abcdefghijkl' twice"),
@@ -166,6 +215,8 @@ def test_grants_are_read(tmp_path: Path) -> None:
         ("[[quota]]\nnamespace='a'\n[[quota]]\nnamespace='a'", ", quota 2, namespace: must be another one in each row"),
         ("grant = 5", ", grant: must be a list of at most 10,000 rows, got 5"),
         ("[[grant]", ": must be TOML, got "),
+        ("a = " + "[" * 20_000, ": must be TOML, got "),
+        ("a = " + "9" * 5_000, ": must be TOML, got "),
     ],
 )
 def test_an_access_file_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -225,6 +276,41 @@ def test_a_broken_file_stops_the_start_and_is_an_alarm_later(tmp_path: Path) -> 
     assert access.troubles(0.0)["ACCESS"].startswith("new files are refused, the old ones go on: tokens_file: ")
     with pytest.raises(StartError, match="tokens_file: "):
         Access(Settings(tokens_file=str(tokens.path)))
+
+
+async def test_nothing_that_fails_ends_the_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another part goes on; what was to be judged anew is, once that works again."""
+    monkeypatch.setattr("orion_registry.server.access.LOOK_S", 0.01)
+    tokens = Tokens(tmp_path / "t")
+    text = tokens.add("calc")
+    access = Access(Settings(tokens_file=str(tokens.path), access_file=access_file(tmp_path, "")))
+    clock, told, broken = SystemClock(), list[str](), True
+    alarms = Alarms(clock, lambda _: None)
+
+    def fault(_path: str) -> Any:
+        raise ZeroDivisionError
+
+    async def judge(why: str) -> None:
+        if broken:
+            raise KeyError
+        told.append(why)
+
+    monkeypatch.setattr(access._rules, "_read", fault)
+    task = asyncio.create_task(access.keep(clock, alarms, judge))
+    access_file(tmp_path, "# new")
+    tokens.revoke(text)
+    await until(lambda: len(access._faults) == 2)
+    await until(lambda: alarms.held)
+    assert access.tokens is not None
+    assert not access.tokens.tokens
+    assert alarms.held[0].name == "ACCESS"
+    assert "access_file failed (ZeroDivisionError)" in alarms.held[0].message
+    broken = False
+    await until(lambda: told)
+    assert told == ["tokens_file"]
+    monkeypatch.setattr(access._rules, "_read", access._read_rules)
+    await until(lambda: not alarms.held)
+    task.cancel()
 
 
 def test_grants_without_certificates_would_bind_nobody(tmp_path: Path) -> None:

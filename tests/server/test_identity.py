@@ -238,6 +238,24 @@ async def test_streams_of_a_revoked_token_end(tmp_path: Path) -> None:
         assert (code, "or it was revoked" in message) == ("UNAUTHENTICATED", True)
 
 
+async def test_a_denial_that_ends_a_stream_names_who_was_let_in(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "t")
+    text = tokens.add("calc")
+    async with known(tokens) as (daemon, channel):
+        told: dict[str, str] = {}
+        daemon_door(daemon).tell_refusals(lambda actor, name, _error: told.update({name: actor.identity}))
+        calls = open_all(channel, bearer(text))
+        await begin(daemon, calls)
+        tokens.revoke(text)
+        for call in calls.values():
+            await code_of(call)
+        methods = {"ServerReflectionInfo" if name == "reflection" else name for name in calls}
+        assert told == dict.fromkeys(methods, "calc")
+        stub: Any = RegistryServiceStub(channel)
+        await refused(stub.DiscoverServices(DISCOVER, metadata=bearer(text)))
+        assert told["DiscoverServices"] == ""
+
+
 async def test_streams_end_with_their_token(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "t")
     text = tokens.add("calc", ttl_s=3.0)
@@ -263,6 +281,24 @@ async def test_streams_end_when_what_they_need_is_taken_away(tmp_path: Path) -> 
         for name in ("Heartbeat", "WatchEvents", "ImportSnapshot"):
             assert await code_of(calls[name]) == "PERMISSION_DENIED", name
         assert not any(calls[name].done() for name in ("WatchServices", "Route", "reflection"))  # callers may
+
+
+async def test_who_may_see_less_follows_no_id_into_what_it_may_not(tmp_path: Path) -> None:
+    """A watch of one service by an id goes by what its caller might see when it began."""
+    certs = Certs(tmp_path)
+    rules = tmp_path / "rules.toml"
+    write_access(rules, EVERYBODY)
+    async with (
+        running_tls(certs, access_file=str(rules)) as daemon,
+        certs.client("calc").open_channel(daemon.address, OWN_CONNECTION) as channel,
+    ):
+        registry, admin = RegistryServiceStub(channel), AdminServiceStub(channel)
+        done: Any = await registry.RegisterService(register("pay"))
+        call: Any = admin.WatchEvents(admin_pb2.WatchEventsRequest(service_id=done.service.service_id))
+        await call.read()
+        write_access(rules, '[[grant]]\nidentity = "calc"\nroles = ["viewer"]\nnamespaces = ["pay"]\n')
+        assert await code_of(call) == "PERMISSION_DENIED"
+        assert "ask again" in await call.details()
 
 
 async def test_a_stream_ends_when_its_service_may_be_offered_no_more(tmp_path: Path) -> None:
@@ -295,6 +331,43 @@ async def test_a_stream_ends_when_its_service_may_be_offered_no_more(tmp_path: P
         write_access(rules, grant.format('"other"', "cap.2"))
         assert await code_of(calls[1]) == "PERMISSION_DENIED"
         assert "may not claim 'cap.1'" in await calls[1].details()
+
+
+async def test_who_waits_for_a_slot_waits_no_longer_than_it_may_have_one(tmp_path: Path) -> None:
+    """By a call of its own and on a stream; what then gets free goes to neither. The stream goes on."""
+    certs = Certs(tmp_path)
+    rules = tmp_path / "rules.toml"
+    write_access(rules, EVERYBODY)
+    async with (
+        running_tls(certs, access_file=str(rules)) as daemon,
+        certs.client("calc").open_channel(daemon.address, OWN_CONNECTION) as channel,
+    ):
+        registry, balancer = RegistryServiceStub(channel), BalancerServiceStub(channel)
+        request = register("pay")
+        request.service.liveness = service_pb2.LIVENESS_MODE_STATIC
+        request.service.max_concurrency = 1
+        await registry.RegisterService(request)
+        wanted = balancer_pb2.SelectServiceRequest(selector=service_pb2.Selector(namespace="pay"))
+        held = await balancer.SelectService(wanted)
+        wanted.wait_timeout.FromSeconds(60)
+        route: Any = balancer.Route()
+        await route.write(balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=1, select=wanted)]))
+        assert (await route.read()).results[0].HasField("waiting")
+        waiting = asyncio.ensure_future(refused(balancer.SelectService(wanted)))
+        stats = daemon.coordinator.registry.balancing
+        await until(lambda: stats.stats.waiting == 2)
+        write_access(rules, '[[grant]]\nidentity = "calc"\nroles = ["caller"]\nnamespaces = ["other"]\n')
+        async with asyncio.timeout(ENDED_S):
+            code, message = await waiting
+            (result,) = (await route.read()).results
+        assert (code, "role caller in namespace 'pay'" in message) == ("PERMISSION_DENIED", True)
+        assert (result.id, "role caller in namespace 'pay'" in result.error.message) == (1, True)
+        await until(lambda: stats.stats.waiting == 0)
+        release = balancer_pb2.ReleaseServiceRequest(selection_id=held.selections[0].selection_id)
+        await route.write(balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=2, release=release)]))
+        assert (await route.read()).results[0].HasField("release")
+        assert stats.stats.leases_open == 0
+        assert [call.method.name for call in daemon_door(daemon)._calls] == ["Route"]
 
 
 async def test_health_answers_whoever_can_connect(tmp_path: Path) -> None:

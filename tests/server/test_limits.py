@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,11 +22,12 @@ from orion_registry.core.selector import Selector
 from orion_registry.errors import Limit, Reason, ResourceExhausted
 from orion_registry.server.daemon import Daemon
 from orion_registry.testing.daemon import running_daemon
-from orion_registry_pb.v1 import balancer_pb2, heartbeat_pb2, registry_pb2
+from orion_registry_pb.v1 import admin_pb2, balancer_pb2, heartbeat_pb2, registry_pb2, service_pb2
+from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceStub
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
 from tests.server.serving import until
-from tests.server.tls import Certs, running_tls
+from tests.server.tls import Certs, running_tls, write_access
 
 ROOT = Path(__file__).parents[2]
 SPEC = ServiceSpec(agent_id="calc", service_name="calc", host="127.0.0.1", port=80)
@@ -98,6 +100,33 @@ async def test_a_route_stream_is_no_way_around(tmp_path: Path) -> None:
         assert all(result.error.HasField("retry_after") for result in late)
         assert counts(daemon) == {Limit.REPORT_RATE: len(late)}
         call.cancel()
+
+
+async def test_what_is_denied_is_counted_too(tmp_path: Path) -> None:
+    """A method that the caller may not call at all, and commands of a stream for a foreign namespace."""
+    certs, rules = Certs(tmp_path), tmp_path / "rules.toml"
+    write_access(rules, '[[grant]]\nidentity = "one"\nroles = ["caller"]\n')
+    limits = {"identity_read_rate": 5, "identity_report_rate": 5}
+    async with (
+        running_tls(certs, access_file=str(rules), **limits) as daemon,
+        certs.client("one").open_channel(daemon.address, ()) as line,
+    ):
+        admin = AdminServiceStub(line)
+        denials = [admin.GetServerInfo(admin_pb2.GetServerInfoRequest()) for _ in range(50)]
+        codes = Counter([await call.code() for call in denials])
+        assert codes.keys() == {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        foreign = balancer_pb2.SelectServiceRequest(selector=service_pb2.Selector(namespace="other"))
+        batch = [balancer_pb2.RouteCommand(id=number, select=foreign) for number in range(1, 51)]
+        call: Any = BalancerServiceStub(line).Route()
+        await call.write(balancer_pb2.RouteRequest(commands=batch))
+        results = list((await call.read()).results)
+        while len(results) < 50:
+            results += (await call.read()).results
+        late = [result for result in results if "identity_report_rate" in result.error.message]
+        denied = [result for result in results if "role caller in namespace 'other'" in result.error.message]
+        assert len(late) + len(denied) == 50
+        assert late
+        assert denied
 
 
 async def test_frames_of_a_heartbeat_stream_count_the_services_that_they_name(tmp_path: Path) -> None:

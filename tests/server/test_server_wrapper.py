@@ -10,9 +10,9 @@ import grpc.aio
 import pytest
 
 from orion_registry.core.access.cost import Cost
-from orion_registry.core.access.rights import Grant, Rights, Role
+from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
 from orion_registry.core.model import Actor
-from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unavailable
+from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unauthenticated, Unavailable
 from orion_registry.server import scopes
 from orion_registry.server.door import Door
 from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Kind, Method
@@ -201,6 +201,45 @@ async def test_errors_become_statuses() -> None:
     assert (type(error), error.reason, error.retry_after_s) == (FailedPrecondition, Reason.STALE_EPOCH, 1.25)
     assert error.message.startswith("ü�xxx")
     assert len(error.message) < 1024
+
+
+class FakeContext:
+    """What the wrapper needs of a call's context."""
+
+    code: grpc.StatusCode | None = None
+
+    async def abort(self, code: grpc.StatusCode, _message: str, _trailers: Any) -> None:
+        self.code = code
+        raise grpc.aio.AbortError
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+
+async def test_what_is_revoked_while_a_stream_begins_ends_it() -> None:
+    """Between its admission and its being held nobody could have ended it."""
+    revoked, served = False, []
+
+    def identify(_context: Any) -> Actor:
+        if revoked:
+            raise Unauthenticated(Reason.NO_IDENTITY, "revoked")
+        return Actor(identity="calc", rights=EVERYTHING)
+
+    class Beginning(FakeContext):
+        async def send_initial_metadata(self, _metadata: Any) -> None:
+            nonlocal revoked
+            revoked = True
+
+    async def serve(_request: Any, _actor: Actor, _stream: Stream) -> None:
+        served.append(1)
+
+    row = next(row for row in METHODS if row.name == "WatchServices")
+    door = Door(lambda: True, nothing_registered, identify=identify)
+    handler: Any = build_handlers([row], {row.service: {row.name: serve}}, door)[row.service][row.name]
+    context = Beginning()
+    with pytest.raises(grpc.aio.AbortError):
+        await handler.unary_stream(b"", context)
+    assert (context.code, served) == (grpc.StatusCode.UNAUTHENTICATED, [])
 
 
 async def test_bidi_stream() -> None:

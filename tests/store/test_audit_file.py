@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,6 +75,22 @@ def test_a_torn_last_line_is_cut_off(torn: int, tmp_path: Path) -> None:
     assert records_in(path) == RECORDS[:3]
 
 
+@pytest.mark.parametrize("content", ["no line at all", "a line\n", "a line\nand a rest", '{"other": "json"}\n', "\n"])
+def test_what_somebody_else_wrote_is_refused_and_left_as_it_is(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text(content)
+    with pytest.raises(OSError, match="does not begin with an audit record"):
+        AuditFile(path, 10**6, 3).open()
+    assert path.read_text() == content
+
+
+def test_a_first_line_that_is_torn_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"addr')
+    assert AuditFile(path, 10**6, 3).open() is None
+    assert path.read_text() == ""
+
+
 def test_a_crash_between_renaming_and_writing_forgets_nothing(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     file = opened(path)
@@ -119,6 +136,14 @@ class Scene:
                     return found
                 await asyncio.sleep(0.02)
 
+    async def exported(self, seq: int) -> None:
+        """Returns once the trail is told of it: when the file is synced, a little after it can be read."""
+        async with asyncio.timeout(20):
+            while True:
+                if self.trail.exported == seq:
+                    return
+                await asyncio.sleep(0.02)
+
     async def troubled(self, wanted: bool) -> None:
         """Returns once it is, or is not."""
         async with asyncio.timeout(20):
@@ -135,7 +160,7 @@ async def test_the_file_follows_the_store_and_goes_on_in_a_later_life(tmp_path: 
     await scene.written("a", "b")
     await scene.add("c")
     await scene.written("c")
-    assert scene.trail.exported == 3
+    await scene.exported(3)
     await scene.export.stop(5.0)
     await scene.add("d")
     later = Scene(scene.path, scene.store)
@@ -173,6 +198,77 @@ async def test_a_place_that_cannot_be_written_is_told_and_caught_up_with_later(t
     assert [one.target for one in await scene.written("a", "b")] == ["a", "b"]
     await scene.troubled(False)
     await scene.export.stop(5.0)
+
+
+class FaultyFile(AuditFile):
+    """Fails in a way that nobody foresaw, while it is told to."""
+
+    faulty = True
+
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        if self.faulty:
+            raise RuntimeError("What is this?")
+        super().append(records)
+
+
+async def test_no_fault_ends_the_export_for_good(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(tmp_path / "audit.jsonl")
+    file = FaultyFile(scene.path, 10**6, 3)
+    scene.export = AuditExport(scene.store, scene.trail, file)
+    await scene.add("a")
+    scene.export.start()
+    await scene.troubled(True)
+    assert scene.trail.trouble == "audit_file is not written: what is this?"
+    assert "RuntimeError: What is this?" in caplog.text
+    file.faulty = False
+    assert [one.target for one in await scene.written("a")] == ["a"]
+    await scene.troubled(False)
+    file.faulty = True
+    await scene.add("b")
+    await scene.export.stop(5.0)
+    assert scene.trail.trouble == "audit_file is not written: what is this?"
+
+
+class SlowFile(AuditFile):
+    """Waits before it returns from an append."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, 10**6, 3)
+        self.appended, self.going_on = threading.Event(), threading.Event()
+
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        super().append(records)
+        self.appended.set()
+        self.going_on.wait(20)
+
+
+async def test_what_is_being_written_at_the_end_is_written_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "audit.jsonl")
+    file = SlowFile(scene.path)
+    scene.export = AuditExport(scene.store, scene.trail, file)
+    await scene.add("a", "b")
+    scene.export.start()
+    await asyncio.to_thread(file.appended.wait, 20)
+    stopping = asyncio.create_task(scene.export.stop(20.0))
+    await asyncio.sleep(0.05)
+    file.going_on.set()
+    await stopping
+    assert [one.target for one in records_in(scene.path)] == ["a", "b"]
+
+
+async def test_a_file_of_something_else_is_an_alarm_until_it_is_moved_away(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "precious")
+    scene.path.write_text("precious")
+    await scene.add("a")
+    scene.export.start()
+    await scene.troubled(True)
+    assert scene.trail.trouble == (
+        "audit_file is not written: the file there does not begin with an audit record: move it, or name another"
+    )
+    scene.path.rename(tmp_path / "moved")
+    assert [one.target for one in await scene.written("a")] == ["a"]
+    await scene.export.stop(5.0)
+    assert (tmp_path / "moved").read_text() == "precious"
 
 
 async def test_what_the_store_has_let_go_of_leaves_a_gap_that_shows(tmp_path: Path) -> None:

@@ -2,46 +2,56 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orion_registry.core.facts import Delete, DeleteOverlay, Fact, Put, PutOverlay, ReserveEpochs, Stored
 from orion_registry.core.overlay import Overlay, OverlayMode
-from orion_registry.store.base import Store, StoreFailed
+from orion_registry.store.base import StoreFailed
 from orion_registry.store.memory import MemoryStore
 from orion_registry.testing.stores import FailingStore, SlowStore
 from tests.building import make_record, make_spec
+from tests.etcd.node import needs_etcd
 from tests.runtime.virtual import in_virtual_time, settle
+from tests.store.backends import Backend, etcd_backend
+from tests.store.images import store_in
 
 
-@dataclass
-class Backend:
-    """A store under test, and how a later life opens the same data again."""
-
-    store: Store
-    reopen: Callable[[], Store]
-
-
-def memory() -> Backend:
+def memory(_directory: Path) -> Backend:
     store = MemoryStore()
     return Backend(store, lambda: store)
 
 
-def slow() -> Backend:
+def slow(_directory: Path) -> Backend:
     store = SlowStore()
     return Backend(store, lambda: store)
 
 
-def failing() -> Backend:
+def failing(_directory: Path) -> Backend:
     store = FailingStore()
     return Backend(store, lambda: store)
 
 
-STORES = [memory, slow, failing]
-every_store = pytest.mark.parametrize("make", STORES)
+def sqlite(directory: Path) -> Backend:
+    return Backend(store_in(directory), lambda: store_in(directory))
+
+
+STORES = [memory, slow, failing, sqlite, pytest.param(etcd_backend, marks=needs_etcd, id="etcd")]
 Make = Callable[[], Backend]
+
+
+def every_store(test: Any) -> Any:
+    return pytest.mark.parametrize("make", STORES, indirect=True)(test)
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Memory and its like, SQLite, and etcd."""
+    return lambda: request.param(tmp_path)
+
 
 A, B = (make_record(make_spec(service_id=name)) for name in "ab")
 
@@ -56,17 +66,18 @@ async def stored_after(make: Make, *batches: list[Fact]) -> Stored:
     for batch in batches:
         await backend.store.commit(batch)
     await backend.store.close()
-    return await backend.reopen().load()
+    later = backend.reopen()
+    stored = await later.load()
+    await later.close()
+    return stored
 
 
 @every_store
-@in_virtual_time
 async def test_a_new_store_is_empty(make: Make) -> None:
     assert await stored_after(make) == Stored(records=(), epochs_below=1)
 
 
 @every_store
-@in_virtual_time
 async def test_what_was_committed_is_there_in_a_later_life(make: Make) -> None:
     stored = await stored_after(make, [Put(record=A), ReserveEpochs(below=100)], [Put(record=B)])
     assert by_id(stored) == {"a": A, "b": B}
@@ -74,7 +85,6 @@ async def test_what_was_committed_is_there_in_a_later_life(make: Make) -> None:
 
 
 @every_store
-@in_virtual_time
 async def test_a_batch_is_taken_in_its_order(make: Make) -> None:
     newer = replace(A, generation=2)
     stored = await stored_after(
@@ -84,7 +94,6 @@ async def test_a_batch_is_taken_in_its_order(make: Make) -> None:
 
 
 @every_store
-@in_virtual_time
 async def test_a_record_comes_back_as_it_went_in(make: Make) -> None:
     spec = make_spec(
         service_id="a",
@@ -105,20 +114,21 @@ async def test_a_record_comes_back_as_it_went_in(make: Make) -> None:
 
 
 @every_store
-@in_virtual_time
 async def test_a_reservation_never_shrinks(make: Make) -> None:
     stored = await stored_after(make, [ReserveEpochs(below=100)], [ReserveEpochs(below=50)])
     assert stored.epochs_below == 100
 
 
 @every_store
-@in_virtual_time
 async def test_batches_may_be_committed_side_by_side(make: Make) -> None:
     backend = make()
+    await backend.store.load()
     records = [make_record(make_spec(service_id=f"s{number}")) for number in range(100)]
     await asyncio.gather(*(backend.store.commit([Put(record=record)]) for record in records))
-    assert len((await backend.store.load()).records) == 100
     await backend.store.close()
+    later = backend.reopen()
+    assert len((await later.load()).records) == 100
+    await later.close()
 
 
 def overlay(name: str, **fields: Any) -> Overlay:
@@ -127,7 +137,6 @@ def overlay(name: str, **fields: Any) -> Overlay:
 
 
 @every_store
-@in_virtual_time
 async def test_overlays_come_back_as_they_went_in(make: Make) -> None:
     full = overlay("a", mode=OverlayMode.DRAIN, weight=0.5, deadline_s=1.5, note="ü", set_by="me", set_wall=2.5)
     stored = await stored_after(make, [PutOverlay(overlay=full), PutOverlay(overlay=overlay("b"))])
@@ -135,7 +144,6 @@ async def test_overlays_come_back_as_they_went_in(make: Make) -> None:
 
 
 @every_store
-@in_virtual_time
 async def test_overlays_are_kept_apart_from_services_and_in_their_order(make: Make) -> None:
     """Neither is deleted with the other, though they are of the same service."""
     old, new, gone = overlay("a"), overlay("a", weight=2.0), overlay("b")

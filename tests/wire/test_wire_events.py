@@ -22,7 +22,7 @@ from orion_registry.wire.events import (
     encode_page,
     encode_types,
 )
-from orion_registry.wire.server_info import HeldAlarm, ServerInfo, decode_server_info, encode_server_info
+from orion_registry.wire.server_info import HeldAlarm, MemberInfo, ServerInfo, decode_server_info, encode_server_info
 from orion_registry.wire.status import MESSAGE_MAX
 from orion_registry_pb.v1 import admin_pb2, events_pb2
 from tests.wire.values import counts, ids, labels, spans, statuses, walls
@@ -194,6 +194,27 @@ infos = st.builds(
 )
 
 
+MEMBER = MemberInfo(
+    name="m1",
+    history_id="h",
+    addresses=("a:1",),
+    version="1",
+    started_wall=1.0,
+    answers=True,
+    reachable=True,
+    services=3,
+    streams=2,
+)
+
+
+@given(infos)
+def test_members_come_back_as_they_went_in(info: ServerInfo) -> None:
+    silent = replace(MEMBER, name="m2", answers=False, reachable=False, streams=None)
+    sent = replace(info, member_name="m1", stale_for_s=1.5, members=(MEMBER, silent))
+    back = decode_server_info(admin_pb2.GetServerInfoResponse.FromString(encode_server_info(sent)))
+    assert (back.member_name, back.stale_for_s, back.members) == ("m1", 1.5, (MEMBER, silent))
+
+
 @given(infos)
 def test_server_info(info: ServerInfo) -> None:
     sent = encode_server_info(info)
@@ -208,7 +229,7 @@ def test_no_field_of_the_answer_is_forgotten(info: ServerInfo) -> None:
         by_reason={StatusReasonCode.STATIC: 1}, listen_addresses=("a",), serving=True, revision=1, event_seq=1,
         services=1, agents=1, streams=1, watchers=1, event_watchers=1, refused_hellos=1, audit_head_seq=1,
         audit_head_hash="a", audit_lost=1,
-        refusals={"READ_RATE": 1},
+        refusals={"READ_RATE": 1}, member_name="m1", stale_for_s=1.5, members=(MEMBER,),
     )  # fmt: skip
     message = admin_pb2.GetServerInfoResponse.FromString(encode_server_info(full))
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

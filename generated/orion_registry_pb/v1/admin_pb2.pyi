@@ -74,6 +74,9 @@ class GetServerInfoResponse(_message.Message):
     AUDIT_HEAD_HASH_FIELD_NUMBER: _builtins.int
     AUDIT_LOST_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
+    MEMBER_NAME_FIELD_NUMBER: _builtins.int
+    STALE_FOR_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the registry."""
     history_id: _builtins.str
@@ -108,6 +111,8 @@ class GetServerInfoResponse(_message.Message):
     """Its hash. Kept where this machine's owner cannot change it, it proves later that nothing before it was changed."""
     audit_lost: _builtins.int
     """Audit records that could not be stored, in this life."""
+    member_name: _builtins.str
+    """Of a cluster: this member's name; empty if it is alone."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When this life of it began; a label."""
@@ -144,6 +149,14 @@ class GetServerInfoResponse(_message.Message):
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusalCount]:
         """How often each limit turned somebody away in this life, by its name; only limits that did."""
 
+    @_builtins.property
+    def stale_for(self) -> _duration_pb2.Duration:
+        """Of a cluster: how old what it knows of other members may be; 0 while it hears of them."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """Of a cluster: all members, by name, as this one sees them; empty if it is alone."""
+
     def __init__(
         self,
         *,
@@ -173,10 +186,13 @@ class GetServerInfoResponse(_message.Message):
         audit_head_hash: _builtins.str = ...,
         audit_lost: _builtins.int = ...,
         refusals: _abc.Iterable[Global___RefusalCount] | None = ...,
+        member_name: _builtins.str = ...,
+        stale_for: _duration_pb2.Duration | None = ...,
+        members: _abc.Iterable[Global___Member] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["self_health", b"self_health", "started_at", b"started_at", "store", b"store", "uptime", b"uptime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["self_health", b"self_health", "stale_for", b"stale_for", "started_at", b"started_at", "store", b"store", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "alarms", b"alarms", "audit_head_hash", b"audit_head_hash", "audit_head_seq", b"audit_head_seq", "audit_lost", b"audit_lost", "by_reason", b"by_reason", "by_status", b"by_status", "event_seq", b"event_seq", "event_watchers", b"event_watchers", "grpcio_version", b"grpcio_version", "history_id", b"history_id", "listen_addresses", b"listen_addresses", "profile", b"profile", "python_version", b"python_version", "refusals", b"refusals", "refused_hellos", b"refused_hellos", "revision", b"revision", "self_health", b"self_health", "services", b"services", "serving", b"serving", "started_at", b"started_at", "store", b"store", "streams", b"streams", "uptime", b"uptime", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "alarms", b"alarms", "audit_head_hash", b"audit_head_hash", "audit_head_seq", b"audit_head_seq", "audit_lost", b"audit_lost", "by_reason", b"by_reason", "by_status", b"by_status", "event_seq", b"event_seq", "event_watchers", b"event_watchers", "grpcio_version", b"grpcio_version", "history_id", b"history_id", "listen_addresses", b"listen_addresses", "member_name", b"member_name", "members", b"members", "profile", b"profile", "python_version", b"python_version", "refusals", b"refusals", "refused_hellos", b"refused_hellos", "revision", b"revision", "self_health", b"self_health", "services", b"services", "serving", b"serving", "stale_for", b"stale_for", "started_at", b"started_at", "store", b"store", "streams", b"streams", "uptime", b"uptime", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,6 +273,66 @@ class SelfHealth(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SelfHealth: _TypeAlias = SelfHealth  # noqa: Y015
+
+@_typing.final
+class Member(_message.Message):
+    """One daemon of a cluster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HISTORY_ID_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    REACHABLE_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What its operator calls it."""
+    history_id: _builtins.str
+    """Names this life of it."""
+    version: _builtins.str
+    """Version of the registry that it runs."""
+    answers: _builtins.bool
+    """Whether it is the one that answers."""
+    reachable: _builtins.bool
+    """Whether it can be spoken to; the one that answers always can."""
+    services: _builtins.int
+    """Services that it owns."""
+    streams: _builtins.int
+    """Heartbeat streams that it holds, as it said last; unset if it has not said."""
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where agents and callers reach it."""
+
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When this life of it began; a label."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        history_id: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        version: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        answers: _builtins.bool = ...,
+        reachable: _builtins.bool = ...,
+        services: _builtins.int = ...,
+        streams: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_streams", b"_streams", "started_at", b"started_at", "streams", b"streams"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_streams", b"_streams", "addresses", b"addresses", "answers", b"answers", "history_id", b"history_id", "name", b"name", "reachable", b"reachable", "services", b"services", "started_at", b"started_at", "streams", b"streams", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__streams: _TypeAlias = _typing.Literal["streams"]  # noqa: Y015
+    _WhichOneofArgType__streams: _TypeAlias = _typing.Literal["_streams", b"_streams"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__streams) -> _WhichOneofReturnType__streams | None: ...
+
+Global___Member: _TypeAlias = Member  # noqa: Y015
 
 @_typing.final
 class Alarm(_message.Message):

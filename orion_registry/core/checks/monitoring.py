@@ -160,9 +160,20 @@ class Monitoring:
                 self._drop(check)
         elif edge.before is None:
             spec = edge.after.record.spec
-            if spec.checks or spec.health_check_url:
+            if (spec.checks or spec.health_check_url) and self._fleet.require(edge.service_id).owner is None:
                 now = Now(mono=self._fleet.patience.latest, wall=edge.after.reasons[0].since_wall)
                 self._set(edge.service_id, self._made_of(spec, now))
+
+    def adopt(self, entry: Entry, now: Now) -> None:
+        """A service came to this member, whose checks run here from now on; `now` is judged."""
+        spec = entry.spec
+        if (spec.checks or spec.health_check_url) and entry.service_id not in self._checks:
+            self._set(entry.service_id, self._made_of(spec, now))
+
+    def release(self, entry: Entry) -> None:
+        """A service went to another member: its checks run there."""
+        for check in self._checks.pop(entry.service_id, ()):
+            self._drop(check)
 
     def advance(self, now: Now) -> None:
         """Lets time pass; `now` is judged."""
@@ -178,6 +189,8 @@ class Monitoring:
         """See `Fleet.rewriting`. Checks whose configuration stays go on; with another life of the agent none does."""
         before = self._checks.get(entry.service_id, ())
         if not before and not record.spec.checks and not record.spec.health_check_url:  # nearly always
+            return
+        if entry.owner is not None:  # its owner runs them
             return
         known = {} if anew else {check.spec: check for check in before}
         self._set(entry.service_id, self._made_of(record.spec, now, known))

@@ -16,7 +16,7 @@ from orion_registry.core.selection.outcomes import Outliers
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.pools import Pools
-from orion_registry.core.selection.queue import Line, Waiter, queue_full
+from orion_registry.core.selection.queue import RETRY_S, Line, Waiter, queue_full
 from orion_registry.core.selection.ranking import Ranking
 from orion_registry.core.selection.refusals import check_possible, not_free, too_many
 from orion_registry.core.selection.request import SelectionRequest, check_ttl
@@ -26,7 +26,7 @@ from orion_registry.core.selection.slow_start import SlowStart
 from orion_registry.core.selection.strategies import STRATEGIES, MakeStrategy
 from orion_registry.core.selection.strategy import Draw, StrategyName
 from orion_registry.core.selection.waits import Waits
-from orion_registry.errors import NotFound, Reason, shown
+from orion_registry.errors import NotFound, Reason, ResourceExhausted, shown
 
 UNKNOWN = Outcome.UNKNOWN
 AFFINITY = StrategyName.BOUNDED_CONSISTENT_HASH
@@ -55,6 +55,7 @@ class Balancer:
         self.scopes = Scopes()
         self.leases = Leases(prefix)
         self.pools = Pools(config.pools)
+        self.outcomes = dict.fromkeys(Outcome, 0)
         self._draw = draw
         self._listener = listener
         self._strategies = strategies
@@ -223,6 +224,43 @@ class Balancer:
         if slots.gone:
             self._forget_if_done(slots)
 
+    # Slots whose service, or whose lease, is another member's.
+
+    def reserve(self, service_id: str, request: SelectionRequest, now: float) -> Lease:
+        """A slot on one service, or none; see `select`.
+
+        Raises:
+            NotFound: NO_SUCH_SERVICE.
+            InvalidArgument: REQUEST_ID_REUSED.
+            ResourceExhausted: NO_FREE_SLOT, RATE_LIMITED.
+        """
+        slots, retry = self.get(service_id), None
+        if request.request_id:
+            retry = (request.caller, request.request_id)
+            for before in self.leases.granted_for(retry, request.payload):
+                if before.slots is slots:
+                    return before
+        if len(self.leases) >= self.config.leases:
+            raise too_many(self.config.leases)
+        if not slots.free or slots.standing > request.last_tier:
+            raise ResourceExhausted(Reason.NO_FREE_SLOT, f"{service_id!r} has no free slot", retry_after_s=RETRY_S)
+        ttl_s = request.ttl_s or self.config.lease_ttl_s
+        return self.leases.grant(slots, request.caller, now, ttl_s, request.stream, retry, request.payload)
+
+    def held_elsewhere(self, service_id: str, holder: str, left_s: Iterable[float], now: float) -> None:
+        """Leases that another has granted on a service count here until they end; what it told of load does not."""
+        slots = self.get(service_id)
+        slots.report(0, slots.utilization)
+        for seconds in left_s:
+            if slots.free and seconds > 0:
+                self.leases.grant(slots, holder, now, seconds)
+
+    def still_elsewhere(self, service_id: str, holder: str, count: int, now: float) -> None:
+        """Of those so many are still held: the others end."""
+        theirs = [lease for lease in self.get(service_id).leases if lease.caller == holder]
+        for lease in theirs[count:]:
+            self.end(lease, now)
+
     def renew(self, selection_id: str, now: float, ttl_s: float | None = None) -> Lease:
         """Lets a lease last its ttl, or another one, from now.
 
@@ -248,7 +286,7 @@ class Balancer:
 
     def explain(self, pool: Pool, request: SelectionRequest, now: float, draw: Draw) -> Explanation:
         """What `select` would choose now with these draws, and why; selects nothing."""
-        name, near = self._strategy(pool, request), self._near(pool, request)
+        name, near = self.strategy(pool, request), self._near(pool, request)
         return explain(pool, self._ranking(pool, request, near), name, near, request, now, draw)
 
     # Time.
@@ -273,14 +311,15 @@ class Balancer:
 
     # Inside.
 
-    def _strategy(self, pool: Pool, request: SelectionRequest) -> StrategyName:
+    def strategy(self, pool: Pool, request: SelectionRequest) -> StrategyName:
+        """The strategy that decides a request."""
         return request.strategy or (AFFINITY if request.key else self.scopes.of(pool))
 
     def _near(self, pool: Pool, request: SelectionRequest) -> str:
         return pool.near(request.zone, self.config.zone_ready_share) if request.zone else ""
 
     def _ranking(self, pool: Pool, request: SelectionRequest, near: str) -> Ranking:
-        name = self._strategy(pool, request)
+        name = self.strategy(pool, request)
         return pool.ranking(name, self._strategies, self.scopes.stats[name], near)
 
     def _select_one(
@@ -305,6 +344,7 @@ class Balancer:
         return self._waits.join(pool, request, now)
 
     def _learn(self, slots: Slots, outcome: Outcome, seconds: float | None, now: float) -> None:
+        self.outcomes[outcome] += 1
         slots.performance.record(outcome, seconds, now)
         slots.touch()
         if not slots.gone and self._outliers.record(slots, outcome, now):

@@ -82,6 +82,11 @@ class Leases:
     def __iter__(self) -> Iterator[Lease]:
         return iter(self._by_id.values())
 
+    @property
+    def granted(self) -> int:
+        """How many were granted so far, open or not."""
+        return self._granted
+
     def granted_for(self, request: tuple[str, str], payload: str) -> tuple[Lease, ...]:
         """The leases that the same request was given before and that are still open; empty if there are none.
 

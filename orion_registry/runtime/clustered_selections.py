@@ -1,0 +1,192 @@
+"""Selections in a cluster: picked here among all services, and reserved at the member that owns the one picked.
+
+Only an owner grants slots of its services, so however many callers race at however many members, what is granted never
+exceeds what there is. A pick of another member's service is a lease here for as long as its owner is asked; then it is
+the owner's lease, by the owner's id, and only how full the service is stays here.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from orion_registry.core.balancing import PREFIX, Balancing
+from orion_registry.core.membership import Member, Membership
+from orion_registry.core.selection.leases import Lease
+from orion_registry.core.selection.request import SelectionRequest
+from orion_registry.core.selection.slots import NO_LIMIT
+from orion_registry.core.selector import Selector
+from orion_registry.errors import InvalidArgument, NotFound, Reason, RegistryError, ResourceExhausted, Unavailable
+from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.selections import Selections, Wanted
+
+TRIES = 10
+"""Picks of one request. One is in vain if its owner has just given the last slot, or is just lost."""
+DOUBT_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """A slot that its owner has granted. in_flight: slots of the service that are taken now."""
+
+    selection_id: str
+    ttl_s: float
+    in_flight: int
+
+
+class Reserving(Protocol):
+    """Asks other members for slots."""
+
+    def reserve(self, member: Member, service_id: str, request: SelectionRequest) -> Awaitable[Reserved]:
+        """Reserves a slot at its owner.
+
+        Raises:
+            ResourceExhausted: NO_FREE_SLOT.
+            RegistryError: it is not there any more, or does not answer.
+        """
+        ...
+
+    def give_back(self, member: Member, selection_id: str, caller: str) -> None:
+        """Nobody wants a slot that was granted. Best effort: else it ends by its ttl."""
+        ...
+
+
+class _Asked:
+    """A `Wanted` of one try."""
+
+    __slots__ = ("pool", "request", "selector")
+
+    def __init__(self, wanted: Wanted, request: SelectionRequest) -> None:
+        self.selector: Selector = wanted.selector
+        self.pool = wanted.pool
+        self.request = request
+
+
+class ClusterSelections(Selections):
+    """See `Selections`."""
+
+    def __init__(self, balancing: Balancing, clock: Clock, membership: Membership, peers: Reserving) -> None:
+        super().__init__(balancing, clock)
+        self._membership = membership
+        self._peers = peers
+        self._answered: dict[tuple[str, str], tuple[str, float, tuple[Lease, ...]]] = {}
+
+    async def select_or_wait(self, wanted: Wanted) -> tuple[Lease, ...]:
+        """See `Selections.select_or_wait`. Fewer than asked for may be granted, one at least."""
+        before = self._granted_before(wanted.request)
+        if before:
+            return before
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wanted.request.wait_s
+        asked: Wanted = wanted
+        for _ in range(TRIES):
+            leases = await super().select_or_wait(asked)
+            kept, unreachable = await self._confirm_all(leases, asked.request)
+            if kept:
+                self._remember(wanted.request, kept)
+                return kept
+            request = asked.request
+            left_s = max(0.0, until - loop.time()) if request.wait_s else 0.0
+            excluded = request.excluded | unreachable
+            asked = _Asked(asked, replace(request, excluded=excluded, wait_s=left_s))
+        raise ResourceExhausted(Reason.NO_FREE_SLOT, "others were faster each time", retry_after_s=DOUBT_RETRY_S)
+
+    def doubtful(self) -> bool:
+        """Whether this member stood still so long of late that others may have taken what it takes for its own."""
+        return self.balancing.shaken
+
+    def owner(self, selection_id: str) -> Member | None:
+        """The other member that granted a lease; None = this one, or nobody who is there."""
+        prefix = selection_id[:PREFIX]
+        return None if self._membership.own.life.startswith(prefix) else self._membership.holder_of(prefix)
+
+    # Inside.
+
+    async def _confirm_all(
+        self, leases: tuple[Lease, ...], request: SelectionRequest
+    ) -> tuple[tuple[Lease, ...], frozenset[str]]:
+        """The leases that hold, and services that could not be asked for."""
+        confirmed = await asyncio.gather(*(self._confirm(lease, request) for lease in leases), return_exceptions=True)
+        kept, unreachable = [], set()
+        for lease, outcome in zip(leases, confirmed, strict=True):
+            if isinstance(outcome, Lease):
+                kept.append(outcome)
+            elif isinstance(outcome, ResourceExhausted):
+                continue
+            elif isinstance(outcome, RegistryError):
+                unreachable.add(lease.service_id)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        return tuple(kept), frozenset(unreachable)
+
+    async def _confirm(self, lease: Lease, request: SelectionRequest) -> Lease:
+        entry, service_id = self.balancing.entry_of(lease), lease.service_id
+        limited = lease.slots.limit != NO_LIMIT
+        if entry is None or (entry.owner is None and not (limited and self.doubtful())):
+            return lease
+        owner = self._membership.owner_of(service_id)
+        if owner is None:
+            if not limited and entry.owner is not None:  # nobody's, taken on the caller's own risk: allow_degraded
+                return lease
+            self.balancing.drop(lease)
+            raise Unavailable(Reason.NO_READY_SERVICE, f"{service_id!r} has no owner at present", retry_after_s=1.0)
+        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, request))
+        try:
+            got = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(lambda asked: self._give_back(owner, lease.caller, asked))
+            self.balancing.drop(lease)
+            raise
+        except ResourceExhausted:
+            self._settle(lease, lease.slots.limit if limited else lease.slots.in_flight)
+            raise
+        except BaseException:
+            self.balancing.drop(lease)
+            raise
+        self._settle(lease, got.in_flight)
+        mono = self.balancing.latest
+        return Lease(got.selection_id, lease.ordinal, lease.slots, lease.caller, "", mono, got.ttl_s, None)
+
+    def _give_back(self, owner: Member, caller: str, asked: "asyncio.Future[Reserved]") -> None:
+        """Whoever wanted it has gone by the time that it was granted."""
+        if not asked.cancelled() and asked.exception() is None:
+            self._peers.give_back(owner, asked.result().selection_id, caller)
+
+    def _settle(self, lease: Lease, in_flight: int) -> None:
+        """The lease here ends; so many slots are taken in truth. First told, so that nobody waits for this one."""
+        now = self.now()
+        entry = self.balancing.entry_of(lease)
+        if entry is not None and entry.owner:
+            count = in_flight + len(lease.slots.leases)
+            self.balancing.told_elsewhere(lease.service_id, count, lease.slots.utilization, now)
+        self.balancing.drop(lease)
+
+    def _granted_before(self, request: SelectionRequest) -> tuple[Lease, ...]:
+        """What the same request was granted before by other members."""
+        before = self._answered.get((request.caller, request.request_id)) if request.request_id else None
+        if before is None or before[1] <= self.balancing.latest:
+            return ()
+        if before[0] != request.payload:
+            used = f"request_id: {request.request_id!r} was used with another payload"
+            raise InvalidArgument(Reason.REQUEST_ID_REUSED, used)
+        return before[2]
+
+    def _remember(self, request: SelectionRequest, leases: tuple[Lease, ...]) -> None:
+        if not request.request_id:
+            return
+        mono = self.balancing.latest
+        if len(self._answered) > 10_000:
+            self._answered = {key: one for key, one in self._answered.items() if one[1] > mono}
+        ends = mono + min(lease.ttl_s for lease in leases)
+        self._answered[request.caller, request.request_id] = (request.payload, ends, leases)
+
+    def ended(self, selection_id: str) -> None:
+        """A lease of another member has ended: a retry of what it was granted for is a new request."""
+        for key, (_, _, leases) in list(self._answered.items()):
+            if any(lease.selection_id == selection_id for lease in leases):
+                del self._answered[key]
+
+
+def gone(selection_id: str) -> NotFound:
+    """The member that granted a lease is lost, and the lease with it."""
+    return NotFound(Reason.NO_SUCH_LEASE, f"selection_id: the member that granted {selection_id!r} is gone")

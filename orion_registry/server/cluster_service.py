@@ -1,0 +1,144 @@
+"""ClusterService: what a member does for the others."""
+
+import asyncio
+import hmac
+import inspect
+from collections.abc import Callable, Mapping
+
+from orion_registry.core.balancing import ELSEWHERE
+from orion_registry.core.model import Actor
+from orion_registry.core.selection.request import SelectionRequest
+from orion_registry.core.selection.slots import Slots
+from orion_registry.errors import PermissionDenied, Reason, ResourceExhausted, Unavailable, bad_field
+from orion_registry.runtime.clustered import ClusterCoordinator
+from orion_registry.server.cluster_methods import CLUSTER_SERVICE
+from orion_registry.server.methods import Method
+from orion_registry.server.stream import Stream, parse_request
+from orion_registry.server.wrapper import Handlers, stopping
+from orion_registry.wire.spans import decode_span, span_of
+from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
+
+TELL_S = 0.1
+"""How often others hear of load."""
+DOUBT_RETRY_S = 1.0
+
+
+class ClusterService:
+    """Handlers of the RPCs, by their names.
+
+    Args:
+        coordinator: whom they ask.
+        local: the daemon's own handlers, and their rows, for what is relayed.
+    """
+
+    def __init__(self, coordinator: ClusterCoordinator, local: Handlers, methods: Mapping[str, Method]) -> None:
+        self._coordinator = coordinator
+        self._balancing = coordinator.registry.balancing
+        self._membership = coordinator.membership
+        self._local = local
+        self._methods = methods
+
+    @property
+    def handlers(self) -> Handlers:
+        """What `build_handlers` takes."""
+        return {
+            CLUSTER_SERVICE: {
+                "Reserve": self.reserve,
+                "Relay": self.relay,
+                "HandOver": self.hand_over,
+                "WatchLoad": self.watch_load,
+            }
+        }
+
+    def _check(self, token: str) -> None:
+        if not hmac.compare_digest(token.encode(), self._membership.own.token.encode()):
+            raise PermissionDenied(Reason.NOT_ALLOWED, "token: not this member's")
+
+    def reserve(self, request: pb.ReserveRequest, _actor: Actor) -> bytes:
+        """Reserve."""
+        self._check(request.token)
+        service_id = request.service_id
+        entry = self._coordinator.registry.get(service_id)
+        if entry.owner is not None:
+            message = f"{service_id!r} is another member's"
+            raise ResourceExhausted(Reason.NO_FREE_SLOT, message, retry_after_s=DOUBT_RETRY_S)
+        if self._balancing.shaken:  # others may have taken what this member takes for its own
+            raise Unavailable(Reason.NO_READY_SERVICE, "this member stood still", retry_after_s=DOUBT_RETRY_S)
+        wanted = SelectionRequest(
+            caller=request.caller,
+            ttl_s=decode_span("lease_ttl", request.lease_ttl) if request.HasField("lease_ttl") else None,
+            allow_degraded=request.allow_degraded,
+            request_id=request.request_id,
+            payload=request.payload,
+        )
+        lease = self._balancing.reserve(service_id, wanted, self._coordinator.selections.now())
+        return pb.ReserveResponse(
+            selection_id=lease.selection_id, ttl=span_of(lease.ttl_s), in_flight=lease.slots.in_flight
+        ).SerializeToString()
+
+    async def relay(self, request: pb.RelayRequest, _actor: Actor) -> bytes:
+        """Relay."""
+        self._check(request.token)
+        method = self._methods.get(request.method)
+        if method is None:
+            raise bad_field("method", "one that is relayed", request.method)
+        message = parse_request(method.request.FromString, request.request)
+        handler: Callable[..., object] = self._local[method.service][method.name]
+        answer = handler(message, Actor(identity=request.identity, address=request.address))
+        if inspect.isawaitable(answer):
+            answer = await answer
+        assert isinstance(answer, bytes)
+        return pb.RelayResponse(response=answer).SerializeToString()
+
+    async def hand_over(self, request: pb.HandOverRequest, _actor: Actor) -> bytes:
+        """HandOver. What etcd says by now is read first: it is why the other asks."""
+        self._check(request.token)
+        answer = pb.HandOverResponse()
+        for service_id in request.service_ids:
+            await self._coordinator.let_go(service_id, request.owner)
+            if service_id not in self._coordinator.registry:
+                continue
+            leases = self._balancing.granted_here(service_id)
+            if leases:
+                answer.held.add(
+                    service_id=service_id, left=[span_of(self._balancing.left_s(lease)) for lease in leases]
+                )
+        return answer.SerializeToString()
+
+    async def watch_load(self, request: pb.WatchLoadRequest, _actor: Actor, stream: Stream) -> None:
+        """WatchLoad."""
+        self._check(request.token)
+        told: dict[str, tuple[bool, int, float]] = {}
+        streams = -1
+        while self._coordinator.serving:
+            answer = self._changed(told)
+            count = len(self._coordinator.streams)
+            if answer.services or answer.old_leases or count != streams:
+                answer.streams = streams = count
+                await stream.write(answer.SerializeToString())
+            await asyncio.sleep(TELL_S)
+        raise stopping()
+
+    def _changed(self, told: dict[str, tuple[bool, int, float]]) -> pb.WatchLoadResponse:
+        answer = pb.WatchLoadResponse()
+        registry = self._coordinator.registry
+        for entry, slots in self._balancing.services():
+            ours, service_id = entry.owner is None, entry.service_id
+            count = slots.in_flight if ours else _granted(slots)
+            now = (ours, count, slots.utilization if ours else 0.0)
+            if told.get(service_id, (False, 0, 0.0)) == now:
+                continue
+            told[service_id] = now
+            if ours:
+                answer.services.add(service_id=service_id, in_flight=count, utilization=slots.utilization)
+            else:
+                answer.old_leases.add(service_id=service_id, count=count)
+        if len(told) > 2 * len(registry) + 100:
+            for service_id in [service_id for service_id in told if service_id not in registry]:
+                del told[service_id]
+        return answer
+
+
+def _granted(slots: Slots) -> int:
+    """Leases on it that this member has granted to callers."""
+    return sum(not lease.caller.startswith(ELSEWHERE) for lease in slots.leases)

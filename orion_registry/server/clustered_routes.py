@@ -1,0 +1,107 @@
+"""Route in a cluster: commands that another member has to answer are under way side by side; the rest is as ever."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from orion_registry.core.model import Actor, Now
+from orion_registry.errors import Reason, RegistryError, ResourceExhausted, bad_field
+from orion_registry.server.route_stream import Route, RouteStreams
+from orion_registry.server.stream import Stream
+from orion_registry.wire.route import result_cancelled, result_done, result_error, result_renewed, result_selected
+from orion_registry_pb.v1.balancer_pb2 import RouteCommand
+
+if TYPE_CHECKING:
+    from orion_registry.server.clustered_services import ClusterBalancerService
+
+
+class ClusterRouteStreams(RouteStreams):
+    """Serves Route calls."""
+
+    def __init__(self, service: "ClusterBalancerService") -> None:
+        super().__init__(service)
+        self._cluster = service
+
+    async def serve(self, actor: Actor, stream: Stream) -> None:
+        """One call, to its end."""
+        self._cluster.coordinator.require_serving()
+        route = _ClusterRoute(self._cluster, actor, stream)
+        stream.belongs_to(route)
+        await route.run()
+
+
+class _ClusterRoute(Route):
+    """One call."""
+
+    def __init__(self, service: "ClusterBalancerService", actor: Actor, stream: Stream) -> None:
+        super().__init__(service, actor, stream)
+        self._cluster = service
+        self._actor = actor
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._selecting: dict[int, asyncio.Task[None]] = {}
+        self._held: dict[str, None] = {}
+
+    def _over(self) -> None:
+        """See `Route`. Leases of other members end soon as well."""
+        for task in self._under_way:
+            task.cancel()
+        held, self._held = self._held, {}
+        if held:
+            self._cluster.abandon(tuple(held), self._actor.identity)
+        super()._over()
+
+    def _result(self, command: RouteCommand, now: Now) -> bytes:
+        """The result of a command; empty if it comes later."""
+        kind = command.WhichOneof("command")
+        if kind == "select":
+            return self._select(command, now)
+        if kind == "cancel" and command.cancel.id in self._selecting:
+            self._selecting.pop(command.cancel.id).cancel()
+            given_up = ResourceExhausted(Reason.NO_FREE_SLOT, "the wait was given up", retry_after_s=1.0)
+            return result_error(command.cancel.id, given_up) + result_cancelled(command.id, True)
+        if kind in {"release", "renew", "report"} and self._cluster.is_another(command):
+            return self._later(command.id, self._elsewhere(command))
+        return super()._result(command, now)
+
+    def _select(self, command: RouteCommand, _now: Now) -> bytes:
+        if command.id in self._selecting:
+            raise bad_field("id", "another than that of a select that is under way", command.id)
+        wanted = self._service.wanted(command.select, self._origin)
+        later = self._later(command.id, self._select_later(command.id, wanted))
+        self._selecting[command.id] = self._last
+        return later
+
+    async def _select_later(self, command_id: int, wanted: Any) -> bytes:
+        try:
+            leases = await self._cluster.select(wanted)
+        finally:
+            self._selecting.pop(command_id, None)
+        self._held.update({lease.selection_id: None for lease in leases if self._cluster.is_anothers_lease(lease)})
+        return result_selected(command_id, self._service.selected(leases))
+
+    async def _elsewhere(self, command: RouteCommand) -> bytes:
+        match command.WhichOneof("command"):
+            case "release":
+                self._held.pop(command.release.selection_id, None)
+                await self._cluster.release_service(command.release, self._actor)
+                return result_done(command.id, "release")
+            case "renew":
+                renewed = await self._cluster.renewed(command.renew, self._actor.identity, self._name)
+                return result_renewed(command.id, renewed)
+            case _:
+                await self._cluster.report_outcome(command.report, self._actor)
+                return result_done(command.id, "report")
+
+    def _later(self, command_id: int, work: Coroutine[Any, Any, bytes]) -> bytes:
+        self._last = self._loop.create_task(self._tell_later(command_id, work))
+        self._under_way.add(self._last)
+        self._last.add_done_callback(self._under_way.discard)
+        return b""
+
+    async def _tell_later(self, command_id: int, work: Coroutine[Any, Any, bytes]) -> None:
+        try:
+            self._tell(await work)
+        except RegistryError as error:
+            self._denied(error)
+            self._refused.note(error)
+            self._tell(result_error(command_id, error))

@@ -1,0 +1,227 @@
+"""The other members: a channel to each, kept while it is there, and what it tells of load."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from orion_registry.core.membership import Member
+from orion_registry.core.model import Actor
+from orion_registry.core.selection.request import SelectionRequest
+from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.runtime.clustered_selections import Reserved
+from orion_registry.server.cluster_methods import CLUSTER_SERVICE
+from orion_registry.server.methods import BALANCER_SERVICE
+from orion_registry.wire.spans import decode_known_span, span_of
+from orion_registry.wire.status import DETAILS_KEY, error_from_status
+from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
+from orion_registry_pb.v1 import balancer_pb2
+
+log = logging.getLogger("orion_registry")
+
+CALL_S = 1.0
+"""How long a member may take to answer another: a caller waits for it."""
+RETRY_S = 0.25
+RELEASE = f"/{BALANCER_SERVICE}/ReleaseService"
+
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 1_200),
+    ("grpc.keepalive_timeout_ms", 1_500),
+    ("grpc.http2.ping_timeout_ms", 1_500),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+Load = Callable[[Member, pb.WatchLoadResponse], None]
+"""Takes what a member tells of load."""
+
+
+class _Peer:
+    """One other member."""
+
+    def __init__(self, member: Member, channel: grpc.aio.Channel, watching: "asyncio.Task[None] | None" = None) -> None:
+        self.member = member
+        self.channel = channel
+        self.watching = watching
+        self.tells = False
+        self.streams: int | None = None
+
+
+class AllPeers:
+    """See `runtime.clustered.Peers` and `runtime.clustered_selections.Reserving`.
+
+    Args:
+        credentials: for channels to other members; None = plaintext.
+        life: of this member.
+    """
+
+    def __init__(self, life: str, credentials: Callable[[], grpc.ChannelCredentials | None], load: Load) -> None:
+        self._life = life
+        self._credentials = credentials
+        self._load = load
+        self._peers: dict[str, _Peer] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    # Who is there.
+
+    def know(self, members: Collection[Member]) -> None:
+        """See `Peers`."""
+        there = {member.life: member for member in members}
+        for life in [life for life in self._peers if life not in there]:
+            self._drop(life)
+        for life, member in there.items():
+            known = self._peers.get(life)
+            if known is not None and known.member.addresses == member.addresses:
+                continue
+            if known is not None:
+                self._drop(life)
+            if member.addresses:
+                peer = self._peers[life] = _Peer(member, self._open(member.addresses[0]))
+                peer.watching = asyncio.get_running_loop().create_task(self._watch(peer), name="peer-load")
+
+    def reachable(self, life: str) -> bool:
+        """See `Peers`."""
+        peer = self._peers.get(life)
+        return peer is not None and peer.tells
+
+    @property
+    def streams(self) -> Mapping[str, int]:
+        """See `Peers`."""
+        return {life: peer.streams for life, peer in self._peers.items() if peer.tells and peer.streams is not None}
+
+    async def close(self) -> None:
+        """Lets go of all."""
+        for life in list(self._peers):
+            self._drop(life)
+        await asyncio.gather(*self._closing)
+
+    # Calls.
+
+    async def reserve(self, member: Member, service_id: str, request: SelectionRequest) -> Reserved:
+        """See `Reserving`."""
+        message = pb.ReserveRequest(
+            token=member.token,
+            service_id=service_id,
+            caller=request.caller,
+            lease_ttl=None if request.ttl_s is None else span_of(request.ttl_s),
+            allow_degraded=request.allow_degraded,
+            request_id=request.request_id,
+            payload=request.payload,
+        )
+        answer = await self._call(member, "Reserve", message, pb.ReserveResponse.FromString)
+        return Reserved(
+            selection_id=answer.selection_id, ttl_s=decode_known_span(answer.ttl), in_flight=answer.in_flight
+        )
+
+    def give_back(self, member: Member, selection_id: str, caller: str) -> None:
+        """See `Reserving`."""
+        request = balancer_pb2.ReleaseServiceRequest(selection_id=selection_id)
+        actor = Actor(identity=caller.rpartition("/")[0])
+        work = self._quietly(self.relay(member, RELEASE, request.SerializeToString(), actor))
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _quietly(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except RegistryError as error:
+            log.debug("a slot was not given back", extra={"error": error.message})
+
+    async def relay(self, member: Member, path: str, request: bytes, actor: Actor, timeout_s: float = CALL_S) -> bytes:
+        """Has a member run a call that belongs to it.
+
+        Raises:
+            RegistryError: the method's own; STORE_DOWN if the member does not answer.
+        """
+        message = pb.RelayRequest(
+            token=member.token, method=path, request=request, identity=actor.identity, address=actor.address
+        )
+        answer = await self._call(member, "Relay", message, pb.RelayResponse.FromString, timeout_s)
+        response: bytes = answer.response
+        return response
+
+    async def hand_over(self, member: Member, service_ids: Sequence[str]) -> Mapping[str, Sequence[float]] | None:
+        """See `Peers`."""
+        message = pb.HandOverRequest(token=member.token, owner=self._life, service_ids=service_ids)
+        try:
+            answer = await self._call(member, "HandOver", message, pb.HandOverResponse.FromString)
+        except MemberGone:
+            return None
+        return {held.service_id: [decode_known_span(left) for left in held.left] for held in answer.held}
+
+    async def _call(
+        self, member: Member, name: str, message: Any, parse: Callable[[bytes], Any], timeout_s: float = CALL_S
+    ) -> Any:
+        peer = self._peers.get(member.life)
+        if peer is None:
+            raise MemberGone(member)
+        call = peer.channel.unary_unary(
+            f"/{CLUSTER_SERVICE}/{name}",
+            request_serializer=type(message).SerializeToString,
+            response_deserializer=parse,
+        )
+        try:
+            return await call(message, timeout=timeout_s)
+        except grpc.aio.AioRpcError as failure:
+            raise _error_of(failure, member) from failure
+
+    # Inside.
+
+    def _open(self, address: str) -> grpc.aio.Channel:
+        credentials = self._credentials()
+        if credentials is None:
+            return grpc.aio.insecure_channel(address, options=_OPTIONS)
+        return grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+
+    def _drop(self, life: str) -> None:
+        peer = self._peers.pop(life)
+        if peer.watching is not None:
+            peer.watching.cancel()
+        closing = asyncio.get_running_loop().create_task(peer.channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _watch(self, peer: _Peer) -> None:
+        """Hears of its load for as long as it is there."""
+        open_stream = peer.channel.unary_stream(
+            f"/{CLUSTER_SERVICE}/WatchLoad",
+            request_serializer=pb.WatchLoadRequest.SerializeToString,
+            response_deserializer=pb.WatchLoadResponse.FromString,
+        )
+        while True:
+            call = open_stream(pb.WatchLoadRequest(token=peer.member.token))
+            try:
+                async for answer in call:
+                    peer.tells, peer.streams = True, answer.streams
+                    self._load(peer.member, answer)
+            except grpc.aio.AioRpcError as error:
+                log.debug("a member cannot be heard", extra={"member": peer.member.name, "error": error.details()})
+            finally:
+                peer.tells = False
+                call.cancel()
+            await asyncio.sleep(RETRY_S)
+
+
+class MemberGone(Unavailable):
+    """No process listens where a member was: it is dead."""
+
+    def __init__(self, member: Member) -> None:
+        super().__init__(Reason.STORE_DOWN, f"member {member.name!r} is gone", retry_after_s=CALL_S)
+
+
+def _error_of(failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
+    for key, value in failure.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            return error_from_status(failure.code().value[0], failure.details() or "", value)
+    if "connection refused" in (failure.details() or "").lower():
+        return MemberGone(member)
+    message = f"member {member.name!r} does not answer ({(failure.details() or failure.code().name).lower()})"
+    return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves

@@ -1,0 +1,1 @@
+"""A cluster on real etcd: several members, killed, stopped and cut off."""

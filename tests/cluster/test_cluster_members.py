@@ -1,0 +1,176 @@
+"""Several members are one registry: what is registered at one is known, and selected, at all."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from orion_registry.client.balancer import BalancerClient
+from orion_registry.client.client import RegistryClient
+from orion_registry.client.session import HeartbeatSession
+from orion_registry.core.model import LivenessMode, ServiceSpec, ServiceStatus
+from orion_registry.core.selector import Selector
+from orion_registry.errors import FailedPrecondition, Reason, RegistryError
+from orion_registry.server.daemon import Daemon
+from tests.cluster.members import of, running_members, shown, until
+from tests.etcd.node import needs_etcd
+
+pytestmark = [needs_etcd, pytest.mark.timeout(120)]
+
+CALC = Selector(capabilities=("calc",))
+
+
+def spec(agent_id: str = "a1", **fields: Any) -> ServiceSpec:
+    return ServiceSpec(
+        **{
+            "agent_id": agent_id,
+            "service_name": "calc",
+            "host": "127.0.0.1",
+            "port": 9,
+            "capabilities": ("calc",),
+            **fields,
+        }
+    )
+
+
+class Agents:
+    """Agents on sessions, each at a member."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "Agents":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def at(self, *daemons: Daemon, agent_id: str = "a1", **fields: Any) -> HeartbeatSession:
+        addresses = tuple(daemon.address for daemon in daemons)
+        client = await self._stack.enter_async_context(RegistryClient(addresses))
+        return await self._stack.enter_async_context(client.session(agent_id, [spec(agent_id, **fields)]))
+
+
+def the_id(daemon: Daemon, agent_id: str = "a1") -> str:
+    for entry in of(daemon).registry.fleet.catalog:
+        if entry.spec.agent_id == agent_id:
+            return entry.service_id
+    return ""
+
+
+async def test_a_service_is_known_and_healthy_at_all_members() -> None:
+    async with running_members(3) as members, Agents() as agents:
+        await agents.at(members[0])
+        await until(lambda: all(shown(one, the_id(members[0])) == "HEALTHY(STREAM_OPEN)" for one in members))
+        async with RegistryClient(members[2].address) as client:
+            (found,) = (await client.discover(CALC)).services
+            assert found.agent_id == "a1"
+            assert found.ready
+            assert found.epoch > 0
+
+
+async def test_an_end_is_seen_at_all_members() -> None:
+    async with running_members(2) as members, Agents() as agents:
+        session = await agents.at(members[0])
+        service_id = the_id(members[0])
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
+        of(members[0]).close_stream(of(members[0]).streams[0])
+        await until(lambda: "UNHEALTHY" in shown(members[1], service_id))
+        assert session is not None
+
+
+async def test_an_agent_that_goes_elsewhere_takes_its_service_along() -> None:
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], members[1])
+        service_id = the_id(members[0])
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
+        epoch = of(members[1]).registry.get(service_id).epoch
+        await members[0].stop()
+        await until(lambda: of(members[1]).membership.is_ours(service_id))
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
+        assert of(members[1]).registry.get(service_id).epoch > epoch
+
+
+async def test_a_slot_is_reserved_at_its_owner_and_never_twice() -> None:
+    async with running_members(3) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=2)
+        service_id = the_id(members[0])
+        await until(lambda: all(shown(one, service_id) == "HEALTHY(STREAM_OPEN)" for one in members))
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(BalancerClient(one.address)) for one in members]
+            results = await asyncio.gather(
+                *(client.acquire(CALC) for client in clients for _ in range(4)), return_exceptions=True
+            )
+            granted = [result for result in results if not isinstance(result, BaseException)]
+            refused = [result for result in results if isinstance(result, RegistryError)]
+            assert len(granted) == 2
+            assert {error.reason for error in refused} == {Reason.NO_FREE_SLOT}
+            assert len(of(members[0]).registry.balancing.granted_here(service_id)) == 2
+            for selection in granted:
+                await next(client for client in clients if selection in client.held).release(selection)
+            await until(lambda: not of(members[0]).registry.balancing.granted_here(service_id))
+
+
+async def test_whoever_waits_at_another_member_gets_the_slot_that_frees() -> None:
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        service_id = the_id(members[0])
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
+        async with BalancerClient(members[0].address) as near, BalancerClient(members[1].address) as far:
+            held = await near.acquire(CALC)
+            waiting = asyncio.ensure_future(far.acquire(CALC, wait_s=20.0))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            await near.release(held)
+            assert (await waiting).service.service_id == service_id
+
+
+async def test_changes_at_any_member_are_ordered_by_etag() -> None:
+    async with running_members(2) as members, AsyncExitStack() as stack:
+        one, two = [await stack.enter_async_context(RegistryClient(daemon.address)) for daemon in members]
+        made = await one.register(spec(liveness=LivenessMode.STATIC))
+        results = await asyncio.gather(
+            *(client.update(made.ref, spec(tags=(f"t{number}",)), ("tags",), etag=1)
+              for number in range(4) for client in (one, two)),
+            return_exceptions=True,
+        )  # fmt: skip
+        done = [result for result in results if not isinstance(result, BaseException)]
+        assert len(done) == 1
+        assert all(isinstance(one, FailedPrecondition) for one in results if isinstance(one, BaseException))
+        await until(lambda: of(members[0]).registry.get(made.service.service_id).spec.tags
+                    == of(members[1]).registry.get(made.service.service_id).spec.tags)  # fmt: skip
+        await two.unregister(made.ref)
+        await until(lambda: shown(members[0], made.service.service_id) == "absent")
+
+
+async def test_a_self_report_and_an_overlay_reach_all_members() -> None:
+    async with running_members(2) as members, RegistryClient(members[0].address) as one:
+        made = await one.register(spec(liveness=LivenessMode.STATIC))
+        service_id = made.service.service_id
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STATIC)")
+        async with RegistryClient(members[1].address) as two:
+            await two.update_status(made.ref, ServiceStatus.UNHEALTHY)
+        await until(lambda: all(shown(member, service_id) == "UNHEALTHY(SELF_REPORTED)" for member in members))
+
+
+async def test_members_list_each_other_and_forget_who_leaves() -> None:
+    async with running_members(3) as members:
+        assert [member.name for member in of(members[0]).membership.members] == ["m1", "m2", "m3"]
+        await members[2].stop()
+        await until(lambda: [member.name for member in of(members[0]).membership.members] == ["m1", "m2"])
+
+
+async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_error() -> None:
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        service_id = the_id(members[0])
+        await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
+        async with BalancerClient(members[1].address) as caller:
+            held = await caller.acquire(CALC)
+            assert held.selection_id.startswith(of(members[0]).registry.history_id[:8])
+            gone = of(members[1]).membership.others[0]
+            assert members[0]._server is not None
+            await members[0]._server.stop(None)  # as a crash: nothing is said to anybody
+            await caller.release(held)
+            assert of(members[1]).membership.member(gone.life) == gone, "etcd shows it still"
