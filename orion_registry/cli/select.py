@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orion_registry.cli.certificate_options import given_credentials
 from orion_registry.cli.outcome import ADDRESS, connect_insight, connect_registry, made, run
 from orion_registry.cli.overlay_target import read_which
 from orion_registry.cli.reachable import reachable_first
@@ -140,7 +141,10 @@ def select(
 async def _select(address: str, caller: str, wish: Wish, wait_s: float, hold: bool, as_json: bool) -> int:
     from orion_registry.client.balancer import BalancerClient  # see `connect`
 
-    async with made(lambda: BalancerClient(reachable_first(address), caller=caller, zone=wish.zone)) as balancer:
+    def of_command_line() -> BalancerClient:
+        return BalancerClient(reachable_first(address), caller=caller, zone=wish.zone, credentials=given_credentials())
+
+    async with made(of_command_line) as balancer:
         selection = await balancer.acquire(wish.selector, wait_s=wait_s, **wish.arguments())
         service = selection.service
         if as_json:

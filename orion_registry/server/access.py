@@ -47,8 +47,8 @@ class Access:
         certified: clients over TCP show a certificate.
     """
 
-    def __init__(self, settings: SecuritySettings) -> None:
-        """Reads the files.
+    def __init__(self, settings: SecuritySettings, wall_s: float) -> None:
+        """Reads the files. wall_s: the present; a token that has ended by then takes nothing from anybody any more.
 
         Raises:
             StartError: one cannot be read or used; it names the setting.
@@ -63,7 +63,7 @@ class Access:
         if settings.access_file:
             _warn_if_others_may_write(settings.access_file)
             self._rules = WatchedFile(access_file.NAME, settings.access_file, self._read_rules)
-        self._judged_wall = 0.0
+        self._judged_wall = wall_s
         self._faults: dict[str, str] = {}
 
     def _read_rules(self, path: str) -> AccessRules:

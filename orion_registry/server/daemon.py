@@ -179,7 +179,7 @@ class Daemon:
 
     async def _bind(self, server: grpc.aio.Server) -> None:
         settings = self.settings
-        self._access = await asyncio.to_thread(Access, settings)
+        self._access = await asyncio.to_thread(Access, settings, self._clock.now().wall)
         if self._access.certificates is not None:
             self._listeners = Listeners(self._access.certificates.server_credentials)
         await self._listeners.bind(server, settings.listen, exposed=settings.insecure_listen or settings.safe_beyond)

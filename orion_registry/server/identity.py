@@ -88,7 +88,10 @@ class Identities:
         """
         tokens = self._access.tokens
         if tokens is None:
-            message = "this registry knows its callers by certificates alone, which HTTP does not show: use gRPC"
+            message = (
+                "this registry knows its callers by certificates alone, which HTTP does not show: set tokens_file too "
+                "(orion-registry token create --role viewer), or use gRPC"
+            )
             raise Unauthenticated(Reason.NO_IDENTITY, message)
         if not authorization:
             raise Unauthenticated(Reason.NO_IDENTITY, f"{HEADER}: must be '{SCHEME}' and a token, got nothing")

@@ -69,6 +69,12 @@ def test_every_page_that_it_names_is_there() -> None:
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_every_file_that_a_page_of_the_docs_names_is_there(page: Path) -> None:
+    for name in re.findall(r"\]\(((?!https?:)[^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / name).exists(), name
+
+
 def test_an_agent_and_one_who_calls_it(address: str, agent: "subprocess.Popen[bytes]") -> None:
     assert told_by(CALLER, address) == (0, "", "5\n")
     agent.terminate()

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.cli.process import daemon_process
 from tests.cli.running import failed, run
 from tests.cli.test_cli_docs import type_in
 
-PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "security.md").read_text(encoding="utf-8")
 
 
 def test_a_token_is_printed_once_and_its_hash_kept(tmp_path: Path) -> None:
@@ -146,3 +148,28 @@ def test_the_access_file_of_the_page_is_one(tmp_path: Path) -> None:
     (grant,) = rules.book.rights_of("spiffe://example.org/agents/payments/7").grants
     assert (grant.namespaces, grant.capabilities) == (("payments",), ("payments.*",))
     assert rules.quotas.of("payments").registrations_per_minute == 600
+
+
+def test_the_token_for_monitoring_can_be_made_as_the_page_says(tmp_path: Path) -> None:
+    (script,) = re.findall(
+        r"<!-- tried: tokens -->\n```bash\n(.*?)```", (DOCS / "deploying.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    ended = type_in(script, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    made = tmp_path / "prometheus.token"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    file = str(tmp_path / "tokens.json")
+    with daemon_process("--tokens-file", file, "--http", "127.0.0.1:0") as daemon:
+        (ready,) = (line for line in daemon.lines() if line["message"] == "ready")
+        for path in ("/metrics", "/sd/prometheus"):
+            assert status_of(ready["http"], path, made.read_text().strip()) == 200
+            assert status_of(ready["http"], path, "") == 401
+
+
+def status_of(at: str, path: str, token: str) -> int:
+    connection = HTTPConnection(at, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from orion_registry.client.admin import AdminClient
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.client import RegistryClient
 from orion_registry.client.session import HeartbeatSession
 from orion_registry.core.model import LivenessMode, ServiceSpec, ServiceStatus
+from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.errors import FailedPrecondition, Reason, RegistryError
 from orion_registry.server.daemon import Daemon
@@ -152,6 +154,14 @@ async def test_a_self_report_and_an_overlay_reach_all_members() -> None:
         async with RegistryClient(members[1].address) as two:
             await two.update_status(made.ref, ServiceStatus.UNHEALTHY)
         await until(lambda: all(shown(member, service_id) == "UNHEALTHY(SELF_REPORTED)" for member in members))
+        async with RegistryClient(members[0].address) as there:
+            await there.update_status(made.ref, ServiceStatus.HEALTHY)
+        async with AdminClient(members[1].address) as admin:
+            await admin.set_overlay(ServiceKey(service_id=service_id), mode=OverlayMode.MAINTENANCE)
+        await until(lambda: all(shown(member, service_id) == "STOPPING(MAINTENANCE)" for member in members))
+        async with AdminClient(members[0].address) as admin:
+            await admin.set_overlay(ServiceKey(service_id=service_id), mode=OverlayMode.NONE)
+        await until(lambda: all(shown(member, service_id) == "HEALTHY(STATIC)" for member in members))
 
 
 async def test_members_list_each_other_and_forget_who_leaves() -> None:

@@ -1127,8 +1127,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "commands of Route are free",
         "orion_registry/server/limited_door.py",
-        "rates.take(actor.identity, cost, clock(), units_of(request))",
-        "pass",
+        "                rates.take(actor.identity, cost, clock(), units_of(request))\n",
+        "                pass\n",
         "tests/server/test_limits.py::test_a_route_stream_is_no_way_around",
     ),
     Fault(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ def access_file(tmp_path: Path, text: str) -> str:
     path = tmp_path / "access.toml"
     path.write_text(text)
     return str(path)
+
+
+def access_of(**settings: Any) -> Access:
+    return Access(Settings(**settings), time.time())
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -236,7 +241,7 @@ def test_quotas_are_read_and_need_no_certificates(tmp_path: Path) -> None:
         namespace = "*"
         streams = 5
     """
-    rules = Access(Settings(access_file=access_file(tmp_path, text))).rules
+    rules = access_of(access_file=access_file(tmp_path, text)).rules
     assert rules.quotas.of("payments") == Quota(services=20, registrations_per_minute=60)
     assert rules.quotas.of("other") == Quota(streams=5)
 
@@ -268,14 +273,24 @@ def test_what_is_broken_takes_no_files_place(tmp_path: Path, caplog: pytest.LogC
 
 def test_a_broken_file_stops_the_start_and_is_an_alarm_later(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "t")
-    access = Access(Settings(tokens_file=str(tokens.path)))
+    access = access_of(tokens_file=str(tokens.path))
     assert access.troubles(0.0) == {"ACCESS": ""}
     tokens.path.write_text("{")
     access.look(0.0)
     access.look(0.0)
     assert access.troubles(0.0)["ACCESS"].startswith("new files are refused, the old ones go on: tokens_file: ")
     with pytest.raises(StartError, match="tokens_file: "):
-        Access(Settings(tokens_file=str(tokens.path)))
+        access_of(tokens_file=str(tokens.path))
+
+
+def test_only_what_ends_while_it_runs_is_a_change(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "t")
+    tokens.add("gone", ttl_s=-60.0)
+    tokens.add("calc", ttl_s=60.0)
+    access, now = access_of(tokens_file=str(tokens.path)), time.time()
+    assert access.look(now + 1.0) == ()
+    assert access.look(now + 62.0) == ("expiry",)
+    assert access.look(now + 63.0) == ()
 
 
 async def test_nothing_that_fails_ends_the_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +298,7 @@ async def test_nothing_that_fails_ends_the_looking(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("orion_registry.server.access.LOOK_S", 0.01)
     tokens = Tokens(tmp_path / "t")
     text = tokens.add("calc")
-    access = Access(Settings(tokens_file=str(tokens.path), access_file=access_file(tmp_path, "")))
+    access = access_of(tokens_file=str(tokens.path), access_file=access_file(tmp_path, ""))
     clock, told, broken = SystemClock(), list[str](), True
     alarms = Alarms(clock, lambda _: None)
 
@@ -318,16 +333,16 @@ def test_grants_without_certificates_would_bind_nobody(tmp_path: Path) -> None:
     with pytest.raises(
         SettingError, match=r"access_file: must be without \[\[grant\]\] rows, or set with tls_client_ca"
     ):
-        Access(Settings(access_file=path))
-    assert Access(Settings(**Certs(tmp_path).settings)).book.rows
+        access_of(access_file=path)
+    assert access_of(**Certs(tmp_path).settings).book.rows
 
 
 def test_files_that_others_may_write_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tokens = Tokens(tmp_path / "t")
-    Access(Settings(tokens_file=str(tokens.path)))
+    access_of(tokens_file=str(tokens.path))
     assert not caplog.records
     os.chmod(tokens.path, 0o620)
-    Access(Settings(tokens_file=str(tokens.path)))
+    access_of(tokens_file=str(tokens.path))
     assert "others may change who may do what" in caplog.text
 
 

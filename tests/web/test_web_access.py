@@ -110,7 +110,9 @@ async def test_where_certificates_alone_tell_clients_apart_http_tells_nothing(tm
             async with session.get(filled(path, "x")) as response:
                 assert response.status == (200 if path == "/" or path in OPEN else 401), path
                 if response.status == 401:
-                    assert "certificates alone" in (await response.json())["message"]
+                    message = (await response.json())["message"]
+                    assert "certificates alone" in message
+                    assert "tokens_file" in message
 
 
 @asynccontextmanager
