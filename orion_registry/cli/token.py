@@ -1,8 +1,6 @@
 """`orion-registry token create|list|revoke`: bearer tokens, in the file that the daemon reads them from."""
 
 import json
-import secrets
-import string
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,7 +15,6 @@ from orion_registry.cli.table import Cell, table
 from orion_registry.core import limits
 from orion_registry.core.access.rights import Role
 from orion_registry.core.access.tokens import LIFE_MAX_S, LIFE_S, Token
-from orion_registry.core.credentials import hash_secret
 from orion_registry.runtime.clock import SystemClock
 
 T = TypeVar("T")
@@ -165,29 +162,18 @@ def _made(wanted: dict[str, Any]) -> tuple[str, Token]:
     """
     from orion_registry.server.file_rows import IDENTITY_RULE, Row, read_identity, take_grant
     from orion_registry.server.start_error import StartError
-    from orion_registry.server.tokens_file import take_note
+    from orion_registry.server.tokens_file import new_token, take_note
 
     if not 0 < wanted["ttl_s"] <= LIFE_MAX_S:
         raise CannotBegin(
             f"--ttl: must be more than 0s and at most {LIFE_MAX_S / 86_400:.0f}d, got {wanted['ttl_s']:g}s"
         )
-    now = SystemClock().now().wall
-    letters = string.ascii_lowercase + string.digits
-    text = f"orion_{''.join(secrets.choice(letters) for _ in range(12))}_{secrets.token_urlsafe(32)}"
     row = Row("token", {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()})
     try:
-        made = Token(
-            token_id=text[6:18],
-            identity=row.take("identity", IDENTITY_RULE, read_identity),
-            secret_hash=hash_secret(text),
-            grant=take_grant(row),
-            created_wall=now,
-            expires_wall=now + wanted["ttl_s"],
-            note=take_note(row),
-        )
+        identity, grant = row.take("identity", IDENTITY_RULE, read_identity), take_grant(row)
+        return new_token(identity, grant, SystemClock().now().wall, wanted["ttl_s"], take_note(row))
     except StartError as error:
         raise CannotBegin(str(error)) from None
-    return text, made
 
 
 async def _list(path: str, as_json: bool) -> None:

@@ -28,15 +28,22 @@ LET_GO_S = 5.0
 class Ear(StreamOwner):
     """Passes on what the stream in charge says; of one that waits for its turn, or has had it, nothing counts."""
 
-    def __init__(self, owner: StreamOwner) -> None:
+    def __init__(self, owner: StreamOwner, take_over: Callable[["Ear"], None]) -> None:
+        """take_over: called at once when the registry has accepted all that the stream asked for: from then on the
+        stream before may hear that it has lost everything.
+        """
         self._owner = owner
+        self._take_over = take_over
         self.in_charge = False
-        self.accepted = asyncio.Event()
+        self.answered = asyncio.Event()
 
     def on_sessions(self, sessions: Sessions) -> bool:
-        """Takes the results; from then on its stream is in charge."""
-        self.in_charge = True
-        self.accepted.set()
+        """Takes the results, if there is none against the stream."""
+        self.answered.set()
+        if not self.in_charge and any(result.error is not None for result in sessions.results):
+            return False
+        if not self.in_charge:
+            self._take_over(self)
         return self._owner.on_sessions(sessions)
 
     def on_lost(self, lost: Lost) -> None:
@@ -70,15 +77,28 @@ class Changeover:
         self._env = environment
         self._mark = connection.token_mark
         self._leaving: set[asyncio.Task[StreamEnd]] = set()
-        self._ear, self.stream = self._make()
-
-    def _make(self) -> tuple[Ear, BeatStream]:
-        ear = Ear(self._owner)
-        return ear, BeatStream(self._connection, ear, self._options, self._env)
-
-    async def run(self, hello: Hello, again: Callable[[], tuple[Hello, list[Holding]]]) -> StreamEnd:
-        """Until the stream in charge ends. again: what the next one says first, and the services that it asks for."""
+        self._ear = Ear(self._owner, self._take_over)
         self._ear.in_charge = True
+        self._next: BeatStream | None = None
+        self.stream = self._open(self._ear)
+
+    def _open(self, ear: Ear) -> BeatStream:
+        return BeatStream(self._connection, ear, self._options, self._env)
+
+    def _take_over(self, ear: Ear) -> None:
+        """The next stream is in charge."""
+        assert self._next is not None
+        self._ear.in_charge, ear.in_charge = False, True
+        self._ear, self.stream = ear, self._next
+
+    async def run(
+        self, hello: Hello, again: Callable[[], tuple[Hello, list[Holding]]], taken_over: Callable[[], None]
+    ) -> StreamEnd:
+        """Until the stream in charge ends.
+
+        again: what the next one says first, and the services that it asks for. taken_over: called when it has them;
+        what was asked for on the stream before is answered no more.
+        """
         running = asyncio.create_task(self.stream.run(hello), name="orion-stream")
         look_s = LOOK_S
         try:
@@ -88,12 +108,13 @@ class Changeover:
                 if done:
                     return running.result()
                 look_s, mark = LOOK_S, self._connection.token_mark
-                if mark != self._mark and self._ear.accepted.is_set() and not self.stream.is_leaving:
+                if mark != self._mark and self._ear.answered.is_set() and not self.stream.is_leaving:
                     taken = await self._hand_over(running, *again())
                     if taken is None:
                         look_s = AGAIN_S
                     else:
                         running, self._mark = taken, mark
+                        taken_over()
         finally:
             leaving = {running, *self._leaving}
             for one in leaving:
@@ -104,23 +125,23 @@ class Changeover:
         self, running: "asyncio.Task[StreamEnd]", hello: Hello, asked: list[Holding]
     ) -> "asyncio.Task[StreamEnd] | None":
         """The run of the next stream, once it carries what the present one did; None = it was refused."""
-        ear, stream = self._make()
+        ear = Ear(self._owner, self._take_over)
+        self._next = stream = self._open(ear)
         following = asyncio.create_task(stream.run(hello), name="orion-stream")
-        accepted = asyncio.create_task(ear.accepted.wait())
+        answered = asyncio.create_task(ear.answered.wait())
         self._leaving.add(following)
+        following.add_done_callback(self._leaving.discard)
         try:
-            await asyncio.wait({following, accepted, running}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({following, answered, running}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            accepted.cancel()
-        if not ear.accepted.is_set():
+            answered.cancel()
+        if not ear.in_charge:
             for holding in asked:
                 holding.asked = False
             following.cancel()
             logger.warning("the token has changed, and the new one opens no stream yet: trying again in %g s", AGAIN_S)
             return None
         self._leaving.discard(following)
-        self._ear.in_charge = False
-        self._ear, self.stream = ear, stream
         self._leave(running)
         logger.info("the token has changed: a stream that was opened with it carries the services now")
         return following

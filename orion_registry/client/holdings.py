@@ -62,6 +62,12 @@ class Holdings:
             holding.asked = True
         return held
 
+    def ask_again(self) -> None:
+        """What was asked for on a stream that another has taken over from is asked for anew."""
+        for holding in self._all:
+            if holding.state is HoldState.RESUME:
+                holding.asked = False
+
     def needs_work(self) -> bool:
         """Whether a service waits to be registered or put on the stream."""
         return any(

@@ -120,7 +120,7 @@ class Supervisor:
         self._settle()
         mender = asyncio.create_task(self._mend(streams), name="orion-mender")
         try:
-            end = await streams.run(hello, self._hello_again)
+            end = await streams.run(hello, self._hello_again, self._taken_over)
             if self.stopping and end.error is None:
                 self._holdings.said_goodbye()
             elif end.error is not None and end.error.reason is Reason.SUPERSEDED:
@@ -141,6 +141,10 @@ class Supervisor:
         """For a stream that is to take over from the present one."""
         held = self._holdings.take_held()
         return self._hello(held), held
+
+    def _taken_over(self) -> None:
+        self._holdings.ask_again()
+        self._settle()
 
     @property
     def stream(self) -> BeatStream | None:

@@ -4,14 +4,18 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import stat
+import string
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from orion_registry.core import limits
-from orion_registry.core.access.tokens import LIFE_MAX_S, TOKEN_ID, Token, TokenBook
+from orion_registry.core.access.rights import Grant
+from orion_registry.core.access.tokens import FORM, LIFE_MAX_S, TOKEN_ID, Token, TokenBook
+from orion_registry.core.credentials import hash_secret
 from orion_registry.core.validation import check_text
 from orion_registry.errors import Said
 from orion_registry.server.file_rows import (
@@ -29,9 +33,27 @@ T = TypeVar("T")
 NAME: Final = "tokens_file"
 FILE_BYTES: Final = 16 * 1024 * 1024
 VERSION: Final = 1
+_LETTERS: Final = string.ascii_lowercase + string.digits
 TIME_RULE: Final = "a date and time as in 2026-11-28T16:00:00Z"
 YEARS: Final = range(1970, 2200)
 """Those that a token may be of: a slip that makes one count for ever is refused, a clock that was never set is not."""
+
+
+def new_token(identity: str, grant: Grant, now_wall: float, life_s: float, note: str = "") -> tuple[str, Token]:
+    """A token that nobody has seen before, and what is kept of it."""
+    text = f"orion_{''.join(secrets.choice(_LETTERS) for _ in range(12))}_{secrets.token_urlsafe(32)}"
+    match = FORM.fullmatch(text)
+    assert match is not None
+    token = Token(
+        token_id=match[1],
+        identity=identity,
+        secret_hash=hash_secret(text),
+        grant=grant,
+        created_wall=now_wall,
+        expires_wall=now_wall + life_s,
+        note=note,
+    )
+    return text, token
 
 
 def read_tokens(path: str) -> TokenBook:

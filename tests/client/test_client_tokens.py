@@ -271,3 +271,24 @@ async def test_agents_are_never_shown_it(tmp_path: Path) -> None:
         await server.stop(0)
     assert seen
     assert all("authorization" not in metadata for metadata in seen)
+
+
+async def test_a_session_stays_with_its_token_while_the_new_one_may_not_carry_its_services(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "t")
+    path = tmp_path / "mine"
+    shown = Credentials(token_file=file_with(path, tokens.add("calc", [Role.AGENT], ["default"])))
+    async with (
+        known(tokens) as daemon,
+        RegistryClient(daemon.address, credentials=shown) as client,
+        client.session("calc", [SPEC]) as session,
+    ):
+        entry = daemon.coordinator.registry.get(session.ref().service_id)
+        for roles, namespace in (([Role.AGENT], "elsewhere"), ([Role.VIEWER], "default")):
+            file_with(path, tokens.add("calc", roles, [namespace]))
+            await asyncio.sleep(2.0)
+            assert (session.connection_state, len(entry.streams)) == (ConnectionState.CONNECTED, 1)
+            assert session.ref().epoch == entry.used_epoch
+        used = entry.used_epoch
+        file_with(path, tokens.add("calc", [Role.AGENT], ["default"]))
+        await until(lambda: entry.used_epoch > used and len(daemon.coordinator.streams) == 1, 20.0)
+        assert session.connection_state is ConnectionState.CONNECTED

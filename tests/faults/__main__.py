@@ -80,8 +80,9 @@ def chosen(rows: Sequence[str], groups: Sequence[str], *, long: bool) -> list[Ro
     if unknown := [name for name in rows if name not in known]:
         raise ValueError(f"no such row: {', '.join(unknown)} (--list shows all)")
     named = {known[name].number for name in rows}
-    usual = {group.name for group in GROUPS}
-    picked = [row for row in ROWS if row.group in groups or (not rows and not groups and row.group in usual)]
+    named_only = {group.name for group in BY_NAME_ONLY}
+    all_usual = not rows and not groups
+    picked = [row for row in ROWS if row.group in groups or (all_usual and row.group not in named_only)]
     return [row for row in ROWS if row.number in named or (row in picked and (long or not row.long))]
 
 

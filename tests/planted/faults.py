@@ -1127,8 +1127,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "commands of Route are free",
         "orion_registry/server/limited_door.py",
-        "            check(request, actor)\n            if actor.identity:\n",
-        "            check(request, actor)\n            if False:\n",
+        "                rates.take(actor.identity, cost, clock(), units_of(request))\n",
+        "                pass\n",
         "tests/server/test_limits.py::test_a_route_stream_is_no_way_around",
     ),
     Fault(
@@ -1333,8 +1333,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "streams of a revoked token go on",
         f"{SERVER}/access.py",
-        '                await changed(" ".join(why))\n',
-        "                continue\n",
+        '                    await changed(" ".join(due))\n',
+        "                    pass\n",
         "tests/server/test_identity.py::test_streams_of_a_revoked_token_end",
     ),
     Fault(

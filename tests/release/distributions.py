@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.e2e.wheel import ROOT, Fault, clean, run
 
-PACKAGES = ("orion_registry/", "orion_registry_pb/")
+PACKAGES = ("orion_etcd_pb/", "orion_registry/", "orion_registry_pb/")
 
 
 def check(place: Path, tools: Path) -> Iterator[str]:
