@@ -14,11 +14,13 @@ from orion_registry.cli.outcome import ADDRESS, EXIT_FAILED, CannotBegin, connec
 from orion_registry.cli.showing import Paint, plural, show_time
 from orion_registry.core.audit import OK, AuditFilter, AuditHead, AuditRecord, line_of
 from orion_registry.core.audit_verification import Unreadable, Verdict, verify
+from orion_registry.errors import Reason
 
 if TYPE_CHECKING:
     from orion_registry.client.admin import AdminClient
 
 PAGE = 1_000
+_OUTCOMES = (OK, *(reason.value for reason in Reason if reason.value))
 FOLLOW_S = 0.5
 """How often a registry is asked for what is new."""
 
@@ -97,6 +99,8 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print each as a JSON object in a line.")
 def show(address: str | None, last: int, follow: bool, as_json: bool, **terms: str) -> int:
     """See `_SHOW`."""
+    if terms["outcome"] not in ("", *_OUTCOMES):
+        raise click.UsageError(f"--outcome: {terms['outcome']!r} is none; one of {', '.join(_OUTCOMES)}")
     return run(_show(address or "", AuditFilter(**terms), last, follow=follow, as_json=as_json))
 
 
@@ -168,6 +172,8 @@ def verify_command(
     files: tuple[Path, ...], address: str | None, data_dir: Path | None, head: str | None, as_json: bool
 ) -> int:
     """See `_VERIFY`."""
+    if directory := next((file for file in files if file.is_dir()), None):
+        raise click.UsageError(f"{directory} is a directory: --data-dir {directory} verifies one")
     if bool(files) + (address is not None) + (data_dir is not None) > 1:
         raise click.UsageError("give FILEs, --address (a running registry) or --data-dir, not several of them")
     try:

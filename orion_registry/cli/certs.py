@@ -96,7 +96,8 @@ def _make(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], day
             opened(lambda stem=stem, names=names: authority.issue(stem, names))  # type: ignore[misc]
     except InvalidArgument as error:
         raise CannotBegin(error.message) from None
-    others = sorted((known.keys() | issue.keys()) - {REGISTRY})
+    there = (known.keys() | issue.keys()) - {REGISTRY}
+    others = [*dict.fromkeys((*wanted, *sorted(there)))]  # what was asked for now is shown first
     identities = [{**known, **issue}[stem][0] for stem in others]
     add_grants(directory / FILE, {name: roles.get(name, frozenset(Role)) for name in identities})
     found = {stem: str(directory / f"{stem}.pem") for stem in (REGISTRY, *others)}

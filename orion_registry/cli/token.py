@@ -33,7 +33,7 @@ claim. A daemon that runs with --tokens-file FILE takes it within a second.
 
 \b
 Examples:
-  export ORION_TOKENS_FILE=tokens.json
+  umask 077; export ORION_TOKENS_FILE=tokens.json
   orion-registry token create --identity calc --role agent > calc.token
   orion-registry token create --identity ops --role operator --role viewer --namespace '*' --ttl 8h
   orion-registry token create --identity pay --role agent --namespace payments --capability 'payments.*'

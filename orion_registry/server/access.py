@@ -1,6 +1,7 @@
 """The files that decide who is let in and what they may do: certificates, tokens and grants, watched together."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import stat
@@ -59,6 +60,7 @@ class Access:
         self._rules: WatchedFile[AccessRules] | None = None
         if settings.tokens_file:
             _warn_if_others_may_write(settings.tokens_file)
+            _warn_if_all_may_read(settings.tokens_file)
             self._tokens = WatchedFile(tokens_file.NAME, settings.tokens_file, tokens_file.read_tokens)
         if settings.access_file:
             _warn_if_others_may_write(settings.access_file)
@@ -181,3 +183,10 @@ def _warn_if_others_may_write(path: str) -> None:
         return  # reading it tells what is wrong
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         log.warning("others may change who may do what: chmod go-w", extra={"file": path})
+
+
+def _warn_if_all_may_read(path: str) -> None:
+    """It has hashes alone, yet says who is who and what each may do."""
+    with contextlib.suppress(OSError):  # reading it tells what is wrong
+        if os.stat(path).st_mode & stat.S_IROTH:
+            log.warning("everybody on this machine may read tokens_file: chmod o-r", extra={"file": path})

@@ -116,11 +116,18 @@ def test_a_running_registry_shows_its_chain_and_proves_it(tmp_path: Path) -> Non
         (("--head", "7"), "--head: a head is SEQ:HASH"),
         (("--data-dir", "/no/such/dir"), "/no/such/dir holds no database of a registry"),
         (("file", "--data-dir", "dir"), "give FILEs, --address"),
+        (("/",), "/ is a directory: --data-dir / verifies one"),
     ],
 )
 def test_what_cannot_begin_says_so(arguments: tuple[str, ...], message: str) -> None:
     ended = run("audit", "verify", *arguments)
     assert (ended.returncode, message in ended.stderr) == (2, True), ended.stderr
+
+
+def test_an_outcome_that_there_is_not_is_refused() -> None:
+    ended = run("audit", "show", "--outcome", "BOGUS")
+    assert ended.returncode == 2
+    assert "--outcome: 'BOGUS' is none; one of OK, BAD_FIELD, " in ended.stderr
 
 
 @pytest.mark.parametrize("command", ["show", "verify"])

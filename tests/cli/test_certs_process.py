@@ -108,3 +108,8 @@ def test_what_the_guide_says_can_be_typed(tmp_path: Path) -> None:
 def in_place(arguments: str, place: Path) -> list[str]:
     """The arguments, with the guide's directory `certs` in a place of the test's."""
     return [re.sub(r"(^|=)certs($|/)", rf"\1{place}/certs\2", part) for part in shlex.split(arguments)]
+
+
+def test_the_lines_to_export_are_of_the_first_client_given(tmp_path: Path) -> None:
+    lines = run("certs", str(tmp_path / "c"), "--client", "zoe=caller", "--client", "ann=agent").stdout.splitlines()
+    assert lines[-1].endswith("zoe-key.pem")

@@ -110,6 +110,24 @@ def test_one_frame_is_filtered_and_sorted(daemon: DaemonProcess) -> None:
     assert [one["agent_id"] for one in json.loads(line)["services"]] == ["calc-2"]
 
 
+def test_one_namespace_is_looked_at() -> None:
+    with daemon_process() as other:
+        at = ("--once", "--json", "--address", other.wait_ready())
+        register(at[-1], spec_of("pay-1", namespace="payments"), spec_of("calc-1"))
+        for arguments in (("--namespace", "payments"), ("agent=pay-1", "--namespace", "payments")):
+            (line,) = done("top", *arguments, *at)
+            assert [one["agent_id"] for one in json.loads(line)["services"]] == ["pay-1"]
+        assert "WHICH names another, payments" in failed(2, "top", "payments/a/b", "--namespace", "other", *at)
+        assert "--namespace: needs a NAME" in failed(2, "top", "--namespace", "", *at)
+
+
+def test_a_word_of_the_filter_that_does_not_exist_is_refused(daemon: DaemonProcess) -> None:
+    at = ("--once", "--address", daemon.wait_ready())
+    said = failed(2, "top", "--filter", "status:healthy colour:red is:blue", *at)
+    assert "--filter: no such word: colour, is:blue; one of status, reason, cap" in said
+    assert done("top", "--filter", '"colour:red"', *at)
+
+
 def test_a_registry_without_services() -> None:
     with daemon_process() as empty:
         lines = done("top", "--once", "--address", empty.wait_ready())

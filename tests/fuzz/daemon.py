@@ -75,6 +75,7 @@ async def serve() -> None:
         "listen": ("127.0.0.1:0",),
         "retention_s": 0.0,
         "history_size": HISTORY,
+        "audit_keep": HISTORY,
         "admission_rate": 1_000_000,  # nobody is sent away: a refusal would hide what comes after it
         "registration_rate": 1_000_000,
         "log_format": "json",

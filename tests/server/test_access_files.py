@@ -344,6 +344,10 @@ def test_files_that_others_may_write_are_told(tmp_path: Path, caplog: pytest.Log
     os.chmod(tokens.path, 0o620)
     access_of(tokens_file=str(tokens.path))
     assert "others may change who may do what" in caplog.text
+    assert "may read tokens_file" not in caplog.text
+    os.chmod(tokens.path, 0o604)
+    access_of(tokens_file=str(tokens.path))
+    assert "everybody on this machine may read tokens_file: chmod o-r" in caplog.text
 
 
 @pytest.mark.parametrize(
