@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import resource
 import signal
 import socket
 import subprocess
@@ -246,33 +245,19 @@ def test_json_and_text_by_name() -> None:
     assert "\x1b" not in refused.stderr
 
 
-def test_connections_stay_below_the_limit_of_open_files() -> None:
-    def few_files() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (556, 556))
+def print_config(*, nofile: str) -> subprocess.CompletedProcess[str]:
+    """Under a limit of open files, SOFT:HARD, which prlimit sets: Python of a process with gRPC's threads must not."""
+    command = ["prlimit", f"--nofile={nofile}", *COMMAND, "--print-config"]
+    return subprocess.run(command, capture_output=True, text=True, env=clean_environment(), check=True)
 
-    result = subprocess.run(
-        [*COMMAND, "--print-config"],
-        capture_output=True,
-        text=True,
-        preexec_fn=few_files,
-        env=clean_environment(),
-        check=True,
-    )
+
+def test_connections_stay_below_the_limit_of_open_files() -> None:
+    result = print_config(nofile="556:556")
     assert "max_connections = 44  # default" in result.stdout
 
 
 def test_the_soft_limit_of_open_files_is_raised() -> None:
-    def low_soft() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (300, 2_000))
-
-    result = subprocess.run(
-        [*COMMAND, "--print-config"],
-        capture_output=True,
-        text=True,
-        preexec_fn=low_soft,
-        env=clean_environment(),
-        check=True,
-    )
+    result = print_config(nofile="300:2000")
     assert "max_connections = 1488  # default" in result.stdout
 
 

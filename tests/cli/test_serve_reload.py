@@ -1,11 +1,9 @@
 """SIGHUP: settings are read again; what may change changes, the rest is named, and what is wrong changes nothing."""
 
-import fcntl
 import os
 import pty
 import signal
 import subprocess
-import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -91,13 +89,11 @@ def test_it_stops_when_its_terminal_closes() -> None:
     """As any command in a terminal does; reloading it for ever, unseen, would not be meant."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--listen", "127.0.0.1:0", "--ephemeral", "--log-format", "json"],
+        ["setsid", "--ctty", *COMMAND, "--listen", "127.0.0.1:0", "--ephemeral", "--log-format", "json"],
         stdin=theirs,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=clean_environment(),
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - nothing else runs in the child yet
         text=True,
     )
     os.close(theirs)

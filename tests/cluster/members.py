@@ -65,3 +65,9 @@ def shown(daemon: Daemon, service_id: str) -> str:
     if entry is None:
         return "absent"
     return f"{entry.snapshot.status.name}({entry.snapshot.reasons[0].code.name})"
+
+
+def epoch(daemon: Daemon, service_id: str) -> int:
+    """The epoch of a service's session as a member knows it; 0 where it knows no such service."""
+    entry = daemon.coordinator.registry.find(service_id)
+    return 0 if entry is None else entry.epoch

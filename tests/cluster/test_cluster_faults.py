@@ -13,7 +13,7 @@ from orion_registry.core.events import LoggedEvent, StatusChanged
 from orion_registry.core.model import LivenessMode, ServiceStatus
 from orion_registry.errors import Reason, Unavailable
 from orion_registry.server.daemon import Daemon
-from tests.cluster.members import of, running_members, shown, until
+from tests.cluster.members import epoch, of, running_members, shown, until
 from tests.cluster.test_cluster_members import CALC, Agents, spec, the_id
 from tests.etcd.node import needs_etcd, running_node
 
@@ -58,8 +58,9 @@ async def test_etcd_killed_and_started_again_misses_nothing_and_kills_nobody(tmp
         await node.start()
         await node.ready()
         await until(lambda: all(of(member).stale_s == 0 for member in members))
+        before = epoch(members[1], service_id)
         of(members[0]).streams[0].finish(Unavailable(Reason.NOT_SERVING, "of a test"))
-        await until(lambda: shown(members[1], service_id) != "HEALTHY(STREAM_OPEN)")
+        await until(lambda: epoch(members[1], service_id) > before)
         await until(lambda: shown(members[1], service_id) == "HEALTHY(STREAM_OPEN)")
         async with RegistryClient(members[1].address) as client:
             await client.register(spec("a2", liveness=LivenessMode.STATIC))
