@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.client import RegistryClient
-from orion_registry.core.selection.outcomes import Outcome
+from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selector import Selector
 from orion_registry.errors import Reason, RegistryError
 from orion_registry_pb.v1 import balancer_pb2 as pb
