@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from orion_registry.cluster.base import Cluster, News
-from orion_registry.core.authority import check_ref
-from orion_registry.core.commands import Command, Imported, Remove, Result
+from orion_registry.core.access.rights import Role
+from orion_registry.core.authority import check_ref, refuse_ungranted, require_role
+from orion_registry.core.commands import Command, Imported, Remove, Result, SetOverlay, Unregister, Update
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import AgentFrame, Attach, GoAway, GoAwayReason, Hello
 from orion_registry.core.history import Edge
 from orion_registry.core.importing import SINCE_EXPORT
 from orion_registry.core.membership import Member, Membership, Sight
 from orion_registry.core.model import Actor, Now, Record, SessionRef
+from orion_registry.core.overlay import ServiceKey
 from orion_registry.core.planning import key_of
 from orion_registry.core.rebalancing import streams_to_move
 from orion_registry.core.sessions import HeartbeatSession
@@ -49,6 +51,9 @@ UNKNOWN_READ = 8
 """Services of a hello that are looked up in etcd because nothing is known of them here."""
 REBALANCE_EVERY_S = 1.0
 
+
+_ROLES = {Update: Role.AGENT, Unregister: Role.AGENT, Remove: Role.OPERATOR, SetOverlay: Role.OPERATOR}
+"""The role that a command needs where its service is, as in the method table; Register is judged as it is planned."""
 
 _OF_STATE = (NotFound, AlreadyExists, PermissionDenied, FailedPrecondition)
 """Refusals that another member's doing may have made wrong."""
@@ -174,7 +179,10 @@ class ClusterCoordinator(Coordinator):
 
     def _lost_etcd(self) -> str:
         stale_s = self._cluster.stale_s
-        return f"etcd has not answered for {stale_s:.0f} s" if stale_s else ""
+        if not stale_s:
+            return ""
+        trouble = self._cluster.trouble
+        return f"etcd has not answered for {stale_s:.0f} s" + (f": {trouble}" if trouble else "")
 
     def _rebalance(self) -> None:
         """After a member came (back) it has few streams: some of ours go there, a few at a time."""
@@ -201,6 +209,8 @@ class ClusterCoordinator(Coordinator):
         for attempt in range(ATTEMPTS):
             entry = None if key is None else self.registry.find(key)
             await self._epochs_above(0 if entry is None else entry.epoch)
+            if attempt:
+                self._judge(command, actor)
             try:
                 return await super().execute(command, actor)
             except StoreConflict:
@@ -213,6 +223,20 @@ class ClusterCoordinator(Coordinator):
                 await self._ask(key)  # planned again whatever it says: news may have come since the refusal
                 asked = True
         raise AssertionError  # the last attempt returned or raised
+
+    def _judge(self, command: Command, actor: Actor) -> None:
+        """Judges a command by what is known of its service by now: when it came in that was another one, or unknown.
+
+        Raises:
+            RegistryError: its sender may not do that there.
+        """
+        role = _ROLES.get(type(command))
+        service_id = key_of(command)
+        if isinstance(command, SetOverlay) and isinstance(command.target, ServiceKey):
+            service_id = command.target.service_id
+        entry = self.registry.find(service_id) if service_id else None
+        if role is not None and entry is not None:
+            require_role(actor, entry, role)
 
     async def _ask(self, service_id: str) -> None:
         """Takes in what etcd knows of a service by now.
@@ -274,11 +298,14 @@ class ClusterCoordinator(Coordinator):
     async def receive(self, session: HeartbeatSession, frame: AgentFrame) -> None:
         """See `Coordinator.receive`. Services of another member, or of nobody, become ours first."""
         if isinstance(frame, Hello | Attach):
-            await self.take_for([request.ref for request in frame.sessions], session.actor.identity)
+            await self.take_for([request.ref for request in frame.sessions], session.actor)
         await super().receive(session, frame)
 
-    async def take_for(self, refs: Sequence[SessionRef], identity: str) -> None:
-        """Takes the services that these refs may act for. What cannot be taken stays as it is, and is refused later."""
+    async def take_for(self, refs: Sequence[SessionRef], actor: Actor) -> None:
+        """Takes the services that these refs, and who sends them, may act for.
+
+        What cannot be taken stays as it is, and is refused later.
+        """
         wanted, unknown = [], 0
         for ref in refs:
             entry = self.registry.find(ref.service_id)
@@ -291,7 +318,7 @@ class ClusterCoordinator(Coordinator):
                 continue
             elif entry.owner is None:
                 continue
-            if await self._may(ref, identity):
+            if await self._may(ref, actor):
                 wanted.append(ref.service_id)
         if wanted:
             try:
@@ -299,16 +326,14 @@ class ClusterCoordinator(Coordinator):
             except (StoreFailed, RegistryError) as error:
                 log.info("services could not be taken", extra={"services": len(wanted), "error": str(error)})
 
-    async def _may(self, ref: SessionRef, identity: str) -> bool:
+    async def _may(self, ref: SessionRef, actor: Actor) -> bool:
+        return self._may_now(ref, actor) or (await self._asked(ref.service_id) and self._may_now(ref, actor))
+
+    def _may_now(self, ref: SessionRef, actor: Actor) -> bool:
         try:
-            check_ref(self._fleet, ref, identity)
+            refuse_ungranted(actor, check_ref(self._fleet, ref, actor.identity))
         except RegistryError:
-            if not await self._asked(ref.service_id):
-                return False
-            try:
-                check_ref(self._fleet, ref, identity)
-            except RegistryError:
-                return False
+            return False
         return True
 
     async def take(self, service_ids: Sequence[str]) -> None:

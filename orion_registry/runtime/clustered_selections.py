@@ -37,8 +37,10 @@ class Reserved:
 class Reserving(Protocol):
     """Asks other members for slots."""
 
-    def reserve(self, member: Member, service_id: str, request: SelectionRequest) -> Awaitable[Reserved]:
-        """Reserves a slot at its owner.
+    def reserve(
+        self, member: Member, service_id: str, namespace: str, request: SelectionRequest
+    ) -> Awaitable[Reserved]:
+        """Reserves a slot at its owner, of a service of this namespace.
 
         Raises:
             ResourceExhausted: NO_FREE_SLOT.
@@ -81,7 +83,7 @@ class ClusterSelections(Selections):
         asked: Wanted = wanted
         for _ in range(TRIES):
             leases = await super().select_or_wait(asked)
-            kept, unreachable = await self._confirm_all(leases, asked.request)
+            kept, unreachable = await self._confirm_all(leases, asked)
             if kept:
                 self._remember(wanted.request, kept)
                 return kept
@@ -102,11 +104,9 @@ class ClusterSelections(Selections):
 
     # Inside.
 
-    async def _confirm_all(
-        self, leases: tuple[Lease, ...], request: SelectionRequest
-    ) -> tuple[tuple[Lease, ...], frozenset[str]]:
+    async def _confirm_all(self, leases: tuple[Lease, ...], asked: Wanted) -> tuple[tuple[Lease, ...], frozenset[str]]:
         """The leases that hold, and services that could not be asked for."""
-        confirmed = await asyncio.gather(*(self._confirm(lease, request) for lease in leases), return_exceptions=True)
+        confirmed = await asyncio.gather(*(self._confirm(lease, asked) for lease in leases), return_exceptions=True)
         kept, unreachable = [], set()
         for lease, outcome in zip(leases, confirmed, strict=True):
             if isinstance(outcome, Lease):
@@ -119,7 +119,7 @@ class ClusterSelections(Selections):
                 raise outcome
         return tuple(kept), frozenset(unreachable)
 
-    async def _confirm(self, lease: Lease, request: SelectionRequest) -> Lease:
+    async def _confirm(self, lease: Lease, asked: Wanted) -> Lease:
         entry, service_id = self.balancing.entry_of(lease), lease.service_id
         limited = lease.slots.limit != NO_LIMIT
         if entry is None or (entry.owner is None and not (limited and self.doubtful())):
@@ -130,7 +130,7 @@ class ClusterSelections(Selections):
                 return lease
             self.balancing.drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"{service_id!r} has no owner at present", retry_after_s=1.0)
-        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, request))
+        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, asked.selector.namespace, asked.request))
         try:
             got = await asyncio.shield(asking)
         except asyncio.CancelledError:
