@@ -72,7 +72,11 @@ class Peers(Protocol):
         ...
 
     def know(self, members: Collection[Member]) -> None:
-        """Who is there now, but for this member."""
+        """Who is there now, but for this member. Who is gone from etcd and answers yet is known until it does not."""
+        ...
+
+    def member(self, life: str) -> Member | None:
+        """A member that is known."""
         ...
 
     async def hand_over(self, member: Member, service_ids: Sequence[str]) -> Mapping[str, Sequence[float]] | None:
@@ -114,6 +118,7 @@ class ClusterCoordinator(Coordinator):
         fleet = self._fleet = self.registry.fleet
         monitoring = self.registry.monitoring
         self.membership = Membership(fleet, own, monitoring.adopt, monitoring.release)
+        fleet.still_heard = lambda entry: self._former_owner(entry.service_id) is not None
         fleet.epoch_used = lambda entry: self._touch(entry.service_id)
         self._early: list[News] | None = []
         self._reserving_block = asyncio.Lock()
@@ -158,13 +163,32 @@ class ClusterCoordinator(Coordinator):
         self.membership.advance(now)
         self.alarms.keep(ETCD_LOST, self._lost_etcd())
         self.alarms.keep(MEMBER_REPLACED, "another daemon has taken this member's name" if self._replaced else "")
-        wanted = list(self.membership.wanted)
-        self.membership.wanted.clear()
-        if wanted and not self._fleet.cut_off:
-            self._spawn(self._take_quietly(wanted))
+        if not self._fleet.cut_off:
+            self._take_wanted()
         if now.mono - self._rebalanced_at >= REBALANCE_EVERY_S:
             self._rebalanced_at = now.mono
             self._rebalance()
+
+    def _take_wanted(self) -> None:
+        """What its owner may speak for yet is not taken: one that is out of etcd and answers comes back, or is lost."""
+        wanted = [
+            service_id
+            for service_id in self.membership.wanted
+            if self._speaks_here(service_id) or self._former_owner(service_id) is None
+        ]
+        for service_id in wanted:
+            del self.membership.wanted[service_id]
+        if wanted:
+            self._spawn(self._take_quietly(wanted))
+
+    def _speaks_here(self, service_id: str) -> bool:
+        entry = self.registry.find(service_id)
+        return entry is not None and bool(entry.streams)
+
+    def _former_owner(self, service_id: str) -> Member | None:
+        """The member that owned a service of nobody's, if it answers still: it is cut off from etcd alone."""
+        life = self.membership.last_owner(service_id)
+        return self.peers.member(life) if life and self.peers.reachable(life) else None
 
     @property
     def stale_s(self) -> float:
@@ -348,7 +372,8 @@ class ClusterCoordinator(Coordinator):
         for service_id in service_ids:
             entry = self.registry.find(service_id)
             if entry is not None and entry.owner is not None:
-                owners[service_id] = entry.owner
+                former = None if entry.owner else self._former_owner(service_id)
+                owners[service_id] = entry.owner if former is None else former.life
         highest = max((entry.epoch for one in owners if (entry := self.registry.find(one))), default=0)
         await self._epochs_above(highest)
         self._owed.update({service_id: owner for service_id, owner in owners.items() if owner})
@@ -363,7 +388,7 @@ class ClusterCoordinator(Coordinator):
             if life is not None:
                 owed.setdefault(life, []).append(service_id)
         for life, of_one in owed.items():
-            member = self.membership.member(life)
+            member = self.membership.member(life) or self.peers.member(life)
             left = None if member is None else await self.peers.hand_over(member, of_one)
             now = self._clock.now()
             for service_id in of_one:
@@ -374,15 +399,18 @@ class ClusterCoordinator(Coordinator):
 
     async def let_go(self, service_id: str, owner: str) -> None:
         """Another member says that a service is its own: if etcd says so too, no slot of it is granted here any more.
+        Where that cannot be seen none is granted either, if its agent has left.
 
         Raises:
-            Unavailable: STORE_DOWN, it cannot be seen now, and the service is ours as far as is known.
+            Unavailable: STORE_DOWN, it cannot be seen now, and its agent speaks here.
         """
         if not self.membership.is_ours(service_id):
             return
         try:
             await self._cluster.refresh(service_id)
         except StoreFailed as error:
+            if self.membership.is_left(service_id):
+                return
             message = f"whether {service_id!r} is {owner!r}'s cannot be seen in etcd"
             raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=1.0) from error
 

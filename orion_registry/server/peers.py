@@ -80,6 +80,7 @@ class AllPeers:
         self._certificates = certificates
         self._load = load
         self._peers: dict[str, _Peer] = {}
+        self._there: frozenset[str] = frozenset()
         self._closing: set[asyncio.Task[None]] = set()
 
     # Who is there.
@@ -87,7 +88,8 @@ class AllPeers:
     def know(self, members: Collection[Member]) -> None:
         """See `Peers`."""
         there = {member.life: member for member in members}
-        for life in [life for life in self._peers if life not in there]:
+        self._there = frozenset(there)
+        for life in [life for life, peer in self._peers.items() if life not in there and not peer.tells]:
             self._drop(life)
         for life, member in there.items():
             known = self._peers.get(life)
@@ -104,10 +106,24 @@ class AllPeers:
         peer = self._peers.get(life)
         return peer is not None and peer.tells
 
+    def is_silent(self, life: str) -> bool:
+        """See `Reserving`. One that was never asked yet is not."""
+        peer = self._peers.get(life)
+        return peer is None or (not peer.tells and peer.failures > 0)
+
+    def member(self, life: str) -> Member | None:
+        """See `Peers`."""
+        peer = self._peers.get(life)
+        return None if peer is None else peer.member
+
     @property
     def streams(self) -> Mapping[str, int]:
         """See `Peers`."""
-        return {life: peer.streams for life, peer in self._peers.items() if peer.tells and peer.streams is not None}
+        return {
+            life: peer.streams
+            for life, peer in self._peers.items()
+            if life in self._there and peer.tells and peer.streams is not None
+        }
 
     async def close(self) -> None:
         """Lets go of all."""
@@ -210,8 +226,8 @@ class AllPeers:
             peer.watching.cancel()
         self._close(peer.channel)
 
-    def _close(self, channel: grpc.aio.Channel) -> None:
-        closing = asyncio.get_running_loop().create_task(channel.close())
+    def _close(self, channel: grpc.aio.Channel, grace_s: float | None = None) -> None:
+        closing = asyncio.get_running_loop().create_task(channel.close(grace_s))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -235,9 +251,13 @@ class AllPeers:
             finally:
                 peer.tells = False
                 call.cancel()
+            if peer.member.life not in self._there:
+                peer.watching = None
+                self._drop(peer.member.life)
+                return
             await asyncio.sleep(RETRY_S)
             if peer.shown is not self._shown:
-                self._close(peer.channel)
+                self._close(peer.channel, CALL_S)
                 peer.channel, peer.shown = self._open(peer.member.addresses[0]), self._shown
 
     def _not_heard(self, peer: _Peer, failure: grpc.aio.AioRpcError) -> None:
