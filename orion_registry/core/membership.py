@@ -132,6 +132,14 @@ class Membership:
         entry = self._fleet.catalog.get(service_id)
         return entry is None or (entry.spec.liveness in _SPOKEN_FOR and entry.liveness.code not in LIVE)
 
+    def let_go(self, service_id: str, owner: str, now: Now) -> None:
+        """Another member has a service that was ours, as it says itself: it is shown as that one's, about to move."""
+        entry = self._fleet.catalog.get(service_id)
+        if entry is not None and entry.owner is None:
+            liveness = StatusReason(code=StatusReasonCode.RECONNECT_GRACE, since_wall=now.wall)
+            told = Standing(owner=owner, epoch=entry.epoch, used_epoch=entry.used_epoch, liveness=liveness)
+            self.stands(service_id, told, now)
+
     def holder_of(self, prefix: str) -> Member | None:
         """The other member whose life begins so: it granted the leases with that prefix."""
         found = (member for life, member in self._lives.items() if life.startswith(prefix))

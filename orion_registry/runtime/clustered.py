@@ -406,11 +406,13 @@ class ClusterCoordinator(Coordinator):
         """
         if not self.membership.is_ours(service_id):
             return
+        if self._fleet.cut_off and self.membership.is_left(service_id):
+            # At once: who asks waits for no longer than a call between members takes. etcd has taken its word.
+            self.membership.let_go(service_id, owner, self._judged_now())
+            return
         try:
             await self._cluster.refresh(service_id)
         except StoreFailed as error:
-            if self.membership.is_left(service_id):
-                return
             message = f"whether {service_id!r} is {owner!r}'s cannot be seen in etcd"
             raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=1.0) from error
 

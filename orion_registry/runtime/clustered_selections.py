@@ -24,6 +24,8 @@ from orion_registry.runtime.selections import Selections, Wanted
 TRIES = 10
 """Picks of one request. One is in vain if its owner has just given the last slot, or is just lost."""
 DOUBT_RETRY_S = 1.0
+NOBODY = ""
+"""Stands among members that do not answer for an owner that is lost: slots of its services are nobody's to give."""
 LEFT_OUT_S = 0.5
 """How long the list of a silent member's services is good for."""
 
@@ -135,7 +137,7 @@ class ClusterSelections(Selections):
                 unreachable.add(lease.service_id)
             elif isinstance(outcome, BaseException):
                 raise outcome
-        return tuple(kept), frozenset(unreachable).union(*map(self._services_of, silent))
+        return tuple(kept), frozenset(unreachable).union(*map(self._services_of, silent - {NOBODY}))
 
     async def _confirm(self, lease: Lease, asked: Wanted, silent: set[str]) -> Lease:
         entry, service_id = self.balancing.entry_of(lease), lease.service_id
@@ -146,6 +148,7 @@ class ClusterSelections(Selections):
         if owner is None:
             if not limited and entry.owner is not None:  # nobody's, taken on the caller's own risk: allow_degraded
                 return lease
+            silent.add(NOBODY)
             self.balancing.drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"{service_id!r} has no owner at present", retry_after_s=1.0)
         if self._peers.is_silent(owner.life):  # each call would take its whole time limit, and the caller's
