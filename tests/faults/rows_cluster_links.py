@@ -119,10 +119,8 @@ async def cut_from_etcd(stage: Stage) -> None:
     node = await stage.enter(running_node(stage.directory))
     link = await Proxy.start(stage.nursery, "link-etcd", node.address)
     places = (1, 2) if stage.ci else (1, 2, 3)
-    members = [
-        await member(stage, "m1", link.address),
-        *[await member(stage, f"m{n}", node.address) for n in places[1:]],
-    ]
+    members = [await member(stage, "m1", link.address)]
+    members += [await member(stage, f"m{number}", node.address) for number in places[1:]]
     race = await crowd(stage, members)
     cut, others, finding = members[0], members[1:], stage.finding
     ids = tuple(f"m1-{number}" for number in range(AGENTS))
@@ -178,7 +176,7 @@ async def members_cut(stage: Stage) -> None:
     finding, ids = stage.finding, [f"m{place}-{number}" for place in (1, 2) for number in range(AGENTS)]
     calls = Calls(race)
     calls.start(members)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(0.7)
     far = calls.by_agent.get((members[0].address, "m2"), 0)
     finding.check(far > 0, "before the cut no selection at m1 took an agent of m2: nothing is shown")
     finding.count("taken across before", far)
@@ -187,7 +185,7 @@ async def members_cut(stage: Stage) -> None:
         await link.tell("freeze")
     await asyncio.sleep(1.0)
     before = dict(calls.by_member)
-    await asyncio.sleep(3.5 if stage.ci else 12.0)
+    await asyncio.sleep(2.5 if stage.ci else 12.0)
     for place, one in enumerate(members, 1):
         more = calls.by_member.get(one.address, 0) - before.get(one.address, 0)
         finding.check(more > 0, f"no selection at m{place} went on to an agent of its own")
