@@ -58,6 +58,11 @@ class Cut:
             self.members.append(await self._stack.enter_async_context(Daemon(settings)))
         await until(lambda: all(self.linked(one) for one in self.members))
 
+    async def join(self) -> None:
+        """A third member comes."""
+        await self._stack.enter_async_context(Daemon(settings_of("m3", self._prefix)))
+        await until(lambda: any(one.name == "m3" for one in of(self.members[1]).membership.others))
+
     @staticmethod
     def linked(daemon: Daemon) -> bool:
         others = of(daemon).membership.others
@@ -122,6 +127,7 @@ async def test_what_a_member_cut_from_etcd_owns_is_not_taken_while_it_answers() 
         await until(lambda: shown(two, service_id) == "HEALTHY(STATIC)")
         cut.etcd.freeze()
         await until(lambda: of(two).registry.get(service_id).owner == "")
+        await cut.join()  # whoever comes now changes nothing of that
         async with BalancerClient(one.address) as near, BalancerClient(two.address) as far:
             held = await near.acquire(CALC)
             with pytest.raises(RegistryError) as none:
@@ -129,7 +135,7 @@ async def test_what_a_member_cut_from_etcd_owns_is_not_taken_while_it_answers() 
             assert none.value.retry_after_s
             assert not of(two).membership.is_ours(service_id)
             await cut.between[0].refuse()  # now it answers no more: somebody has to speak for what it had
-            await until(lambda: of(two).membership.is_ours(service_id))
+            await until(lambda: of(two).registry.get(service_id).owner != "")
             await cut.between[0].heal()
             await cut.etcd.heal()
             await until(lambda: not of(one).membership.is_ours(service_id))

@@ -25,8 +25,9 @@ from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.wire.status import DETAILS_KEY, error_from_status
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 from tests.cluster.members import fresh_prefix, of, running_members, settings_of, shown, until
+from tests.cluster.test_cluster_links import link_to
 from tests.cluster.test_cluster_members import CALC, spec
-from tests.etcd.node import needs_etcd, running_node
+from tests.etcd.node import free_port, needs_etcd, running_node
 from tests.etcd.test_etcd_tls import add_user, running_tls_node, shown_by
 from tests.server.serving import OWN_CONNECTION
 from tests.server.tls import Certs
@@ -196,8 +197,15 @@ async def test_links_come_back_with_the_certificates_that_took_the_place_of_the_
     certs, after = Certs(tmp_path / "certs"), Certs(tmp_path / "after")
     ca = certs.authority.file
     async with AsyncExitStack() as stack:
-        members = await stack.enter_async_context(running_members(2, **member_settings(certs)))
-        await until(lambda: linked(members))
+        members, links, prefix = [], [], fresh_prefix()
+        for name in ("m1", "m2"):
+            address = f"127.0.0.1:{free_port()}"
+            link, advertised = await stack.enter_async_context(link_to(address))
+            places: dict[str, Any] = {"listen": (address,), "advertise": (advertised, address)}
+            links.append(link)
+            daemon = Daemon(settings_of(name, prefix, **places, **member_settings(certs)))
+            members.append(await stack.enter_async_context(daemon))
+        await until(lambda: len(of(members[0]).membership.others) == 1 and linked(members))
         old_ca, new_ca = ca.read_bytes(), after.authority.file.read_bytes()
         ca.write_bytes(old_ca + new_ca)
         await until(lambda: all(new_ca in (material(one).authorities or b"") for one in members))
@@ -207,12 +215,9 @@ async def test_links_come_back_with_the_certificates_that_took_the_place_of_the_
         ca.write_bytes(new_ca)
         await until(lambda: all(material(one).authorities == new_ca for one in members))
         assert linked(members), "links that are open go on"
-        for one in members:
-            for peer in of(one).peers._peers.values():  # type: ignore[attr-defined]
-                await peer.channel.close()  # as a link that breaks
-                peer.channel = of(one).peers._open(peer.member.addresses[0])  # type: ignore[attr-defined]
-                peer.watching.cancel()
-                peer.watching = asyncio.create_task(of(one).peers._watch(peer))  # type: ignore[attr-defined]
+        for link in links:
+            link.reset()
+        await until(lambda: not linked(members))
         await until(lambda: linked(members))
         caller = after.client("caller.example")
         service_id = await static(members[0], caller, max_concurrency=1)
