@@ -76,6 +76,11 @@ class Cluster(Protocol):
         """How old what is known of other members may be: 0 while it is heard of, else seconds since it was."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why the cluster cannot be reached, as far as that is known; empty while it can."""
+        ...
+
     async def join(self, listener: Listener) -> Joined:
         """Makes this member known, and reads what is there; from then on the listener hears of news.
 

@@ -140,6 +140,22 @@ def refuse_ungranted(actor: Actor, entry: Entry) -> None:
         raise PermissionDenied(Reason.NOT_ALLOWED, message)
 
 
+def require_role(actor: Actor, entry: Entry, role: Role) -> None:
+    """Lets only those act on a service who have a role in its namespace.
+
+    Raises:
+        NotFound: NO_SUCH_SERVICE, they have none there at all: ids give nothing away.
+        PermissionDenied: NOT_ALLOWED.
+    """
+    namespace = entry.spec.namespace
+    if actor.rights.inside(namespace, frozenset({role})):
+        return
+    if not actor.rights.inside(namespace, frozenset(Role)):
+        raise no_such_service(entry.service_id)
+    message = f"{actor.identity!r} does not have the role {role} in namespace {namespace!r}"
+    raise PermissionDenied(Reason.NOT_ALLOWED, message)
+
+
 def is_known(fleet: Fleet, hello: Hello, identity: str) -> bool:
     """Whether a hello comes for at least one service that it may act for."""
     for request in hello.sessions[:LOOKED_AT]:

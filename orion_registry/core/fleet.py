@@ -73,6 +73,7 @@ class Fleet:
         rewriting: hears of every record that is about to be replaced.
         epoch_used: hears of a service whose holder has used a higher epoch than before.
         cut_off: whether other members could not be heard of at present: of what is theirs nothing is judged.
+        still_heard: whether the lost owner of a service answers other members still: then its agents may well be there.
     """
 
     def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell, loaded: Loaded = lambda *_: None) -> None:
@@ -97,6 +98,7 @@ class Fleet:
         self.rewriting: Rewriting = lambda *_: None
         self.epoch_used: Callable[[Entry], None] = lambda _: None
         self.cut_off = False
+        self.still_heard: Callable[[Entry], bool] = lambda _: False
         self.tell = tell
         self.revision = 1
         self.beats = 0

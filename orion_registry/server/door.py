@@ -49,14 +49,24 @@ class OpenCall(Protocol):
 class Door:
     """Lets calls in."""
 
-    def __init__(self, gate: Gate, registry: Callable[[], Registry], *, identify: Identify | None = None) -> None:
-        """Args: gate; registry: where services are looked up; identify: who calls, None = anybody."""
+    def __init__(
+        self,
+        gate: Gate,
+        registry: Callable[[], Registry],
+        *,
+        identify: Identify | None = None,
+        prove_member: Identify | None = None,
+    ) -> None:
+        """Args: gate; registry: where services are looked up; identify: who calls, None = anybody; prove_member: lets
+        in what members alone may call, None = anybody, for it carries a token.
+        """
         self._gate = gate
         self._tell: Tell | None = None
         self._registry = registry
         self._identify = identify or anybody
+        self._prove_member = prove_member or anybody
         self._calls: set[OpenCall] = set()
-        self._ended: WeakKeyDictionary[RegistryError, Actor] = WeakKeyDictionary()
+        self._ended: WeakKeyDictionary[RegistryError, tuple[Actor, str]] = WeakKeyDictionary()
 
     def admission(self, method: Method) -> Admission:
         """What calls of a method pass: the gate, who they are, and whether they have one of its roles at all."""
@@ -75,16 +85,13 @@ class Door:
         """Who calls a method, if it may at all."""
         if method.is_open:
             return anybody
-        roles, identify = method.roles, self._identify
+        if method.for_members:
+            return self._prove_member
+        identify = self._identify
 
         def identified(context: Context) -> Actor:
             actor = identify(context)
-            if not actor.rights.grants:
-                message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
-                raise PermissionDenied(Reason.NOT_ALLOWED, message)
-            if actor.rights is not EVERYTHING and not actor.rights.anywhere(roles):
-                wanted = ", ".join(sorted(roles))
-                raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
+            require_role(method, actor)
             return actor
 
         return identified
@@ -99,19 +106,34 @@ class Door:
 
         return check
 
+    def judge_relayed(self, method: Method, request: Any, actor: Actor) -> None:
+        """What a call passes that another member makes for its caller, whom that member has identified: all that a call
+        of the caller's own would pass here.
+
+        Raises:
+            RegistryError: the caller may not do that there.
+        """
+        require_role(method, actor)
+        self.check(method)(request, actor)
+
     def refused(self, method: Method, context: Context, error: RegistryError) -> None:
         """Takes note of a call that ends with an error of the registry's, wherever it was refused."""
         if self._tell is None or not is_denial(error):
             return
+        if (known := self._ended.get(error)) is not None:
+            self._tell(*known, error)
+            return
         try:
-            actor = self._ended.get(error) or self._identify(context)
+            actor = self._identify(context)
         except RegistryError:  # nobody can tell who it is: that is why it was refused
             actor = Actor(address=peer_address(context.peer()))
         self._tell(actor, method.name, error)
 
-    def ends(self, actor: Actor, error: RegistryError) -> None:
-        """An error ends a call of somebody who was let in; by then `refused` may not find out any more who that is."""
-        self._ended[error] = actor
+    def ends(self, actor: Actor, error: RegistryError, method: Method) -> None:
+        """An error ends a call of somebody who was let in; by then `refused` may not find out any more who that is, or
+        which method it was, if another member made the call.
+        """
+        self._ended[error] = actor, method.name
 
     def tell_refusals(self, tell: Tell) -> None:
         """From now on `tell` hears of each denial."""
@@ -143,3 +165,13 @@ class Door:
                     call.end(error)
             if number % JUDGED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+
+def require_role(method: Method, actor: Actor) -> None:
+    """Raises PermissionDenied: a caller has none of a method's roles in any namespace."""
+    if not actor.rights.grants:
+        message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
+        raise PermissionDenied(Reason.NOT_ALLOWED, message)
+    if actor.rights is not EVERYTHING and not actor.rights.anywhere(method.roles):
+        wanted = ", ".join(sorted(method.roles))
+        raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")

@@ -64,6 +64,11 @@ class Method:
         return self.scope is scopes.nobody_in_particular
 
     @property
+    def for_members(self) -> bool:
+        """Whether the other members of a cluster alone may call it."""
+        return self.scope is scopes.members_alone
+
+    @property
     def path(self) -> str:
         """What HTTP/2 calls it: /service/name."""
         return f"/{self.service}/{self.name}"

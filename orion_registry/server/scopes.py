@@ -49,6 +49,10 @@ def nobody_in_particular(_call: Call) -> None:
     """Answers whoever can connect, known or not."""
 
 
+def members_alone(_call: Call) -> None:
+    """For the other members of the cluster, who prove that they are some: see `door`."""
+
+
 def anywhere(_call: Call) -> None:
     """It concerns no namespace: a role in any will do, which has been seen to before the message was read."""
 

@@ -127,7 +127,7 @@ class Stream:
         """Ends the call from outside, once: its status is sent beside the handler, which is cancelled then; or once the
         read or write that it waits for is over, as these must not be cancelled.
         """
-        self._door.ends(self._actor, error)
+        self._door.ends(self._actor, error, self.method)
         if self._owner is not None:
             self._owner.end(error)
         elif self._ending is None:

@@ -34,6 +34,7 @@ from tests.e2e.fleet import raise_open_files_limit
 from tests.faults import (
     rows_agents,
     rows_cluster,
+    rows_cluster_links,
     rows_cluster_slots,
     rows_daemon,
     rows_mass,
@@ -45,7 +46,7 @@ from tests.faults.row import Row
 from tests.faults.runner import Options, Result, play
 
 GROUPS = (rows_agents.GROUP, rows_network.GROUP, rows_daemon.GROUP, rows_mass.GROUP, rows_protocol.GROUP)
-BY_NAME_ONLY = (rows_cluster.GROUP, rows_cluster_slots.GROUP)
+BY_NAME_ONLY = (rows_cluster.GROUP, rows_cluster_slots.GROUP, rows_cluster_links.GROUP)
 """Groups that need etcd: played where they are asked for."""
 GROUPS_ALL = (*GROUPS, *BY_NAME_ONLY)
 ROWS: tuple[Row, ...] = tuple(row for group in GROUPS_ALL for row in group.rows)
