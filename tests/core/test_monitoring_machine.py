@@ -258,5 +258,5 @@ class Machine(RuleBasedStateMachine):
 
 TestMonitoringMachine: Any = Machine.TestCase
 TestMonitoringMachine.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
