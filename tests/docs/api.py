@@ -34,14 +34,16 @@ HEAD = """\
 [Index](README.md) · How to call it from your language: [grpc.md](grpc.md) · from Python: [sdk.md](sdk.md) · over HTTP:
 [http.md](http.md) · the words: [glossary.md](glossary.md) · the protos: [protos/](../protos/orion_registry_pb/v1)
 
-Everything is in the package `orion.registry.v1`, but for what agents themselves may serve, `orion.agent.v1`. Besides these the
-registry answers `grpc.health.v1.Health` (Check, List, Watch) and server reflection (v1 and v1alpha).
+Everything is in the package `orion.registry.v1`, but for what agents themselves may serve, `orion.agent.v1`. Besides
+these the registry answers `grpc.health.v1.Health` (Check, List, Watch) and server reflection (v1 and v1alpha).
 
 - **Errors** are gRPC statuses. Each carries `google.rpc.ErrorInfo` with the domain `registry.orion` and one of the
-  [reasons](#errorreason); `CODE/REASON` below names both. What may be tried again carries `google.rpc.RetryInfo`: wait that long.
+  [reasons](#errorreason); `CODE/REASON` below names both. What may be tried again carries `google.rpc.RetryInfo`: wait
+  that long.
 - **Who may call** counts where callers show certificates or tokens; which role is needed in which namespace:
   [security.md](security.md#what-somebody-may-do).
-- **Limits** stand at the fields; those of rates, by the cost that each call names, in [configuration.md](configuration.md).
+- **Limits** stand at the fields; those of rates, by the cost that each call names, in
+  [configuration.md](configuration.md).
 - Spans are `google.protobuf.Duration`; a `google.protobuf.Timestamp` is a label of the wall clock, and decides nothing.
 - Fields are added, never renumbered: a client made from older protos goes on working.
 
@@ -135,7 +137,9 @@ class Reference:
                     about = comments[protos.SERVICES, at, protos.METHODS, one]
                     yield from self._call(f"{file.package}.{service.name}", service, call, about)
 
-    def _call(self, owner: str, service: ServiceDescriptorProto, call: MethodDescriptorProto, about: str) -> Iterator[str]:
+    def _call(
+        self, owner: str, service: ServiceDescriptorProto, call: MethodDescriptorProto, about: str
+    ) -> Iterator[str]:
         yield f"### {call.name}\n\n`/{owner}/{call.name}`: {KINDS[call.client_streaming, call.server_streaming]}.\n\n"
         yield self._words.paragraphs(about)
         method = CALLS.get(f"{owner}.{call.name}")

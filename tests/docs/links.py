@@ -40,7 +40,5 @@ def broken(page: Path) -> Iterator[str]:
     for target in links(text):
         name, _, anchor = target.partition("#")
         place = (page.parent / name).resolve() if name else page
-        if not place.exists():
-            yield target
-        elif anchor and anchors(place.read_text(encoding="utf-8"))[anchor] != 1:
+        if not place.exists() or (anchor and anchors(place.read_text(encoding="utf-8"))[anchor] != 1):
             yield target

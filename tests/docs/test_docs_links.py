@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.links import PAGES, ROOT, anchors, broken, links
+from tests.docs.links import PAGES, anchors, broken, links
+from tests.docs.protos import ROOT
 
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"

@@ -1,4 +1,4 @@
-"""docs/operating.md: every alarm that there is stands in it, and what the doctor advises; the log's own messages do, too."""
+"""docs/operating.md: every alarm that there is stands in it; what it says of the log is what is logged."""
 
 import re
 from pathlib import Path
