@@ -13,7 +13,9 @@ from tests.faults.runner import Result
 FAULTS_SHOWN = 5
 BEGIN, END = "<!-- rows: scripts/faults --publish -->", "<!-- end of rows -->"
 """Between these lines of a document stands the table."""
-HEAD = ("| row | fault | expected | measured (least/median/p99) | |", "|---|---|---|---|---|")
+CLUSTER_BEGIN = "<!-- rows: scripts/faults --group cluster --publish -->"
+"""Begins the table of the rows that play on several members."""
+HEAD = ("| row | fault | expected | measured (least/median/p99) | time | |", "|---|---|---|---|---|---|")
 
 
 def line(result: Result) -> str:
@@ -37,30 +39,33 @@ def table_line(result: Result) -> str:
     """One row of the table."""
     row = result.row
     measured = result.finding.measured() or result.missing
-    return f"| {row.number} | {row.name} | {row.expect} | {measured} | {result.verdict} |"
+    return f"| {row.number} | {row.name} | {row.expect} | {measured} | {result.took_s:.0f} s | {result.verdict} |"
 
 
-def published(document: str, results: Sequence[Result], order: Sequence[str]) -> str:
+def published(document: str, results: Sequence[Result], order: Sequence[str], mark: str = BEGIN) -> str:
     """A document whose table, in Markdown, has these results; rows that were not played now keep their old ones.
 
     Args:
-        document: has the lines BEGIN and END.
-        results: of this run.
+        document: has the lines `mark` and END.
+        results: of this run; without any the document stays as it is.
         order: numbers of all rows there are; others are dropped.
+        mark: the line that begins the table.
 
     Raises:
         ValueError: it has no place for a table.
     """
-    before, begin, rest = document.partition(BEGIN)
+    if not results:
+        return document
+    before, begin, rest = document.partition(mark)
     old, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the document has no lines {BEGIN!r} and {END!r}")
+        raise ValueError(f"the document has no lines {mark!r} and {END!r}")
     lines = {line.split("|")[1].strip(): line for line in old.splitlines() if line.startswith("| ")}
     lines |= {result.row.number: table_line(result) for result in results}
     body = [lines[number] for number in order if number in lines]
     where = f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     told = f"{where}, grpcio {grpc.__version__}."
-    return "\n".join([f"{before}{BEGIN}", *HEAD, *body, "", told, f"{END}{after}"])
+    return "\n".join([f"{before}{mark}", *HEAD, *body, "", told, f"{END}{after}"])
 
 
 def summary(results: Sequence[Result]) -> str:
