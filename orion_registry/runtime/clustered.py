@@ -412,7 +412,10 @@ class ClusterCoordinator(Coordinator):
             log.exception("news of other members could not be taken in")
 
     def _take_in(self, news: News, now: Now) -> None:
-        members = self.membership
+        members, epochs = self.membership, self._fleet.epochs
+        if news.epochs_below - epochs.below > SINCE_EXPORT:
+            # Somebody has taken in what another registry stored: its agents may have epochs above those of our block.
+            epochs.overtaken(news.epochs_below - 1)
         for member in news.members.values():
             members.present(member, now)
         for service_id in news.removed:

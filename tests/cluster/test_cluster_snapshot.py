@@ -6,6 +6,7 @@ import pytest
 
 from orion_registry.client.admin import AdminClient
 from orion_registry.client.client import RegistryClient
+from orion_registry.core.importing import SINCE_EXPORT
 from orion_registry.core.model import LivenessMode
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.errors import FailedPrecondition, Reason
@@ -71,7 +72,7 @@ async def test_a_single_daemon_moves_into_a_cluster_and_back(tmp_path: Path) -> 
             # The agent comes to another member than the one that took the file.
             await until(lambda: all(shown(one, moving.service_id) == "HEALTHY(STREAM_OPEN)" for one in members))
             within = session.ref()
-            assert within.epoch > moving.epoch
+            assert within.epoch > moving.epoch + SINCE_EXPORT
             assert within.secret == moving.secret
             async with RegistryClient(members[0].address) as other:
                 with pytest.raises(FailedPrecondition) as refused:
@@ -85,4 +86,4 @@ async def test_a_single_daemon_moves_into_a_cluster_and_back(tmp_path: Path) -> 
             for member in members:
                 await member.stop()
             await until(lambda: shown(new, moving.service_id) == "HEALTHY(STREAM_OPEN)")
-            assert epoch(new, moving.service_id) > within.epoch
+            assert epoch(new, moving.service_id) > within.epoch + SINCE_EXPORT
