@@ -12,6 +12,7 @@ clock), and measures with a watcher on the machine's monotonic clock. Rows are t
     scripts/faults --group cluster                several members over a real etcd
     scripts/faults --long --json results.json     with pauses of 300 s and 10,000 agents, and the cluster: over an hour
     scripts/faults --publish docs/guarantees.md   puts the figures of the rows played into its tables
+    scripts/faults --from results.json --publish docs/guarantees.md    the same, of a run that was
 
 Figures are least/median/99th percentile (how many). A row that fails while this program itself could not run for 0.3 s
 is played once more: on a machine that stands still nothing can be measured. Limits are the promises; they are the same
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--long", action="store_true", help="the rows of many minutes, too")
     made.add_argument("--list", action="store_true", help="show the rows and exit")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    made.add_argument("--from", dest="source", type=Path, metavar="FILE", help="play nothing: what --json wrote there")
     made.add_argument("--publish", type=Path, metavar="FILE", help="put the figures into its table")
     return made
 
@@ -128,6 +130,8 @@ def main() -> int:
         for row in rows if arguments.long or arguments.row or arguments.group else ROWS:
             print(f"{row.number:>4} {row.name:17} {row.group:9} {'long  ' if row.long else '      '}{row.expect}")
         return 0
+    if arguments.source:
+        return finish(table.from_json(json.loads(arguments.source.read_text()), ROWS), arguments)
     minutes = arguments.minutes or (CI_MINUTES if arguments.ci else 1.0)
     options = Options(repeat=arguments.repeat, ci=arguments.ci, long=arguments.long, minutes=minutes)
     if not arguments.row and not arguments.group:
@@ -140,6 +144,11 @@ def main() -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("interrupted: all processes are down", file=sys.stderr)
         return EXIT_INTERRUPTED
+    return finish(results, arguments)
+
+
+def finish(results: Sequence[Result], arguments: argparse.Namespace) -> int:
+    """Says how it went, writes what is to be written; returns the exit code."""
     print(table.summary(results))
     if arguments.json:
         arguments.json.write_text(json.dumps(table.as_json(results), indent=1) + "\n")

@@ -2,12 +2,14 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
 
 from tests.faults import lag
+from tests.faults.finding import Finding
+from tests.faults.row import Row
 from tests.faults.runner import Result
 
 FAULTS_SHOWN = 5
@@ -84,6 +86,19 @@ def summary(results: Sequence[Result]) -> str:
 def exit_code(results: Sequence[Result]) -> int:
     """0 if every row that was played holds, and at least one was."""
     return 0 if any(not each.missing for each in results) and all(each.passed for each in results) else 1
+
+
+def from_json(told: dict[str, Any], rows: Iterable[Row]) -> list[Result]:
+    """The results that `as_json` made, of those of these rows that they are of."""
+    known = {row.number: row for row in rows}
+    results = []
+    for each in told["rows"]:
+        if each["number"] not in known:
+            continue
+        finding = Finding(**{name: each[name] for name in ("samples", "limits", "counts", "notes", "faults")})
+        rest = {name: each[name] for name in ("took_s", "lag_s", "replayed", "missing")}
+        results.append(Result(row=known[each["number"]], finding=finding, **rest))
+    return results
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:

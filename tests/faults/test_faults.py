@@ -1,6 +1,7 @@
 """The fault suite's own promises: its proxy does what it says, and a row that fails is told by the exit code."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -277,6 +278,17 @@ async def test_rows_of_a_cluster_go_to_a_table_of_their_own() -> None:
         assert part.count(f"| {row.number} | {row.name} | {row.expect} | seen 1 | 12 s | ok |") == 1
     assert "| C1 |" not in alone
     assert published(document, results) == document
+
+
+async def test_a_run_that_was_can_be_published_later() -> None:
+    rows = [row_of(slow), row_of(good, missing=lambda: "a moon")]
+    rows[1] = replace(rows[1], number="T2")
+    results = [await play(row, Options(repeat=2)) for row in rows]
+    again = table.from_json(json.loads(json.dumps(table.as_json(results))), rows)
+    assert [table.table_line(one) for one in again] == [table.table_line(one) for one in results]
+    assert [table.line(one) for one in again] == [table.line(one) for one in results]
+    assert table.exit_code(again) == table.exit_code(results) == 1
+    assert table.from_json(table.as_json(results), rows[:1])[0].row is rows[0], "others are dropped"
 
 
 def test_where_there_is_no_etcd_the_cluster_is_left_out_and_the_rest_is_played() -> None:
