@@ -146,6 +146,8 @@ class EtcdCluster:
                 else:
                     news.cleared.pop(name, None)
                     news.overlays[name] = overlay_from_json(value.decode())
+            case "epochs" if value is not None:
+                news.epochs_below = int(value)
 
     # What is ours.
 

@@ -150,10 +150,11 @@ class ClusterCoordinator(Coordinator):
             task.cancel()
         await self._cluster.leave()
 
-    def _alternates(self) -> tuple[str, ...]:
+    def _alternates(self, turn: int = 0) -> tuple[str, ...]:
         streams = self.peers.streams
         others = sorted(self.membership.others, key=lambda member: streams.get(member.life, 0))
-        return tuple(address for member in others for address in member.addresses)
+        first = turn % max(1, len(others))  # were all to begin with the same, it would get all of them
+        return tuple(address for member in others[first:] + others[:first] for address in member.addresses)
 
     def tick(self) -> None:
         """See `Coordinator.tick`."""
@@ -466,7 +467,10 @@ class ClusterCoordinator(Coordinator):
             log.exception("news of other members could not be taken in")
 
     def _take_in(self, news: News, now: Now) -> None:
-        members = self.membership
+        members, epochs = self.membership, self._fleet.epochs
+        if news.epochs_below - epochs.below > SINCE_EXPORT:
+            # Somebody has taken in what another registry stored: its agents may have epochs above those of our block.
+            epochs.overtaken(news.epochs_below - 1)
         for member in news.members.values():
             members.present(member, now)
         for service_id in news.removed:
@@ -493,9 +497,9 @@ class ClusterCoordinator(Coordinator):
             log.error("another daemon has this member's name: this one serves no more")
             self._replaced = True
             self.serving = False
-            away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=0.0, alternates=self._alternates())
-            for session in list(self._sessions):
-                session.go_away(away)
+            for turn, session in enumerate(list(self._sessions)):
+                elsewhere = self._alternates(turn)
+                session.go_away(GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=0.0, alternates=elsewhere))
                 session.finish(Unavailable(Reason.NOT_SERVING, "this member was replaced", retry_after_s=1.0))
 
     def standing(self, service_id: str) -> Standing | None:

@@ -171,6 +171,15 @@ async def test_members_list_each_other_and_forget_who_leaves() -> None:
         await until(lambda: [member.name for member in of(members[0]).membership.members] == ["m1", "m2"])
 
 
+async def test_agents_of_a_member_that_stops_are_spread_over_all_others() -> None:
+    async with running_members(3) as members, Agents() as agents:
+        await until(lambda: len(of(members[0]).peers.streams) == 2)
+        for number in range(6):
+            await agents.at(members[0], agent_id=f"a{number}")
+        await members[0].stop()
+        await until(lambda: [len(of(one).streams) for one in members[1:]] == [3, 3])
+
+
 async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_error() -> None:
     async with running_members(2) as members, Agents() as agents:
         await agents.at(members[0], max_concurrency=1)
