@@ -148,7 +148,7 @@ class Load:
         return call
 
     async def write(self, order: dict[str, Any]) -> dict[str, float]:
-        """Writes one message after the other on all streams in turn, evenly spread in time; with several, these in turn."""
+        """Writes one message after the other on all streams in turn, evenly spread in time."""
         streams, data = self._streams[order["address"]], [bytes.fromhex(each) for each in order["messages"]]
         began, sent, wanted = time.perf_counter(), 0, order["rate"] * order["seconds"]
         while sent < wanted:
