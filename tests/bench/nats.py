@@ -41,6 +41,15 @@ class Connection:
         words = [b"PUB", subject, *([answer_to] if answer_to else []), b"%d" % len(payload)]
         self._writer.write(b" ".join(words) + b"\r\n" + payload + b"\r\n")
 
+    async def ended(self) -> None:
+        """Waits for the end of what is read; raises RuntimeError if the server refused something."""
+        if self._reading is not None:
+            await self._reading
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._writer.close()
+
     async def _read(self) -> None:
         while line := await self._reader.readline():
             kind, _, rest = line.strip().partition(b" ")
@@ -102,6 +111,12 @@ class NatsLoad:
 
         await asyncio.gather(*(caller() for _ in range(order["concurrency"])))
         return {"calls": calls, "seconds": time.perf_counter() - began}
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for connection in (*self._services, self._caller):
+            connection.close()
+            await connection.ended()
 
     def _hear(self, inbox: bytes, _answer_to: bytes, _payload: bytes) -> None:
         self._answers[inbox] += 1

@@ -99,12 +99,13 @@ class Watchers:
     async def _read(self, call: Any, place: int) -> None:
         while (data := await call.read()) is not grpc.aio.EOF:
             self._last_message = time.monotonic()
-            if self._marker and self._marker in data and (not self._dead or _tells_death(data, self._marker)):
+            if self._marker and self._marker in data and (not self._dead or tells_death(data, self._marker)):
                 self._arrived.setdefault(place, self._last_message)
                 self._all.set()
 
 
-def _tells_death(data: bytes, agent: bytes) -> bool:
+def tells_death(data: bytes, agent: bytes) -> bool:
+    """Whether a response says that a service of this agent is UNHEALTHY."""
     unhealthy = service_pb2.SERVICE_STATUS_UNHEALTHY
     events = registry_pb2.WatchServicesResponse.FromString(data).events
     return any(event.service.agent_id == agent.decode() and event.service.status == unhealthy for event in events)
