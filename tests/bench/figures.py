@@ -40,6 +40,7 @@ BUDGETS = {
     "load-get": Budget(limit=0.7, at_least=True, aim=0.8),
     "memory": Budget(limit=60, at_least=False, absolute=True),
     "import": Budget(limit=250, at_least=False, absolute=True),
+    "import-agent": Budget(limit=250, at_least=False, absolute=True),
     "watch-1000-p99": Budget(limit=300, at_least=False, absolute=True),
     "growth-5000-kill": Budget(limit=100, at_least=False, absolute=True),
     "growth-10000-held": Budget(limit=100, at_least=False, absolute=True),
