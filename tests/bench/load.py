@@ -42,7 +42,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
         self._callers = Callers()
         self._redis, self._nats = RedisLoad(), NatsLoad()
-        watchers = Watchers(OPTIONS)
+        watchers = Watchers((*OPTIONS, ("grpc.max_receive_message_length", -1)))  # snapshots of whole fleets
         self.watch, self.changes = watchers.watch, watchers.changes
         self.expect, self.told = watchers.expect, watchers.told
 
