@@ -43,7 +43,7 @@ TOLD = ("tls", "metrics", "peers", "watches")
 def main() -> int:
     """Runs the command line; returns the exit code: 0 every budget held, 1 one was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about 2 minutes; fails only where a ratio has halved")
+    parser.add_argument("--quick", action="store_true", help="a few minutes; fails only where a ratio has halved")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--only", choices=GROUPS, help="only this group of figures")
     parser.add_argument("--rounds", type=int, help="rounds of each figure (default: 7, quick: 3)")

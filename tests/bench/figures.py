@@ -35,7 +35,6 @@ BUDGETS = {
     "route-1": Budget(limit=0.7, at_least=True, aim=0.8),
     "beat": Budget(limit=1.3, at_least=False),
     "route-32-speed": Budget(limit=60_000, at_least=True, absolute=True),
-    "load-select": Budget(limit=0.7, at_least=True, aim=0.8),
     "load-discover": Budget(limit=0.7, at_least=True, aim=0.8),
     "load-get": Budget(limit=0.7, at_least=True, aim=0.8),
     "memory": Budget(limit=60, at_least=False, absolute=True),
