@@ -162,7 +162,7 @@ def test_selects_that_wait_or_may_be_retries_are_never_plain() -> None:
         {"request_id": "once"},
         {"selector": Selector(tags=["t" * 100] * 6)},
     ):
-        select = pb.SelectServiceRequest(**fields)  # type: ignore[arg-type] # of several types
+        select = pb.SelectServiceRequest(**fields)
         commands.learn(select.SerializeToString(), decode(select, ORIGIN))
         assert not commands.read(pb.RouteRequest(commands=[pb.RouteCommand(select=select)]).SerializeToString())
 
