@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.audit import is_denial
 from orion_registry.server.identity import Context, Identify, anybody
 from orion_registry.server.methods import Method
@@ -91,7 +91,7 @@ class Door:
 
         def identified(context: Context) -> Actor:
             actor = identify(context)
-            require_role(method, actor)
+            method.require_role(actor)
             return actor
 
         return identified
@@ -113,7 +113,7 @@ class Door:
         Raises:
             RegistryError: the caller may not do that there.
         """
-        require_role(method, actor)
+        method.require_role(actor)
         self.check(method)(request, actor)
 
     def refused(self, method: Method, context: Context, error: RegistryError) -> None:
@@ -165,13 +165,3 @@ class Door:
                     call.end(error)
             if number % JUDGED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-
-
-def require_role(method: Method, actor: Actor) -> None:
-    """Raises PermissionDenied: a caller has none of a method's roles in any namespace."""
-    if not actor.rights.grants:
-        message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
-        raise PermissionDenied(Reason.NOT_ALLOWED, message)
-    if actor.rights is not EVERYTHING and not actor.rights.anywhere(method.roles):
-        wanted = ", ".join(sorted(method.roles))
-        raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
