@@ -4,6 +4,7 @@ Who calls, and whether it may do that there, hang here, on the one method table;
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -28,7 +29,10 @@ Check = Callable[[Any, Actor], None]
 Tell = Callable[[Actor, str, RegistryError], None]
 """Hears of a denial: who, the method's name, and what it was told."""
 
+log = logging.getLogger("orion_registry")
+
 NOT_SERVING_RETRY_S = 0.5
+UNJUDGED = "what this stream may still do could not be found out: open it again"
 JUDGED_AT_ONCE = 100
 """Open calls that are judged anew before others get their turn: about a millisecond."""
 
@@ -159,9 +163,19 @@ class Door:
         """Somebody may do more or less than before: ends the open streams of those who are let in no more."""
         for number, call in enumerate(tuple(self._calls), 1):
             if call in self._calls:
-                try:
-                    self.judge(call)
-                except RegistryError as error:
-                    call.end(error)
+                self._judge_or_end(call)
             if number % JUDGED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _judge_or_end(self, call: OpenCall) -> None:
+        """Whatever becomes of one call, the others are judged too; one that cannot be judged does not go on."""
+        try:
+            try:
+                self.judge(call)
+            except RegistryError as error:
+                call.end(error)
+            except Exception:
+                call.end(Unavailable(Reason.NOT_SERVING, UNJUDGED, retry_after_s=NOT_SERVING_RETRY_S))
+                raise
+        except Exception:
+            log.exception("an open call could not be judged anew", extra={"method": call.method.name})
