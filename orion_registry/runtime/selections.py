@@ -77,7 +77,10 @@ class Selections:
         Raises:
             RegistryError: see `Balancing.select`.
         """
-        return self.balancing.select(self.pool(wanted), wanted.request, now)
+        pool = wanted.pool
+        if pool is None or pool.closed:
+            pool = self.pool(wanted)
+        return self.balancing.select(pool, wanted.request, now)
 
     def when_settled(self, waiter: Waiter, settled: Settled) -> None:
         """`settled` hears of the end of a wait, unless it is given up."""

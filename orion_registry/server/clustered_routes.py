@@ -1,13 +1,14 @@
 """Route in a cluster: commands that another member has to answer are under way side by side; the rest is as ever."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orion_registry.core.model import Actor, Now
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted, bad_field
 from orion_registry.server.route_stream import Route, RouteStreams
 from orion_registry.server.stream import Stream
+from orion_registry.wire.plain_commands import PlainCommand
 from orion_registry.wire.route import result_cancelled, result_done, result_error, result_renewed, result_selected
 from orion_registry_pb.v1.balancer_pb2 import RouteCommand
 
@@ -48,6 +49,10 @@ class _ClusterRoute(Route):
         if held:
             self._cluster.abandon(tuple(held), self._actor.identity)
         super()._over()
+
+    def _read_plain(self, _data: bytes) -> Sequence[PlainCommand]:
+        """None is: any command may be another member's to answer."""
+        return ()
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
         """The result of a command; empty if it comes later."""

@@ -5,12 +5,14 @@ Results are fields of a RouteResponse, so a batch of them is put together by joi
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from orion_registry.core import limits
+from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
@@ -21,12 +23,14 @@ from orion_registry.server.scopes import Call, require
 from orion_registry.server.stream import Stream, not_a_message
 from orion_registry.server.wrapper import stopping
 from orion_registry.wire.balancer import Origin, decode_hello
+from orion_registry.wire.plain_commands import PlainCommand, PlainCommands
 from orion_registry.wire.route import (
     notice_expired,
     notice_lost,
     result_cancelled,
     result_done,
     result_error,
+    result_granted,
     result_renewed,
     result_selected,
     result_waiting,
@@ -70,6 +74,8 @@ class Route(Duplex):
         self._outbox: deque[bytes] = deque()
         self._notices: dict[tuple[Lease, str], bytes] = {}
         self._waiting: dict[int, Waiter] = {}
+        self._plain = PlainCommands()
+        self._balancing = service.selections.balancing
         self._name = self._selections.open_stream(self)
         self._origin = Origin(identity=actor.identity, stream=self._name)
 
@@ -79,15 +85,22 @@ class Route(Duplex):
         for command_id, waiter in tuple(self._waiting.items()):
             selector = waiter.pool.key
             assert isinstance(selector, Selector)
-            method, registry = self._method, self._service.coordinator.registry
             try:
-                require(Call(None, actor, method.name, method.roles, registry), selector.namespace)
+                self._require(selector)
             except PermissionDenied as error:
                 del self._waiting[command_id]
                 self._selections.give_up(waiter)
                 self._denied(error)
                 self._refused.note(error)
                 self._tell(result_error(command_id, error))
+
+    def _require(self, selector: Selector) -> None:
+        """Raises PermissionDenied: the caller may not select there."""
+        actor, method = self._actor, self._method
+        if actor.rights is not EVERYTHING:
+            require(
+                Call(None, actor, method.name, method.roles, self._service.coordinator.registry), selector.namespace
+            )
 
     def _over(self) -> None:
         """Nobody waits for answers any more; leases end soon."""
@@ -99,7 +112,7 @@ class Route(Duplex):
     # Reading.
 
     async def _take_all(self) -> None:
-        read, eof, parse = self._context.read, grpc.aio.EOF, RouteRequest.FromString
+        read, eof = self._context.read, grpc.aio.EOF
         while True:
             data = await read()
             if self._closed:
@@ -109,17 +122,13 @@ class Route(Duplex):
                 if not self._ending:  # else whoever sends the last words ends it
                     self._finish(None)
                 return
-            try:
-                request = parse(data)
-            except DecodeError:
-                raise not_a_message(data) from None
-            if len(request.commands) > limits.COMMANDS:
-                raise bad_field("commands", f"at most {limits.COMMANDS:,} entries", len(request.commands))
-            if request.HasField("hello"):
-                self._origin = decode_hello(request.hello, self._origin)
+            take: Callable[[Any, Now], None] = self._take_plain
+            commands: Iterable[Any] = self._read_plain(data)
+            if not commands:
+                take, commands = self._take, self._parse(data)
             now, until = self._selections.now(), self._loop.time() + TURN_S
-            for command in request.commands:
-                self._take(command, now)
+            for command in commands:
+                take(command, now)
                 if self._loop.time() > until:  # 1,000 commands may cost a look at every candidate each, and 100 of them
                     await asyncio.sleep(0)
                     if self._ending or self._closed:
@@ -130,20 +139,61 @@ class Route(Duplex):
             if self._ending or self._closed:
                 return
 
+    def _read_plain(self, data: bytes) -> Sequence[PlainCommand]:
+        """The commands of a message, if all are plain."""
+        return self._plain.read(data)
+
+    def _parse(self, data: bytes) -> Sequence[RouteCommand]:
+        """The commands of a message; a hello in it goes before them."""
+        try:
+            request = RouteRequest.FromString(data)
+        except DecodeError:
+            raise not_a_message(data) from None
+        if len(request.commands) > limits.COMMANDS:
+            raise bad_field("commands", f"at most {limits.COMMANDS:,} entries", len(request.commands))
+        if request.HasField("hello"):
+            self._origin = decode_hello(request.hello, self._origin)
+            self._plain.forget()
+        return request.commands
+
     def _take(self, command: RouteCommand, now: Now) -> None:
         """Runs one command. What it raises is its result."""
         try:
             self._check(command)
             result = self._result(command, now)
         except RegistryError as error:
-            self._denied(error)
-            self._refused.note(error)
-            result = result_error(command.id, error)
+            result = self._refusal(command.id, error)
         if result:
             self._outbox.append(result)
 
+    def _take_plain(self, command: PlainCommand, now: Now) -> None:
+        """The same for a plain one. Nobody needs a role for a release: see `scopes.by_command`."""
+        command_id, wanted, selection_id, outcome, time_s = command
+        try:
+            if wanted is None:
+                self._balancing.release(selection_id, self._origin.identity, now, outcome, time_s)
+                result = result_done(command_id, "release")
+            else:
+                self._require(wanted.selector)
+                result = self._granted(command_id, self._selections.select(wanted, now))
+        except RegistryError as error:
+            result = self._refusal(command_id, error)
+        self._outbox.append(result)
+
+    def _refusal(self, command_id: int, error: RegistryError) -> bytes:
+        self._denied(error)
+        self._refused.note(error)
+        return result_error(command_id, error)
+
     def _denied(self, error: RegistryError) -> None:
         self._service.coordinator.audit.refused(self._actor, "Route", error)
+
+    def _granted(self, command_id: int, got: tuple[Lease, ...] | Waiter) -> bytes:
+        assert type(got) is tuple  # plain selects never wait
+        lease = got[0]
+        if len(got) == 1 and lease.request is None and (entry := self._balancing.entry_of(lease)) is not None:
+            return result_granted(command_id, lease, entry)  # nearly always
+        return result_selected(command_id, self._service.selected(got))
 
     def _result(self, command: RouteCommand, now: Now) -> bytes:
         match command.WhichOneof("command"):
@@ -165,12 +215,14 @@ class Route(Duplex):
                 raise bad_field("command", "select, release, renew, report or cancel", "none of them")
 
     def _select(self, command: RouteCommand, now: Now) -> bytes:
-        wanted, command_id = self._service.wanted(command.select, self._origin), command.id
+        data, command_id = command.select.SerializeToString(), command.id
+        wanted = self._service.wanted.decode(data, command.select, self._origin)
+        self._plain.learn(data, wanted)
         if wanted.request.wait_s and command_id in self._waiting:
             raise bad_field("id", "another than that of a select that waits", command_id)
         got = self._selections.select(wanted, now)
         if type(got) is tuple:
-            return result_selected(command_id, self._service.selected(got))
+            return self._granted(command_id, got)
         assert isinstance(got, Waiter)
         self._waiting[command_id] = got
         self._selections.when_settled(got, lambda waiter: self._settled(command_id, waiter))
@@ -230,6 +282,10 @@ class Route(Duplex):
                 parts.append(part)
                 size += len(part)
             return b"".join(parts) or None
+        if sum(map(len, outbox)) <= MESSAGE_BYTES:  # nearly always
+            message = b"".join(outbox)
+            outbox.clear()
+            return message
         parts = [outbox.popleft()]
         size = len(parts[0])
         while outbox and size + len(outbox[0]) <= MESSAGE_BYTES:

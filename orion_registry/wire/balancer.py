@@ -54,13 +54,17 @@ def decode_hello(message: pb.RouteHello, origin: Origin) -> Origin:
 
 
 class Wanted:
-    """A SelectServiceRequest as values. pool belongs to who selects: what the selector stands for, if known."""
+    """A SelectServiceRequest as values. pool belongs to who selects: what the selector stands for, if known.
 
-    __slots__ = ("pool", "request", "selector")
+    plain: it may be kept, and is answered at once: it neither waits nor may be a retry.
+    """
 
-    def __init__(self, selector: Selector, request: SelectionRequest) -> None:
+    __slots__ = ("plain", "pool", "request", "selector")
+
+    def __init__(self, selector: Selector, request: SelectionRequest, *, plain: bool) -> None:
         self.selector = selector
         self.request = request
+        self.plain = plain
         self.pool: Pool | None = None
 
 
@@ -76,11 +80,14 @@ class SelectDecoder:
         Raises:
             InvalidArgument: BAD_FIELD.
         """
-        data = message.SerializeToString()
+        return self.decode(message.SerializeToString(), message, origin)
+
+    def decode(self, data: bytes, message: pb.SelectServiceRequest, origin: Origin) -> Wanted:
+        """The same for a message that is serialised already: as `data`."""
         key = (data, origin)
         wanted = self._kept.get(key)
         if wanted is None:
-            wanted = _wanted(message, origin)
+            wanted = _wanted(message, origin, len(data))
             if len(data) <= _KEPT_BYTES and not wanted.request.request_id:
                 if len(self._kept) >= KEPT:
                     self._kept.popitem(last=False)
@@ -88,7 +95,7 @@ class SelectDecoder:
         return wanted
 
 
-def _wanted(message: pb.SelectServiceRequest, origin: Origin) -> Wanted:
+def _wanted(message: pb.SelectServiceRequest, origin: Origin, size: int) -> Wanted:
     if message.caller:
         check_id("caller", message.caller)
     if len(message.exclude_service_ids) > EXCLUDED:  # before copying what may be large
@@ -108,7 +115,8 @@ def _wanted(message: pb.SelectServiceRequest, origin: Origin) -> Wanted:
         request_id=request_id,
         payload=sha256(message.SerializeToString(deterministic=True)).hexdigest() if request_id else "",
     )
-    return Wanted(decode_selector(message.selector), request)
+    plain = size <= _KEPT_BYTES and not request_id and not request.wait_s
+    return Wanted(decode_selector(message.selector), request, plain=plain)
 
 
 def decode_strategy(field: str, value: int) -> StrategyName | None:

@@ -28,8 +28,9 @@ CANDIDATES = 1_000
 
 
 @lru_cache(maxsize=256)
-def _span_bytes(field: int, seconds: float) -> bytes:
-    return blob(field, span_of(seconds).SerializeToString())
+def encode_ttl(seconds: float) -> bytes:
+    """How long a selection lasts, as a field of it."""
+    return blob(3, span_of(seconds).SerializeToString())
 
 
 def encode_selection(lease: Lease, entry: HasSnapshot | None, left_s: float) -> bytes:
@@ -38,10 +39,11 @@ def encode_selection(lease: Lease, entry: HasSnapshot | None, left_s: float) -> 
         service = service_pb2.ServiceInfo(service_id=lease.slots.service_id).SerializeToString()
     else:
         service = encode_entry(entry)
-    # The hot path of Route: as blob(1, blob(1, name) + blob(2, service) + ttl), joined once.
-    name, size, ttl = lease.selection_id.encode(), varint(len(service)), _span_bytes(3, left_s)
-    inner = 2 + len(name) + 1 + len(size) + len(service) + len(ttl)
-    return b"".join((b"\x0a", varint(inner), b"\x0a", varint(len(name)), name, b"\x12", size, service, ttl))
+    name, ttl = lease.selection_id.encode(), encode_ttl(left_s)
+    name_size, size = varint(len(name)), varint(len(service))
+    # As blob(1, blob(1, name) + blob(2, service) + ttl), joined once.
+    inner = 2 + len(name_size) + len(name) + len(size) + len(service) + len(ttl)
+    return b"".join((b"\x0a", varint(inner), b"\x0a", name_size, name, b"\x12", size, service, ttl))
 
 
 def encode_renewal(selection_id: str, outcome: float | RegistryError) -> bytes:
@@ -49,7 +51,7 @@ def encode_renewal(selection_id: str, outcome: float | RegistryError) -> bytes:
     name = blob(1, selection_id.encode())
     if isinstance(outcome, RegistryError):
         return blob(1, name + blob(3, encode_error(outcome).SerializeToString()))
-    return blob(1, name + _span_bytes(2, round(outcome, 3)))
+    return blob(1, name + blob(2, span_of(round(outcome, 3)).SerializeToString()))
 
 
 def encode_listed(leases: Iterable[tuple[Lease, float, float]], token: str) -> bytes:

@@ -3,6 +3,8 @@
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.errors import RegistryError
+from orion_registry.wire.balancer_answers import encode_selection, encode_ttl
+from orion_registry.wire.encode import HasSnapshot, encode_entry
 from orion_registry.wire.packing import blob, number, varint
 from orion_registry.wire.status import encode_error
 from orion_registry_pb.v1 import balancer_pb2 as pb
@@ -12,8 +14,33 @@ _DONE = {"release": blob(4, b""), "report": blob(6, b"")}
 
 def result_done(command_id: int, what: str) -> bytes:
     """The result of a command that has nothing more to say: "release" or "report"."""
-    done = number(1, command_id) + _DONE[what]
-    return b"".join((b"\x0a", varint(len(done)), done))
+    done = _DONE[what]
+    if not command_id:
+        return blob(1, done)
+    name = varint(command_id)
+    return b"".join((b"\x0a", varint(1 + len(name) + len(done)), b"\x08", name, done))
+
+
+def result_granted(command_id: int, lease: Lease, entry: HasSnapshot) -> bytes:
+    """The result of a select that was given one fresh lease: `result_selected` of `encode_selection`, joined once."""
+    name, service, ttl = lease.selection_id.encode(), encode_entry(entry), encode_ttl(lease.ttl_s)
+    service_size = varint(len(service))
+    size = 3 + len(name) + len(service_size) + len(service) + len(ttl)
+    if len(name) > 0x7F or not _TWO_BYTES_FROM <= size <= _TWO_BYTES_TO:
+        return result_selected(command_id, encode_selection(lease, entry, lease.ttl_s))
+    id_field = b"\x08" + varint(command_id) if command_id else b""
+    answer = size + 3  # SelectServiceResponse: a tag and a length of two bytes more
+    result = answer + 3 + len(id_field)
+    heads = (
+        bytes((0x0A, result & 0x7F | 0x80, result >> 7)),  # RouteResponse.results
+        id_field,
+        bytes((0x1A, answer & 0x7F | 0x80, answer >> 7, 0x0A, size & 0x7F | 0x80, size >> 7, 0x0A, len(name))),
+    )
+    return b"".join((*heads, name, b"\x12", service_size, service, ttl))
+
+
+_TWO_BYTES_FROM, _TWO_BYTES_TO = 0x80, 0x3FFF - 17
+"""Sizes of a selection that, as those of the two messages around it, are written in two bytes: nearly every one."""
 
 
 def result_error(command_id: int, error: RegistryError) -> bytes:

@@ -144,7 +144,8 @@ def test_its_data_as_json(daemon: DaemonProcess) -> None:
     assert [one["slots_taken"] for one in screen["services"]] == [0, 0]
     assert screen["info"]["serving"] is True
     assert screen["selection"]["leases_open"] == 0
-    assert screen["events"][-1]["type"] == "STATUS_CHANGED"
+    types = [one["type"] for one in screen["events"]]
+    assert [one for one in types if one != "STALL_CREDITED"][-1] == "STATUS_CHANGED"  # a busy machine stalls it
     assert screen["trouble"] == {}
 
 

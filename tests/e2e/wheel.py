@@ -86,8 +86,7 @@ def install(python: Path, wheel: Path, extra: str, *, offline: bool) -> str:
     wanted = f"{wheel}[{extra}]" if extra else str(wheel)
     came = "copied from this environment"
     if not offline:
-        constraints = wheel.parent / "constraints.txt"
-        constraints.write_text("\n".join(re.findall(r"^[\w.-]+==[^ \\]+", lock(), re.MULTILINE)))
+        constraints = pins("server", wheel.parent)
         try:
             run(*pip, "--only-binary", ":all:", "-c", constraints, wanted, cwd=wheel.parent, env=clean())
             came = "from the package index"
@@ -115,9 +114,13 @@ def install_pytest(python: Path, *, offline: bool) -> None:
         copy_all(closure([(name, "") for name in PYTEST]), python)
 
 
-def lock() -> str:
-    """Locked versions of all that the daemon, and so an agent, needs."""
-    return (ROOT / "requirements" / "server.txt").read_text()
+def pins(name: str, directory: Path) -> Path:
+    """The versions of a lock, as constraints: "server", all that the daemon, and so an agent, needs, or "dev"."""
+    locked = (ROOT / "requirements" / f"{name}.txt").read_text()
+    (path := directory / f"{name}-pins.txt").write_text(
+        "\n".join(re.findall(r"^[\w.-]+==[^ \\]+", locked, re.MULTILINE))
+    )
+    return path
 
 
 def asked_by(wheel: Path, extra: str) -> list[tuple[str, str]]:

@@ -1,11 +1,15 @@
 """Links of a cluster that are cut: between one member and etcd, and between members that all reach etcd."""
 
 import asyncio
+import random
 import time
 from dataclasses import dataclass, field, replace
 
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.client import RegistryClient
+from orion_registry.client.session import HeartbeatSession
+from orion_registry.core.model import Load
+from orion_registry.core.selector import Selector
 from orion_registry.errors import Reason, RegistryError
 from tests.etcd.node import free_port, running_node
 from tests.faults.observer import Sight, healthy
@@ -13,7 +17,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.row import Group
 from tests.faults.rows_cluster import SETTLED_S, everywhere, no_etcd, nobody_died, refused
 from tests.faults.rows_cluster import spec_of as plain_spec
-from tests.faults.rows_cluster_slots import RACE, SLOTS, Race, Slotted
+from tests.faults.rows_cluster_slots import SLOTS, Race
 from tests.faults.stage import Daemon, Stage
 
 GROUP = Group("cluster")
@@ -23,13 +27,41 @@ AGENTS, CALLERS = 4, 8
 ANSWER_S = 5.0
 """How long a selection may take while members are cut off from each other: one that does not answer is asked once."""
 LOST_S, BACK_S = 10.0, 10.0
+RACE = Selector(capabilities=("race",))
+
+
+@dataclass
+class Slotted:
+    """An agent that tells how many calls it serves."""
+
+    session: HeartbeatSession
+    running: int = 0
+    most: int = 0
+
+    async def work(self) -> None:
+        """One call."""
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.session.set_load(Load(in_flight=self.running))
+        try:
+            await asyncio.sleep(random.uniform(0.005, 0.05))
+        finally:
+            self.running -= 1
+            self.session.set_load(Load(in_flight=self.running))
+
+
+@dataclass
+class Crowd(Race):
+    """A race for agents of this process, by service_id."""
+
+    agents: dict[str, Slotted] = field(default_factory=dict)
 
 
 @dataclass
 class Calls:
     """Callers at one member each, who hold every lease for a moment."""
 
-    race: Race
+    race: Crowd
     by_member: dict[str, int] = field(default_factory=dict)
     by_agent: dict[tuple[str, str], int] = field(default_factory=dict)
     longest_s: float = 0.0
@@ -80,9 +112,9 @@ class Calls:
         finding.check(max(agent.most for agent in self.race.agents.values()) == SLOTS, "no agent was ever full")
 
 
-async def crowd(stage: Stage, members: list[Daemon]) -> Race:
+async def crowd(stage: Stage, members: list[Daemon]) -> Crowd:
     """Agents of some slots at each member; returns when all members show them ready."""
-    race = Race({})
+    race = Crowd()
     ids = []
     for place, member in enumerate(members):
         for number in range(AGENTS):
@@ -91,7 +123,7 @@ async def crowd(stage: Stage, members: list[Daemon]) -> Race:
             spec = replace(plain_spec(agent_id, max_concurrency=SLOTS), capabilities=("race",))
             session = client.session(agent_id, [spec])
             await stage.enter(session)
-            race.agents[session.ref().service_id] = Slotted(session, session.ref().service_id)
+            race.agents[session.ref().service_id] = Slotted(session)
             ids.append(agent_id)
     await everywhere(members, ids)
     return race
@@ -201,7 +233,7 @@ async def members_cut(stage: Stage) -> None:
     nobody_died(stage, members, ids, t0)
 
 
-async def crossed(client: BalancerClient, race: Race) -> float:
+async def crossed(client: BalancerClient, race: Crowd) -> float:
     """When the first selection at m1 took an agent of m2."""
     give_up = time.monotonic() + SETTLED_S
     while time.monotonic() < give_up:

@@ -349,8 +349,12 @@ async def test_who_waits_for_a_slot_waits_no_longer_than_it_may_have_one(tmp_pat
         await registry.RegisterService(request)
         wanted = balancer_pb2.SelectServiceRequest(selector=service_pb2.Selector(namespace="pay"))
         held = await balancer.SelectService(wanted)
-        wanted.wait_timeout.FromSeconds(60)
         route: Any = balancer.Route()
+        plain = balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=3, select=wanted)])
+        for _ in range(2):  # the second one goes the short way
+            await route.write(plain)
+            assert "NO_FREE_SLOT" in str((await route.read()).results[0].error)
+        wanted.wait_timeout.FromSeconds(60)
         await route.write(balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=1, select=wanted)]))
         assert (await route.read()).results[0].HasField("waiting")
         waiting = asyncio.ensure_future(refused(balancer.SelectService(wanted)))
@@ -363,6 +367,8 @@ async def test_who_waits_for_a_slot_waits_no_longer_than_it_may_have_one(tmp_pat
         assert (code, "role caller in namespace 'pay'" in message) == ("PERMISSION_DENIED", True)
         assert (result.id, "role caller in namespace 'pay'" in result.error.message) == (1, True)
         await until(lambda: stats.stats.waiting == 0)
+        await route.write(plain)
+        assert "role caller in namespace 'pay'" in (await route.read()).results[0].error.message
         release = balancer_pb2.ReleaseServiceRequest(selection_id=held.selections[0].selection_id)
         await route.write(balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=2, release=release)]))
         assert (await route.read()).results[0].HasField("release")

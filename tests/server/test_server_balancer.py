@@ -404,6 +404,34 @@ async def test_route_answers_a_batch_under_its_ids(served: Balanced) -> None:
     assert (await served.stats()).streams == 1
 
 
+async def test_what_is_asked_again_and_again_is_answered_the_same(served: Balanced) -> None:
+    """Messages of plain commands go a way of their own: their refusals, counts and groups are those of the other."""
+    await served.agents(2, max_concurrency=1)
+    caller = Caller(served.balancer.Route())
+    await caller.ask(select(), select(count=2))
+    (route,) = served.coordinator.selections._routes.values()
+    took = route._take  # type: ignore[attr-defined]
+    route._take = None  # type: ignore[attr-defined] # from here on nothing goes the other way
+    for _ in range(3):
+        listed = (await served.balancer.ListSelections(pb.ListSelectionsRequest())).selections
+        held = [lease.selection_id for lease in listed]
+        *done, none, both, late = await caller.ask(
+            *(release(one, outcome=pb.CALL_OUTCOME_SUCCEEDED, response_time=Duration(nanos=5_000_000)) for one in held),
+            release("nobody's"),
+            select(count=2),
+            select(),
+        )
+        assert len(done) == 2
+        assert all(result.HasField("release") for result in done)
+        assert decode_error(none.error).reason is Reason.NO_SUCH_LEASE
+        assert len({one.service.service_id for one in both.select.selections}) == 2
+        assert decode_error(late.error).reason is Reason.NO_FREE_SLOT
+    route._take = took  # type: ignore[attr-defined]
+    service_id = both.select.selections[0].service.service_id
+    seen = await served.balancer.GetServicePerformance(pb.GetServicePerformanceRequest(service_id=service_id))
+    assert (seen.succeeded, seen.average) == (3, Duration(nanos=5_000_000))
+
+
 async def test_route_tells_who_waits_its_place_and_then_its_slot(served: Balanced) -> None:
     await served.agents(1, max_concurrency=1)
     caller = Caller(served.balancer.Route())

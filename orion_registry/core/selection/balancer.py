@@ -217,7 +217,7 @@ class Balancer:
         """Ends an open lease; see `release`."""
         self.leases.end(lease)
         slots = lease.slots
-        if outcome is not UNKNOWN:
+        if outcome is not UNKNOWN:  # the rankings look at the slots again anyway: one is free
             self._learn(slots, outcome, now - lease.since if response_time_s is None else response_time_s, now)
         if self._waits.number:
             self._waits.freed(slots, now)
@@ -278,7 +278,9 @@ class Balancer:
         Raises:
             NotFound: NO_SUCH_SERVICE.
         """
-        self._learn(self.get(service_id), outcome, response_time_s, now)
+        slots = self.get(service_id)
+        self._learn(slots, outcome, response_time_s, now)
+        slots.touch()
 
     def stream_ended(self, stream: str, now: float) -> None:
         """A Route stream broke: its leases end soon, unless they are renewed."""
@@ -319,7 +321,7 @@ class Balancer:
         return pool.near(request.zone, self.config.zone_ready_share) if request.zone else ""
 
     def _ranking(self, pool: Pool, request: SelectionRequest, near: str) -> Ranking:
-        name = self.strategy(pool, request)
+        name = request.strategy or (AFFINITY if request.key else self.scopes.of(pool))  # as `strategy`
         return pool.ranking(name, self._strategies, self.scopes.stats[name], near)
 
     def _select_one(
@@ -346,7 +348,6 @@ class Balancer:
     def _learn(self, slots: Slots, outcome: Outcome, seconds: float | None, now: float) -> None:
         self.outcomes[outcome] += 1
         slots.performance.record(outcome, seconds, now)
-        slots.touch()
         if not slots.gone and self._outliers.record(slots, outcome, now):
             self._listener.ejected(slots.service_id, self._outliers.until(slots))
 

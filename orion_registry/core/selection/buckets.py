@@ -27,10 +27,11 @@ class Buckets:
 
     def put(self, slots: Slots, value: float) -> None:
         """Adds one, or moves it."""
-        if slots in self._value:
-            if self._value[slots] == value:
+        was = self._value.get(slots)
+        if was is not None:
+            if was == value:
                 return
-            self.discard(slots)
+            self._take_out(slots, self._place[slots], was)
         bucket = self._buckets.get(value)
         if bucket is None:
             bucket = self._buckets[value] = []
@@ -43,8 +44,11 @@ class Buckets:
 
     def discard(self, slots: Slots) -> None:
         """Takes out one that is in it."""
-        bucket = self._buckets[self._value.pop(slots)]
-        place = self._place.pop(slots)
+        self._take_out(slots, self._place.pop(slots), self._value.pop(slots))
+
+    def _take_out(self, slots: Slots, place: int, value: float) -> None:
+        """The last one of the bucket fills its place."""
+        bucket = self._buckets[value]
         last = bucket.pop()
         if last is not slots:
             bucket[place] = last

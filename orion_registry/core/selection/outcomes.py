@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selection.expiry import Expiries
-from orion_registry.core.selection.performance import FAILURES, Outcome
+from orion_registry.core.selection.performance import FAILURES, SUCCEEDED, Outcome
 from orion_registry.core.selection.slots import SECOND, Slots
 
 
@@ -92,13 +92,13 @@ class Outliers:
 
     def record(self, slots: Slots, outcome: Outcome, now: float) -> bool:
         """Takes in one outcome; whether it got the service ejected."""
-        failed = outcome in FAILURES
-        if not failed and outcome is not Outcome.SUCCEEDED:
-            return False
         record = self._records.get(slots)
+        if record is None and outcome is SUCCEEDED:  # nearly always: who never failed needs no record
+            return False
+        failed = outcome in FAILURES
+        if not failed and outcome is not SUCCEEDED:
+            return False
         if record is None:
-            if not failed:  # who never failed needs no record
-                return False
             record = self._records[slots] = Record(slots)
         record.count(failed, int(now // self._config.eject_window_s))
         if not failed or slots.ejected or not self._is_outlier(record) or not self._has_room(slots.service_name):

@@ -84,9 +84,12 @@ class Performance:
             return
         if self.samples < SAMPLES:
             self.samples += 1
-        share = max(1.0 / self.samples, 1.0 - exp((self._last - now) / DECAY_S))
+        share, kept = 1.0 / self.samples, 1.0
+        if now > self._last:  # else as many a call of a batch: nothing has decayed
+            share = max(share, 1.0 - exp((self._last - now) / DECAY_S))
+            kept = exp((self._last - now) / PEAK_DECAY_S)
+            self._last = now
         self.mean_s += share * (seconds - self.mean_s)
-        self.success += max(1.0 / SAMPLES, share if self.samples == SAMPLES else 0.0) * (good - self.success)
-        kept = exp((self._last - now) / PEAK_DECAY_S)
+        if self.success != good:
+            self.success += max(1.0 / SAMPLES, share if self.samples == SAMPLES else 0.0) * (good - self.success)
         self._peak_s = seconds if seconds > self._peak_s else self._peak_s * kept + seconds * (1.0 - kept)
-        self._last = now
