@@ -18,6 +18,7 @@ from orion_registry.core.history import Edge, History
 from orion_registry.core.homecoming import Homecoming
 from orion_registry.core.mass_hold import MassHold
 from orion_registry.core.model import (
+    Actor,
     Load,
     Now,
     Record,
@@ -387,6 +388,12 @@ def _snapshot(
         revision=revision,
         weight_set=weight_set,
     )
+
+
+def require_visible(actor: Actor, entry: Entry) -> None:
+    """Raises NotFound, in the words for an id that nothing has: its namespace is none in which somebody has a role."""
+    if not actor.rights.sees(entry.spec.namespace):
+        raise no_such_service(entry.service_id)
 
 
 def no_such_service(service_id: str) -> NotFound:

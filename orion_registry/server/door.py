@@ -4,6 +4,7 @@ Who calls, and whether it may do that there, hang here, on the one method table;
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from weakref import WeakKeyDictionary
 from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.audit import is_denial
 from orion_registry.server.identity import Context, Identify, anybody
 from orion_registry.server.methods import Method
@@ -28,7 +29,10 @@ Check = Callable[[Any, Actor], None]
 Tell = Callable[[Actor, str, RegistryError], None]
 """Hears of a denial: who, the method's name, and what it was told."""
 
+log = logging.getLogger("orion_registry")
+
 NOT_SERVING_RETRY_S = 0.5
+UNJUDGED = "what this stream may still do could not be found out: open it again"
 JUDGED_AT_ONCE = 100
 """Open calls that are judged anew before others get their turn: about a millisecond."""
 
@@ -91,7 +95,7 @@ class Door:
 
         def identified(context: Context) -> Actor:
             actor = identify(context)
-            require_role(method, actor)
+            method.require_role(actor)
             return actor
 
         return identified
@@ -113,7 +117,7 @@ class Door:
         Raises:
             RegistryError: the caller may not do that there.
         """
-        require_role(method, actor)
+        method.require_role(actor)
         self.check(method)(request, actor)
 
     def refused(self, method: Method, context: Context, error: RegistryError) -> None:
@@ -159,19 +163,19 @@ class Door:
         """Somebody may do more or less than before: ends the open streams of those who are let in no more."""
         for number, call in enumerate(tuple(self._calls), 1):
             if call in self._calls:
-                try:
-                    self.judge(call)
-                except RegistryError as error:
-                    call.end(error)
+                self._judge_or_end(call)
             if number % JUDGED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-
-def require_role(method: Method, actor: Actor) -> None:
-    """Raises PermissionDenied: a caller has none of a method's roles in any namespace."""
-    if not actor.rights.grants:
-        message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
-        raise PermissionDenied(Reason.NOT_ALLOWED, message)
-    if actor.rights is not EVERYTHING and not actor.rights.anywhere(method.roles):
-        wanted = ", ".join(sorted(method.roles))
-        raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
+    def _judge_or_end(self, call: OpenCall) -> None:
+        """Whatever becomes of one call, the others are judged too; one that cannot be judged does not go on."""
+        try:
+            try:
+                self.judge(call)
+            except RegistryError as error:
+                call.end(error)
+            except Exception:
+                call.end(Unavailable(Reason.NOT_SERVING, UNJUDGED, retry_after_s=NOT_SERVING_RETRY_S))
+                raise
+        except Exception:
+            log.exception("an open call could not be judged anew", extra={"method": call.method.name})

@@ -59,7 +59,17 @@ def test_nothing_granted_is_nothing() -> None:
     assert nothing.unclaimable("default", []) is None
 
 
+def test_who_has_any_role_in_a_namespace_sees_it_and_nobody_else() -> None:
+    for role in Role:
+        assert rights("a", roles=frozenset({role})).sees("a")
+        assert not rights("a", roles=frozenset({role})).sees("b")
+    assert rights("*").sees("a")
+    assert not rights("a", roles=frozenset()).sees("a"), "a grant of nothing"
+    assert not Rights().sees("a")
+
+
 def test_everything_is_everything() -> None:
+    assert EVERYTHING.sees("any")
     for role in Role:
         assert EVERYTHING.everywhere(frozenset({role}))
     assert EVERYTHING.unclaimable("any", ["a.b"]) is None

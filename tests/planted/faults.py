@@ -950,6 +950,13 @@ FAULTS: tuple[Fault, ...] = (
         f"{T}monitoring.py::test_who_was_held_up_goes_to_the_end_of_the_queue",
     ),
     Fault(
+        "a check holds its target's place while it waits for its agent's",
+        f"{CORE}/checks/schedule.py",
+        "                lane.waiting[check] = None\n",
+        "                lane.waiting[check] = None\n                lanes[0].taken += number\n",
+        f"{T}monitoring.py::test_an_agent_whose_targets_hang_delays_no_other_at_a_target_that_they_share",
+    ),
+    Fault(
         "a place is lost with each check that goes while it waits",
         f"{CORE}/checks/schedule.py",
         "                del self._ready[check]\n                self._leave(check)\n",
