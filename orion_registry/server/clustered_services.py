@@ -17,7 +17,7 @@ from orion_registry.server.clustered_routes import ClusterRouteStreams
 from orion_registry.server.door import Door
 from orion_registry.server.methods import BALANCER_SERVICE, MONITOR_SERVICE, REGISTRY_METHODS, REGISTRY_SERVICE
 from orion_registry.server.monitor_service import MonitorService
-from orion_registry.server.peers import TIDYING, AllPeers
+from orion_registry.server.peers import TIDYING, AllPeers, MemberGone
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.wrapper import Handlers
 from orion_registry.wire.balancer import Origin
@@ -166,8 +166,8 @@ class ClusterBalancerService(BalancerService):
         self._cluster_selections.ended(request.selection_id)
         try:
             return await self._relay(member, "ReleaseService", request, actor)
-        except Unavailable:
-            if self._peers.reachable(member.life):
+        except Unavailable as error:
+            if self._peers.reachable(member.life) and not isinstance(error, MemberGone):
                 raise
             return b""  # it is gone, and the lease with it; or it is cut off, and the lease ends by its ttl
 

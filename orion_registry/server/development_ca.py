@@ -92,6 +92,7 @@ class DevelopmentAuthority:
         return (
             builder.issuer_name(_name("Orion Registry development CA"))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_may_sign(), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, SHA256())
         )
@@ -115,6 +116,23 @@ def _name(common_name: str) -> x509.Name:
 def _usages() -> x509.ExtendedKeyUsage:
     """Both: an agent serves, and calls the registry."""
     return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+
+
+def _may_sign() -> x509.KeyUsage:
+    """What an authority must say it may (RFC 5280 4.2.1.9): Python 3.13 and newer refuse one that does not."""
+    others = dict.fromkeys(
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    return x509.KeyUsage(key_cert_sign=True, crl_sign=True, **others)
 
 
 def _general_name(name: str) -> x509.GeneralName:

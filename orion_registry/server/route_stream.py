@@ -12,7 +12,6 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from orion_registry.core import limits
-from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor, Now, StatusReasonCode
 from orion_registry.core.selection.leases import Lease
 from orion_registry.core.selection.queue import Waiter
@@ -23,7 +22,7 @@ from orion_registry.server.scopes import Call, require
 from orion_registry.server.stream import Stream, not_a_message
 from orion_registry.server.wrapper import stopping
 from orion_registry.wire.balancer import Origin, decode_hello
-from orion_registry.wire.plain_commands import PlainCommand, PlainCommands
+from orion_registry.wire.plain_commands import A_RELEASE, PlainCommand, PlainCommands
 from orion_registry.wire.route import (
     notice_expired,
     notice_lost,
@@ -85,22 +84,15 @@ class Route(Duplex):
         for command_id, waiter in tuple(self._waiting.items()):
             selector = waiter.pool.key
             assert isinstance(selector, Selector)
+            method, registry = self._method, self._service.coordinator.registry
             try:
-                self._require(selector)
+                require(Call(None, actor, method.name, method.roles, registry), selector.namespace)
             except PermissionDenied as error:
                 del self._waiting[command_id]
                 self._selections.give_up(waiter)
                 self._denied(error)
                 self._refused.note(error)
                 self._tell(result_error(command_id, error))
-
-    def _require(self, selector: Selector) -> None:
-        """Raises PermissionDenied: the caller may not select there."""
-        actor, method = self._actor, self._method
-        if actor.rights is not EVERYTHING:
-            require(
-                Call(None, actor, method.name, method.roles, self._service.coordinator.registry), selector.namespace
-            )
 
     def _over(self) -> None:
         """Nobody waits for answers any more; leases end soon."""
@@ -167,14 +159,14 @@ class Route(Duplex):
             self._outbox.append(result)
 
     def _take_plain(self, command: PlainCommand, now: Now) -> None:
-        """The same for a plain one. Nobody needs a role for a release: see `scopes.by_command`."""
+        """The same for a plain one."""
         command_id, wanted, selection_id, outcome, time_s = command
         try:
+            self._check(A_RELEASE if wanted is None else wanted.plain)
             if wanted is None:
                 self._balancing.release(selection_id, self._origin.identity, now, outcome, time_s)
                 result = result_done(command_id, "release")
             else:
-                self._require(wanted.selector)
                 result = self._granted(command_id, self._selections.select(wanted, now))
         except RegistryError as error:
             result = self._refusal(command_id, error)

@@ -56,12 +56,12 @@ def decode_hello(message: pb.RouteHello, origin: Origin) -> Origin:
 class Wanted:
     """A SelectServiceRequest as values. pool belongs to who selects: what the selector stands for, if known.
 
-    plain: it may be kept, and is answered at once: it neither waits nor may be a retry.
+    plain: its command, if it may be kept and is answered at once: it neither waits nor may be a retry.
     """
 
     __slots__ = ("plain", "pool", "request", "selector")
 
-    def __init__(self, selector: Selector, request: SelectionRequest, *, plain: bool) -> None:
+    def __init__(self, selector: Selector, request: SelectionRequest, plain: pb.RouteCommand | None) -> None:
         self.selector = selector
         self.request = request
         self.plain = plain
@@ -116,7 +116,7 @@ def _wanted(message: pb.SelectServiceRequest, origin: Origin, size: int) -> Want
         payload=sha256(message.SerializeToString(deterministic=True)).hexdigest() if request_id else "",
     )
     plain = size <= _KEPT_BYTES and not request_id and not request.wait_s
-    return Wanted(decode_selector(message.selector), request, plain=plain)
+    return Wanted(decode_selector(message.selector), request, pb.RouteCommand(select=message) if plain else None)
 
 
 def decode_strategy(field: str, value: int) -> StrategyName | None:

@@ -14,6 +14,7 @@ from orion_registry.errors import InvalidArgument
 from orion_registry.wire.balancer import Wanted
 from orion_registry.wire.packing import blob, number
 from orion_registry.wire.spans import decode_span
+from orion_registry_pb.v1 import balancer_pb2 as pb
 
 KNOWN = 32
 """Selects that a stream's `PlainCommands` knows: callers ask the same over and over."""
@@ -25,6 +26,9 @@ _OUTCOMES = {number(2, outcome): outcome for outcome in Outcome}
 """Outcomes by their field of ReleaseServiceRequest."""
 _ID_BITS = 63
 """Of the ids that are read here."""
+
+A_RELEASE = pb.RouteCommand(release=pb.ReleaseServiceRequest())
+"""Stands for every release where it is judged who may do that, and how often: whose lease it is shows later."""
 
 PlainCommand = tuple[int, Wanted | None, str, Outcome, float | None]
 """Its id; what a select wants, or None and of a release the selection_id, the outcome and the response time."""
@@ -40,7 +44,7 @@ class PlainCommands:
 
     def learn(self, data: bytes, wanted: Wanted) -> None:
         """A select, serialised, stands for this: from now on it need not be decoded any more."""
-        if wanted.plain:
+        if wanted.plain is not None:
             if len(self._known) >= KNOWN:
                 self._known.clear()
             self._known[blob(2, data)] = wanted

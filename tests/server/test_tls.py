@@ -34,6 +34,7 @@ def shown_serial(address: str, credentials: Credentials) -> int:
     context = ssl.create_default_context(cafile=credentials.ca_file)
     context.load_cert_chain(credentials.cert_file, credentials.key_file)
     context.set_alpn_protocols(["h2"])
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does unasked
     host, _, port = address.rpartition(":")
     with (
         socket.create_connection((host, int(port)), 5.0) as line,
