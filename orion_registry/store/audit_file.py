@@ -32,10 +32,11 @@ class AuditFile:
     def open(self) -> AuditHead | None:
         """Opens or makes the file, for its owner alone; returns the place of the last record in it or before it.
 
-        The rest of a line, left by a crash, is cut off. None: nothing was written yet, or what was cannot be read.
+        The rest of a line, left by a crash, is cut off. None: nothing was written yet.
 
         Raises:
-            OSError: it cannot be opened or mended, or holds something else; that is left as it is.
+            OSError: it cannot be opened or mended, or it, or the one before, holds something else or ends in a line
+                that is no record; that is left as it is.
         """
         self.close()
         new = not self._path.exists()
@@ -44,15 +45,11 @@ class AuditFile:
             self._sync_names()
         _refuse_others(self._file)
         whole = self._cut_torn_line(self._file)
-        last = _last_line(self._file, whole)
-        if last is None and whole == 0:
-            with contextlib.suppress(FileNotFoundError), (self._beside(1)).open("rb") as before:
-                last = _last_line(before.fileno(), os.fstat(before.fileno()).st_size)
-        try:
-            record = None if last is None else record_of_line(last)
-        except ValueError:
-            return None
-        return None if record is None else AuditHead(seq=record.seq, hash=record.hash)
+        if whole:
+            return _head(self._file, whole, "the file there")
+        with contextlib.suppress(FileNotFoundError), self._beside(1).open("rb") as before:
+            return _head(before.fileno(), os.fstat(before.fileno()).st_size, repr(self._beside(1).name))
+        return None
 
     def append(self, records: Sequence[AuditRecord]) -> None:
         """Appends and syncs; renames the file before if it would get too large, or if somebody else has moved it.
@@ -74,8 +71,12 @@ class AuditFile:
         """Renames the file, and begins a new one.
 
         Raises:
-            OSError: a name cannot be changed, or no file made.
+            OSError: a name cannot be changed, or no file made; or one of the names is somebody else's file: then none
+                is changed.
         """
+        for number in range(1, self._kept + 1):
+            with contextlib.suppress(FileNotFoundError), self._beside(number).open("rb") as before:
+                _refuse_others(before.fileno(), repr(self._beside(number).name))
         self.close()
         for number in range(self._kept - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
@@ -127,14 +128,30 @@ class AuditFile:
             os.close(handle)
 
 
-def _refuse_others(file: int) -> None:
+def _refuse_others(file: int, name: str = "the file there") -> None:
     """Raises OSError if a file is somebody else's: a wrong path must cost nobody what stands there.
 
     What it begins with is not told: the alarm goes to all who may ask, and the file may be a key.
     """
     found = os.pread(file, len(BEGINNING), 0)
     if not BEGINNING.startswith(found):
-        raise OSError("the file there does not begin with an audit record: move it, or name another")
+        raise OSError(f"{name} does not begin with an audit record: move it, or name another")
+
+
+def _head(file: int, size: int, name: str) -> AuditHead | None:
+    """The place of a file's last record; None if it is empty.
+
+    To go on behind a line that cannot be read would write all that the store holds again.
+
+    Raises:
+        OSError: the last line is no record.
+    """
+    last = _last_line(file, size)
+    try:
+        record = None if last is None else record_of_line(last)
+    except ValueError:
+        raise OSError(f"{name} ends in a line that is no audit record: move it, or name another") from None
+    return None if record is None else AuditHead(seq=record.seq, hash=record.hash)
 
 
 def _last_line(file: int, size: int) -> str | None:

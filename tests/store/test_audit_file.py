@@ -84,6 +84,39 @@ def test_what_somebody_else_wrote_is_refused_and_left_as_it_is(content: str, tmp
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize("beside", ["", ".1"])
+def test_a_last_line_that_is_no_record_is_refused_and_left_as_it_is(beside: str, tmp_path: Path) -> None:
+    """To begin anew behind it would write all records a second time."""
+    path = tmp_path / f"audit.jsonl{beside}"
+    file = opened(path)
+    file.append(RECORDS[:4])
+    file.close()
+    content = path.read_bytes()[:-20] + b"\x00" * 19 + b"\n"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"(the file there|'audit.jsonl.1') ends in a line that is no audit record: move"):
+        AuditFile(tmp_path / "audit.jsonl", 10**6, 3).open()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_somebody_else_wrote_is_not_renamed_with_the_file(number: int, tmp_path: Path) -> None:
+    path, other = tmp_path / "audit.jsonl", tmp_path / f"audit.jsonl.{number}"
+    file = opened(path, kept=2)
+    file.append(RECORDS[:2])
+    if number == 2:
+        file.rotate()
+        file.append(RECORDS[2:4])
+    other.write_text("precious")
+    names, content = sorted(tmp_path.iterdir()), path.read_bytes()
+    with pytest.raises(OSError, match=f"'audit.jsonl.{number}' does not begin with an audit record: move it"):
+        file.rotate()
+    assert (sorted(tmp_path.iterdir()), other.read_text(), path.read_bytes()) == (names, "precious", content)
+    other.unlink()
+    file.rotate()
+    assert path.read_bytes() == b""
+    file.close()
+
+
 def test_a_first_line_that_is_torn_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text('{"addr')
