@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from orion_registry.manager.registry import ServiceRegistry
     from orion_registry.manager.service_info import ServiceInfo
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "Agent",

@@ -215,7 +215,10 @@ class Said(str):
 
 def shown(got: object, most: int = 80) -> str:
     """What came, for a message: text in quotes, numbers with separators, words as they are; shortened to `most`."""
-    text = str(got) if isinstance(got, Said) else repr(got)
+    try:
+        text = str(got) if isinstance(got, Said) else repr(got)
+    except ValueError:  # Python writes no more (sys.get_int_max_str_digits), but TOML may hold one in hexadecimal
+        return "a number of too many digits"
     if type(got) in {int, float}:  # not bool, nor an enum
         text = f"{got:,}"
     if len(text) <= most:

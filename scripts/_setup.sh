@@ -2,6 +2,9 @@
 # An environment is fresh while its stamp (place, lock, pyproject.toml) is; then nothing here touches the network.
 set -euo pipefail
 
+# Set in some containers, it makes every process and every test worker compile the same sources again.
+unset PYTHONDONTWRITEBYTECODE
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'; else dim='' red='' plain=''; fi

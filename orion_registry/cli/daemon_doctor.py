@@ -26,6 +26,9 @@ ALARMS = {
     "CERTIFICATE": "Put a new certificate into tls_cert_file and its key into tls_key_file; no restart is needed.",
     "STORE_DOWN": "Look at the disk of the data directory: full, hanging or read-only? Health and discovery go on.",
     "MASS_HOLD": "Look at the network between the registry and the agents; those not proven dead are held for 30 s.",
+    "AUDIT": "Look at the disk, and at the directory of audit_file: it catches up by itself.",
+    "ETCD_LOST": "Look at etcd and the network to it. Selection and discovery go on; nothing is registered.",
+    "MEMBER_REPLACED": "Give each member a member_name of its own, and stop the daemon that is too many.",
 }
 
 

@@ -167,14 +167,16 @@ class Route:
         closed: RegistryError = Unreachable("the client is closed", address=self._connection.address)
         try:
             while True:
-                began = self._env.now()
+                began, address = self._env.now(), self._connection.address
                 error = await self._stream()
                 if error is not None and is_lasting(error):
                     closed = error
                     return
                 backoff.lived(self._env.now() - began)
                 self._error = error or Unreachable("the stream ended", address=self._connection.address)
-                delay = backoff.next((error.retry_after_s or 0.0) if error is not None else 0.0)
+                asked_s = (error.retry_after_s or 0.0) if error is not None else 0.0
+                # The wait was asked for by whoever is left: another address is to be tried at once.
+                delay = backoff.next(asked_s if self._connection.address == address else 0.0)
                 logger.debug("route ended (%s), next attempt in %.2f s", self._error, delay)
                 await self._env.sleep(delay)
         finally:

@@ -20,6 +20,7 @@ class News:
         removed: services that are gone, or were before they came again.
         records, standings: of services, by service_id.
         overlays: what operators set, by natural key. cleared: keys of what they cleared.
+        epochs_below: the bound of all epochs, if it was raised; else 0.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class News:
     removed: list[str] = field(default_factory=list)
     overlays: dict[str, Overlay] = field(default_factory=dict)
     cleared: dict[str, None] = field(default_factory=dict)
+    epochs_below: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,11 @@ class Cluster(Protocol):
     @property
     def stale_s(self) -> float:
         """How old what is known of other members may be: 0 while it is heard of, else seconds since it was."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why the cluster cannot be reached, as far as that is known; empty while it can."""
         ...
 
     async def join(self, listener: Listener) -> Joined:

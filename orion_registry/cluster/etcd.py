@@ -96,6 +96,11 @@ class EtcdCluster:
         quiet_s = asyncio.get_running_loop().time() - heard
         return quiet_s if quiet_s > self._ttl_s * QUIET / 3 else 0.0
 
+    @property
+    def trouble(self) -> str:
+        """See `Cluster`."""
+        return self._etcd.endpoints.trouble
+
     # What others write.
 
     def _told(self, changes: Sequence[Change]) -> None:
@@ -141,6 +146,8 @@ class EtcdCluster:
                 else:
                     news.cleared.pop(name, None)
                     news.overlays[name] = overlay_from_json(value.decode())
+            case "epochs" if value is not None:
+                news.epochs_below = int(value)
 
     # What is ours.
 

@@ -9,7 +9,7 @@ from orion_registry.core import limits
 from orion_registry.core.access.rights import EVERYTHING, Role
 from orion_registry.core.credentials import secret_matches
 from orion_registry.core.entry import Entry
-from orion_registry.core.fleet import Fleet, no_such_service
+from orion_registry.core.fleet import Fleet, require_visible
 from orion_registry.core.frames import Hello, LostReason
 from orion_registry.core.liveness import AWAITED, Event
 from orion_registry.core.model import Actor, LivenessMode, Now, SessionRef
@@ -101,8 +101,7 @@ def admit(fleet: Fleet, session: HeartbeatSession, entry: Entry, ref: SessionRef
         ResourceExhausted: TOO_LARGE, the stream carries as many as it can, or its namespace has no room for a stream.
         RegistryError: see `check_ref`.
     """
-    if not session.actor.rights.inside(entry.spec.namespace, frozenset(Role)):
-        raise no_such_service(entry.service_id)
+    require_visible(session.actor, entry)
     if entry.spec.agent_id != session.agent_id:
         message = f"{entry.service_id!r} belongs to agent {entry.spec.agent_id!r}, hello named {session.agent_id!r}"
         raise PermissionDenied(Reason.NOT_OWNER, message)
@@ -138,6 +137,21 @@ def refuse_ungranted(actor: Actor, entry: Entry) -> None:
     if (capability := actor.rights.unclaimable(spec.namespace, spec.capabilities)) is not None:
         message = f"{actor.identity!r} may not claim {capability!r} in namespace {spec.namespace!r}"
         raise PermissionDenied(Reason.NOT_ALLOWED, message)
+
+
+def require_role(actor: Actor, entry: Entry, role: Role) -> None:
+    """Lets only those act on a service who have a role in its namespace.
+
+    Raises:
+        NotFound: NO_SUCH_SERVICE, they have none there at all: ids give nothing away.
+        PermissionDenied: NOT_ALLOWED.
+    """
+    namespace = entry.spec.namespace
+    if actor.rights.inside(namespace, frozenset({role})):
+        return
+    require_visible(actor, entry)
+    message = f"{actor.identity!r} does not have the role {role} in namespace {namespace!r}"
+    raise PermissionDenied(Reason.NOT_ALLOWED, message)
 
 
 def is_known(fleet: Fleet, hello: Hello, identity: str) -> bool:

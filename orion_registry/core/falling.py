@@ -36,7 +36,8 @@ def overdue(fleet: Fleet, entry: Entry, now: Now) -> None:
             return
     if state in CUT_OFF:
         missing = sum(map(fleet.headcount.having, CUT_OFF))
-        if state is State.OWNER_LOST and fleet.cut_off:  # its agent may be there, and nobody could say so
+        if state is State.OWNER_LOST and (fleet.cut_off or fleet.still_heard(entry)):
+            # Its agent may be there, and nobody could say so.
             fleet.deadlines.set(entry, now.mono + LOOK_S)
             return
         if fleet.homecoming.lasts(now.mono, missing):

@@ -18,6 +18,7 @@ from orion_registry.core.history import Edge, History
 from orion_registry.core.homecoming import Homecoming
 from orion_registry.core.mass_hold import MassHold
 from orion_registry.core.model import (
+    Actor,
     Load,
     Now,
     Record,
@@ -73,6 +74,7 @@ class Fleet:
         rewriting: hears of every record that is about to be replaced.
         epoch_used: hears of a service whose holder has used a higher epoch than before.
         cut_off: whether other members could not be heard of at present: of what is theirs nothing is judged.
+        still_heard: whether the lost owner of a service answers other members still: then its agents may well be there.
     """
 
     def __init__(self, config: RegistryConfig, publish: Publish, tell: Tell, loaded: Loaded = lambda *_: None) -> None:
@@ -97,6 +99,7 @@ class Fleet:
         self.rewriting: Rewriting = lambda *_: None
         self.epoch_used: Callable[[Entry], None] = lambda _: None
         self.cut_off = False
+        self.still_heard: Callable[[Entry], bool] = lambda _: False
         self.tell = tell
         self.revision = 1
         self.beats = 0
@@ -385,6 +388,12 @@ def _snapshot(
         revision=revision,
         weight_set=weight_set,
     )
+
+
+def require_visible(actor: Actor, entry: Entry) -> None:
+    """Raises NotFound, in the words for an id that nothing has: its namespace is none in which somebody has a role."""
+    if not actor.rights.sees(entry.spec.namespace):
+        raise no_such_service(entry.service_id)
 
 
 def no_such_service(service_id: str) -> NotFound:

@@ -118,6 +118,28 @@ class Membership:
         entry = self._fleet.catalog.get(service_id)
         return self._lives.get(entry.owner) if entry is not None and entry.owner else None
 
+    def last_owner(self, service_id: str) -> str:
+        """The life of the other member that owns a service, or did last, there or not; empty if none is known."""
+        standing = self._standings.get(service_id)
+        return "" if standing is None or standing.owner == self.own.life else standing.owner
+
+    def owned_by(self, life: str) -> frozenset[str]:
+        """All services of another member."""
+        return frozenset(entry.service_id for entry in self._fleet.catalog if entry.owner == life)
+
+    def is_left(self, service_id: str) -> bool:
+        """Whether the agent of a service of ours speaks here no more: then no slot of it is granted."""
+        entry = self._fleet.catalog.get(service_id)
+        return entry is None or (entry.spec.liveness in _SPOKEN_FOR and entry.liveness.code not in LIVE)
+
+    def let_go(self, service_id: str, owner: str, now: Now) -> None:
+        """Another member has a service that was ours, as it says itself: it is shown as that one's, about to move."""
+        entry = self._fleet.catalog.get(service_id)
+        if entry is not None and entry.owner is None:
+            liveness = StatusReason(code=StatusReasonCode.RECONNECT_GRACE, since_wall=now.wall)
+            told = Standing(owner=owner, epoch=entry.epoch, used_epoch=entry.used_epoch, liveness=liveness)
+            self.stands(service_id, told, now)
+
     def holder_of(self, prefix: str) -> Member | None:
         """The other member whose life begins so: it granted the leases with that prefix."""
         found = (member for life, member in self._lives.items() if life.startswith(prefix))

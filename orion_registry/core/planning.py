@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from orion_registry.core import limits
-from orion_registry.core.access.rights import Role
 from orion_registry.core.admissible import check_spec
 from orion_registry.core.authority import authorize, refuse_others
 from orion_registry.core.checks.validation import check_custom
@@ -230,7 +229,7 @@ def _judge_claim(entry: Entry, spec: ServiceSpec, command: Register, made: str, 
 
 def _whose(spec: ServiceSpec, actor: Actor) -> str:
     """Whose a service is, in words for somebody: of a namespace that it may not see, it learns nothing."""
-    if not actor.rights.inside(spec.namespace, frozenset(Role)):
+    if not actor.rights.sees(spec.namespace):
         return "another agent"
     return f"agent {spec.agent_id!r} in {spec.namespace!r}"
 

@@ -56,8 +56,12 @@ def _bound(bound: float) -> str:
 
 
 def check_host(field: str, value: str) -> str:
-    """A host name or address, possibly empty; IPv6 may stand in brackets."""
+    """A host name or address, possibly empty; IPv6 may stand in brackets. Names of other letters than ASCII's go by
+    their A-labels (RFC 5890 section 2.3.2.1): callers' resolvers read anything else each in its own way.
+    """
     check_text(field, value, limits.HOST)
+    if not value.isascii():
+        raise bad_field(field, 'a host name in ASCII: give an international one by its A-labels ("xn--...")', value)
     if not _NOT_IN_HOSTS.isdisjoint(value) or value.count(":") == 1:  # IPv6 has two or more
         raise bad_field(field, "a host name or address, without scheme, port or path", value)
     return value

@@ -13,11 +13,22 @@ from google.protobuf.message import Message
 
 from orion_etcd_pb.v1 import etcd_pb2 as pb
 from orion_registry.etcd.config import EtcdConfig
-from orion_registry.etcd.failures import EtcdRefused, EtcdUnavailable, EtcdUnreachable, cut_off, failure_of
+from orion_registry.etcd.failures import (
+    EtcdRefused,
+    EtcdUnavailable,
+    EtcdUnreachable,
+    cut_off,
+    failure_of,
+    is_token_refused,
+)
+from orion_registry.etcd.handshakes import TlsSettings, explained
 
 log = logging.getLogger("orion_registry")
 
 M = TypeVar("M", bound=Message)
+
+_WHY_S = 0.25
+"""How long to wait for gRPC to say why a connection did not come about; where the peer hangs it never does."""
 
 _OPTIONS = (
     # etcd takes PINGs 5 s apart at most (grpc-keepalive-min-time); a node that hangs is found sooner by calls' limits.
@@ -42,9 +53,12 @@ class Endpoints:
         self._written: tuple[int, ...] = ()
         self._token = ""
         self._connecting = asyncio.Lock()
+        self._logging_in = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         self.heard_at: float | None = None
         """Loop seconds of the last answer of any kind; None = there was none."""
+        self.trouble = ""
+        """Why nothing could be connected to of late; empty since something was heard."""
 
     @property
     def endpoint(self) -> str:
@@ -61,20 +75,57 @@ class Endpoints:
             EtcdUnreachable: no endpoint could be connected to.
         """
         async with self._connecting:
-            if self._channel is not None and self._written != self.config.written():
-                self._drop()
+            if self._channel is not None and self._written != (written := self.config.written()):
+                await self._renew(self._channel, written)
             if self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY:
                 return self._channel
+            found = []
             for _ in self.config.endpoints:
                 channel = self._channel or self._open()
                 try:
                     async with asyncio.timeout(self.config.connect_s):
                         await channel.channel_ready()
                 except TimeoutError:
+                    found.append(f"{self.endpoint}: {await self._why(channel)}")
                     self._next()
                     continue
                 return channel
-        raise EtcdUnreachable(f"none of {', '.join(self.config.endpoints)} could be connected to")
+        self.trouble = "; ".join(found)
+        raise EtcdUnreachable(f"no endpoint could be connected to: {self.trouble}")
+
+    async def _renew(self, old: grpc.aio.Channel, written: tuple[int, ...]) -> None:
+        """The files have changed: they are taken if a connection comes about with them, or if there is none to lose."""
+        self._channel = None
+        if old.get_state() is grpc.ChannelConnectivity.READY:
+            try:
+                fresh = self._open()
+                async with asyncio.timeout(self.config.connect_s):
+                    await fresh.channel_ready()
+            except (TimeoutError, EtcdUnreachable) as error:
+                why = str(error) or await self._why(fresh)
+                log.warning("new certificate is of no use at etcd, the old one goes on", extra={"error": why})
+                self._drop()
+                self._channel, self._written = old, written
+                return
+        self._close(old)
+
+    async def _why(self, channel: grpc.aio.Channel) -> str:
+        """Why a connection did not come about. A channel does not say; a call on it that fails does."""
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/etcdserverpb.Maintenance/Status")
+        try:
+            await ask(b"", timeout=_WHY_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                return explained(error.details() or "", self._tls)
+        return f"no connection within {self.config.connect_s:g} s"
+
+    @property
+    def _tls(self) -> TlsSettings:
+        return TlsSettings(
+            spoken=bool(self.config.ca_file),
+            authorities="etcd_ca_file",
+            certificate="etcd_cert_file and etcd_key_file",
+        )
 
     def failed(self, endpoint: str) -> None:
         """A call there came to nothing: the next one goes to the next endpoint."""
@@ -84,6 +135,7 @@ class Endpoints:
     def heard(self) -> None:
         """Something came back."""
         self.heard_at = asyncio.get_running_loop().time()
+        self.trouble = ""
 
     async def unary(self, path: str, request: Message, answer: Callable[[bytes], M], timeout_s: float) -> M:
         """One call, sent once; after a refused token once more, for then nothing has happened.
@@ -96,11 +148,12 @@ class Endpoints:
             call: grpc.aio.UnaryUnaryMultiCallable[Message, M] = channel.unary_unary(
                 path, request_serializer=type(request).SerializeToString, response_deserializer=answer
             )
+            metadata = await self.metadata()
             try:
-                got: M = await call(request, timeout=timeout_s, metadata=await self.metadata())
+                got: M = await call(request, timeout=timeout_s, metadata=metadata)
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNAUTHENTICATED and self._token and not attempt:
-                    self._token = ""
+                if metadata and is_token_refused(error) and not attempt:
+                    self.forget_token(metadata)
                     continue
                 failure = failure_of(error, endpoint)
                 if isinstance(failure, EtcdUnavailable):
@@ -122,27 +175,40 @@ class Endpoints:
         """
         if not self.config.user:
             return ()
-        if not self._token:
-            channel, endpoint = await self.channel(), self.endpoint
-            call = channel.unary_unary(
-                "/etcdserverpb.Auth/Authenticate",
-                request_serializer=pb.AuthenticateRequest.SerializeToString,
-                response_deserializer=pb.AuthenticateResponse.FromString,
-            )
-            request = pb.AuthenticateRequest(name=self.config.user, password=self.config.password)
-            try:
-                self._token = (await call(request, timeout=self.config.timeout_s)).token
-            except grpc.aio.AioRpcError as error:
-                failure = failure_of(error, endpoint)
-                if isinstance(failure, EtcdUnavailable):
-                    self.failed(endpoint)
-                    raise failure from error
-                raise EtcdRefused(f"{endpoint}: user {self.config.user!r} is not let in") from error
+        async with self._logging_in:  # many calls are told at once that a token is worth nothing: one asks for the next
+            if not self._token:
+                self._token = await self._log_in()
         return (("token", self._token),)
 
-    def forget_token(self) -> None:
-        """A stream was told that its token is worth nothing: the next call asks for another one."""
-        self._token = ""
+    async def _log_in(self) -> str:
+        """A new token."""
+        channel, endpoint, user = await self.channel(), self.endpoint, self.config.user
+        call = channel.unary_unary(
+            "/etcdserverpb.Auth/Authenticate",
+            request_serializer=pb.AuthenticateRequest.SerializeToString,
+            response_deserializer=pb.AuthenticateResponse.FromString,
+        )
+        try:
+            request = pb.AuthenticateRequest(name=user, password=self.config.secret())
+        except OSError as error:
+            raise EtcdRefused(f"etcd_password_file cannot be read: {(error.strerror or '').lower()}") from error
+        try:
+            answer = await call(request, timeout=self.config.timeout_s)
+        except grpc.aio.AioRpcError as error:
+            failure = failure_of(error, endpoint)
+            if isinstance(failure, EtcdUnavailable):
+                self.failed(endpoint)
+                raise failure from error
+            said = f"user {user!r} is not let in: check etcd_user and etcd_password_file ({error.details()})"
+            raise EtcdRefused(f"{endpoint}: {said}") from error
+        return answer.token
+
+    def forget_token(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        """A call was told that its token is worth nothing: the next one asks for another. metadata: what it carried,
+        for somebody may have asked by now.
+        """
+        if ("token", self._token) in metadata:
+            self._token = ""
 
     async def close(self) -> None:
         """Closes the connection; calls still open end."""
@@ -169,6 +235,9 @@ class Endpoints:
     def _drop(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            closing = asyncio.get_running_loop().create_task(channel.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._close(channel)
+
+    def _close(self, channel: grpc.aio.Channel) -> None:
+        closing = asyncio.get_running_loop().create_task(channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

@@ -5,6 +5,8 @@ import asyncio
 import grpc
 import grpc.aio
 
+_OLD_AUTH = "revision of auth store is old"
+_NO_USER = "user name is empty"
 _FULL = "database space exceeded"
 _TOO_LARGE = ("request is too large", "too many operations")
 
@@ -49,12 +51,19 @@ class EtcdLeaseLost(EtcdError):
     """There is no such lease any more, nor any of its keys."""
 
 
+def is_token_refused(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a call's token is worth nothing any more: it has run out, or users or roles have changed since."""
+    return error.code() is grpc.StatusCode.UNAUTHENTICATED or _OLD_AUTH in (error.details() or "")
+
+
 def failure_of(error: grpc.aio.AioRpcError, endpoint: str) -> EtcdError:
     """The failure that a status stands for."""
     code, details = error.code(), (error.details() or "").lower()
     message = f"{endpoint}: {details or code.name.lower()}"
     if _FULL in details:
         return EtcdFull(message)
+    if _NO_USER in details:
+        return EtcdRefused(f"{endpoint}: it asks for a user: set etcd_user and etcd_password_file ({details})")
     if any(text in details for text in _TOO_LARGE):
         return EtcdTooLarge(message)
     if "required revision has been compacted" in details:

@@ -9,7 +9,7 @@ import grpc.aio
 
 from orion_etcd_pb.v1 import etcd_pb2 as pb
 from orion_registry.etcd.client import Etcd
-from orion_registry.etcd.failures import EtcdError, EtcdLeaseLost, cut_off, failure_of
+from orion_registry.etcd.failures import EtcdError, EtcdLeaseLost, cut_off, failure_of, is_token_refused
 
 log = logging.getLogger("orion_registry")
 
@@ -92,7 +92,8 @@ class KeptLease:
             response_deserializer=pb.LeaseKeepAliveResponse.FromString,
         )
         answered = asyncio.Event()
-        call = open_stream(self._beats(answered), metadata=await endpoints.metadata())
+        metadata = await endpoints.metadata()
+        call = open_stream(self._beats(answered), metadata=metadata)
         guard = asyncio.get_running_loop().create_task(self._guard(call, answered))
         try:
             async for answer in call:
@@ -103,8 +104,8 @@ class KeptLease:
             endpoints.failed(endpoint)
             raise EtcdError(f"{endpoint}: the stream ended")
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                endpoints.forget_token()
+            if is_token_refused(error):
+                endpoints.forget_token(metadata)
             failure = failure_of(error, endpoint)
             if not isinstance(failure, EtcdLeaseLost):
                 endpoints.failed(endpoint)

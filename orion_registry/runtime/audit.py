@@ -23,8 +23,11 @@ AUDIT = "AUDIT"
 
 GATHER_S = 1.0
 """How long records gather."""
-DENIALS = 64
-"""Different denials of known identities in one gathering; more are counted together."""
+DENIALS = 32
+"""Different denials of one known identity in one gathering; more are counted together in its name, by reason alone, so
+that who makes many hides no other."""
+IDENTITIES = 128
+"""Known identities whose denials are told apart in one gathering; those of more are counted together, by reason."""
 STRANGERS = 8
 """Different denials of those who proved no identity in one gathering; more are counted together, by reason alone, and
 hide nobody known. So few because nothing is needed to make them, and each pushes an older record out of the store.
@@ -34,7 +37,7 @@ DEEDS = 1_024
 cheap ones hides no other."""
 OTHERS = "*"
 """What stands in a record that counts what is beyond these: as target for changes, as method for denials, and as
-identity for those of known ones."""
+identity for those of too many known ones."""
 
 TRIM = 5_000
 """Records that one commit trims at most: about 10 ms."""
@@ -71,7 +74,8 @@ class AuditTrail:
         self._clock = clock
         self._history_id = history_id
         self._keep = config.keep
-        self._denials: _Gathered = {}
+        self._denials: dict[str, _Gathered] = {}
+        self._crowd: _Gathered = {}
         self._strangers: _Gathered = {}
         self._deeds: dict[str, _Gathered] = {}
         self._flush_at = 0.0
@@ -99,10 +103,13 @@ class AuditTrail:
             return
         reason = str(error.reason)
         key = (actor.identity, actor.address, method, "", "", reason)
-        if actor.identity:
-            self._count(self._denials, key, DENIALS, (OTHERS, "", OTHERS, "", "", reason))
-        else:
+        if not actor.identity:
             self._count(self._strangers, key, STRANGERS, ("", "", OTHERS, "", "", reason))
+        elif actor.identity in self._denials or len(self._denials) < IDENTITIES:
+            found = self._denials.setdefault(actor.identity, {})
+            self._count(found, key, DENIALS, (actor.identity, "", OTHERS, "", "", reason))
+        else:
+            self._count(self._crowd, key, 0, (OTHERS, "", OTHERS, "", "", reason))
 
     def _count(self, found: _Gathered, key: _Key, most: int, others: _Key) -> None:
         if key not in found and len(found) >= most:
@@ -133,10 +140,10 @@ class AuditTrail:
         """What is to be committed now."""
         facts: list[Fact] = [
             Audit(entry=self._entry(key, wall, count))
-            for gathered in (*self._deeds.values(), self._denials, self._strangers)
+            for gathered in (*self._deeds.values(), *self._denials.values(), self._crowd, self._strangers)
             for key, (wall, count) in gathered.items()
         ]
-        self._deeds, self._denials, self._strangers = {}, {}, {}
+        self._deeds, self._denials, self._crowd, self._strangers = {}, {}, {}, {}
         if (through := self._trimmed_through()) is not None:
             facts.append(TrimAudit(through=through))
         return facts
@@ -170,11 +177,14 @@ class AuditTrail:
         try:
             await self._store.commit(facts)
             self._trouble = ""
-        except StoreFailed as error:
+        except Exception as error:  # nobody waits for this task: a fault must be told, and end no trail
             self.lost += entries
+            expected = isinstance(error, StoreFailed)
+            why = str(error) if expected else f"{type(error).__name__}: {error}"
             if not self._trouble:
-                log.error("audit records are not stored", extra={"records": entries, "error": str(error)})
-            self._trouble = f"{self.lost:,} audit records were lost: {error}"
+                exc_info = None if expected else error
+                log.error("audit records are not stored", extra={"records": entries, "error": why}, exc_info=exc_info)
+            self._trouble = f"{self.lost:,} audit records were lost: {why}"
 
 
 def is_denial(error: RegistryError) -> bool:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from orion_registry.cluster.base import Cluster, News
-from orion_registry.core.authority import check_ref
-from orion_registry.core.commands import Command, Imported, Remove, Result
+from orion_registry.core.access.rights import Role
+from orion_registry.core.authority import check_ref, refuse_ungranted, require_role
+from orion_registry.core.commands import Command, Imported, Remove, Result, SetOverlay, Unregister, Update
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import AgentFrame, Attach, GoAway, GoAwayReason, Hello
 from orion_registry.core.history import Edge
 from orion_registry.core.importing import SINCE_EXPORT
 from orion_registry.core.membership import Member, Membership, Sight
 from orion_registry.core.model import Actor, Now, Record, SessionRef
+from orion_registry.core.overlay import ServiceKey
 from orion_registry.core.planning import key_of
 from orion_registry.core.rebalancing import streams_to_move
 from orion_registry.core.sessions import HeartbeatSession
@@ -50,6 +52,9 @@ UNKNOWN_READ = 8
 REBALANCE_EVERY_S = 1.0
 
 
+_ROLES = {Update: Role.AGENT, Unregister: Role.AGENT, Remove: Role.OPERATOR, SetOverlay: Role.OPERATOR}
+"""The role that a command needs where its service is, as in the method table; Register is judged as it is planned."""
+
 _OF_STATE = (NotFound, AlreadyExists, PermissionDenied, FailedPrecondition)
 """Refusals that another member's doing may have made wrong."""
 
@@ -67,7 +72,11 @@ class Peers(Protocol):
         ...
 
     def know(self, members: Collection[Member]) -> None:
-        """Who is there now, but for this member."""
+        """Who is there now, but for this member. Who is gone from etcd and answers yet is known until it does not."""
+        ...
+
+    def member(self, life: str) -> Member | None:
+        """A member that is known."""
         ...
 
     async def hand_over(self, member: Member, service_ids: Sequence[str]) -> Mapping[str, Sequence[float]] | None:
@@ -109,6 +118,7 @@ class ClusterCoordinator(Coordinator):
         fleet = self._fleet = self.registry.fleet
         monitoring = self.registry.monitoring
         self.membership = Membership(fleet, own, monitoring.adopt, monitoring.release)
+        fleet.still_heard = lambda entry: self._former_owner(entry.service_id) is not None
         fleet.epoch_used = lambda entry: self._touch(entry.service_id)
         self._early: list[News] | None = []
         self._reserving_block = asyncio.Lock()
@@ -140,10 +150,11 @@ class ClusterCoordinator(Coordinator):
             task.cancel()
         await self._cluster.leave()
 
-    def _alternates(self) -> tuple[str, ...]:
+    def _alternates(self, turn: int = 0) -> tuple[str, ...]:
         streams = self.peers.streams
         others = sorted(self.membership.others, key=lambda member: streams.get(member.life, 0))
-        return tuple(address for member in others for address in member.addresses)
+        first = turn % max(1, len(others))  # were all to begin with the same, it would get all of them
+        return tuple(address for member in others[first:] + others[:first] for address in member.addresses)
 
     def tick(self) -> None:
         """See `Coordinator.tick`."""
@@ -153,13 +164,32 @@ class ClusterCoordinator(Coordinator):
         self.membership.advance(now)
         self.alarms.keep(ETCD_LOST, self._lost_etcd())
         self.alarms.keep(MEMBER_REPLACED, "another daemon has taken this member's name" if self._replaced else "")
-        wanted = list(self.membership.wanted)
-        self.membership.wanted.clear()
-        if wanted and not self._fleet.cut_off:
-            self._spawn(self._take_quietly(wanted))
+        if not self._fleet.cut_off:
+            self._take_wanted()
         if now.mono - self._rebalanced_at >= REBALANCE_EVERY_S:
             self._rebalanced_at = now.mono
             self._rebalance()
+
+    def _take_wanted(self) -> None:
+        """What its owner may speak for yet is not taken: one that is out of etcd and answers comes back, or is lost."""
+        wanted = [
+            service_id
+            for service_id in self.membership.wanted
+            if self._speaks_here(service_id) or self._former_owner(service_id) is None
+        ]
+        for service_id in wanted:
+            del self.membership.wanted[service_id]
+        if wanted:
+            self._spawn(self._take_quietly(wanted))
+
+    def _speaks_here(self, service_id: str) -> bool:
+        entry = self.registry.find(service_id)
+        return entry is not None and bool(entry.streams)
+
+    def _former_owner(self, service_id: str) -> Member | None:
+        """The member that owned a service of nobody's, if it answers still: it is cut off from etcd alone."""
+        life = self.membership.last_owner(service_id)
+        return self.peers.member(life) if life and self.peers.reachable(life) else None
 
     @property
     def stale_s(self) -> float:
@@ -174,7 +204,10 @@ class ClusterCoordinator(Coordinator):
 
     def _lost_etcd(self) -> str:
         stale_s = self._cluster.stale_s
-        return f"etcd has not answered for {stale_s:.0f} s" if stale_s else ""
+        if not stale_s:
+            return ""
+        trouble = self._cluster.trouble
+        return f"etcd has not answered for {stale_s:.0f} s" + (f": {trouble}" if trouble else "")
 
     def _rebalance(self) -> None:
         """After a member came (back) it has few streams: some of ours go there, a few at a time."""
@@ -201,6 +234,8 @@ class ClusterCoordinator(Coordinator):
         for attempt in range(ATTEMPTS):
             entry = None if key is None else self.registry.find(key)
             await self._epochs_above(0 if entry is None else entry.epoch)
+            if attempt:
+                self._judge(command, actor)
             try:
                 return await super().execute(command, actor)
             except StoreConflict:
@@ -213,6 +248,20 @@ class ClusterCoordinator(Coordinator):
                 await self._ask(key)  # planned again whatever it says: news may have come since the refusal
                 asked = True
         raise AssertionError  # the last attempt returned or raised
+
+    def _judge(self, command: Command, actor: Actor) -> None:
+        """Judges a command by what is known of its service by now: when it came in that was another one, or unknown.
+
+        Raises:
+            RegistryError: its sender may not do that there.
+        """
+        role = _ROLES.get(type(command))
+        service_id = key_of(command)
+        if isinstance(command, SetOverlay) and isinstance(command.target, ServiceKey):
+            service_id = command.target.service_id
+        entry = self.registry.find(service_id) if service_id else None
+        if role is not None and entry is not None:
+            require_role(actor, entry, role)
 
     async def _ask(self, service_id: str) -> None:
         """Takes in what etcd knows of a service by now.
@@ -274,11 +323,14 @@ class ClusterCoordinator(Coordinator):
     async def receive(self, session: HeartbeatSession, frame: AgentFrame) -> None:
         """See `Coordinator.receive`. Services of another member, or of nobody, become ours first."""
         if isinstance(frame, Hello | Attach):
-            await self.take_for([request.ref for request in frame.sessions], session.actor.identity)
+            await self.take_for([request.ref for request in frame.sessions], session.actor)
         await super().receive(session, frame)
 
-    async def take_for(self, refs: Sequence[SessionRef], identity: str) -> None:
-        """Takes the services that these refs may act for. What cannot be taken stays as it is, and is refused later."""
+    async def take_for(self, refs: Sequence[SessionRef], actor: Actor) -> None:
+        """Takes the services that these refs, and who sends them, may act for.
+
+        What cannot be taken stays as it is, and is refused later.
+        """
         wanted, unknown = [], 0
         for ref in refs:
             entry = self.registry.find(ref.service_id)
@@ -291,7 +343,7 @@ class ClusterCoordinator(Coordinator):
                 continue
             elif entry.owner is None:
                 continue
-            if await self._may(ref, identity):
+            if await self._may(ref, actor):
                 wanted.append(ref.service_id)
         if wanted:
             try:
@@ -299,16 +351,14 @@ class ClusterCoordinator(Coordinator):
             except (StoreFailed, RegistryError) as error:
                 log.info("services could not be taken", extra={"services": len(wanted), "error": str(error)})
 
-    async def _may(self, ref: SessionRef, identity: str) -> bool:
+    async def _may(self, ref: SessionRef, actor: Actor) -> bool:
+        return self._may_now(ref, actor) or (await self._asked(ref.service_id) and self._may_now(ref, actor))
+
+    def _may_now(self, ref: SessionRef, actor: Actor) -> bool:
         try:
-            check_ref(self._fleet, ref, identity)
+            refuse_ungranted(actor, check_ref(self._fleet, ref, actor.identity))
         except RegistryError:
-            if not await self._asked(ref.service_id):
-                return False
-            try:
-                check_ref(self._fleet, ref, identity)
-            except RegistryError:
-                return False
+            return False
         return True
 
     async def take(self, service_ids: Sequence[str]) -> None:
@@ -323,7 +373,8 @@ class ClusterCoordinator(Coordinator):
         for service_id in service_ids:
             entry = self.registry.find(service_id)
             if entry is not None and entry.owner is not None:
-                owners[service_id] = entry.owner
+                former = None if entry.owner else self._former_owner(service_id)
+                owners[service_id] = entry.owner if former is None else former.life
         highest = max((entry.epoch for one in owners if (entry := self.registry.find(one))), default=0)
         await self._epochs_above(highest)
         self._owed.update({service_id: owner for service_id, owner in owners.items() if owner})
@@ -338,7 +389,7 @@ class ClusterCoordinator(Coordinator):
             if life is not None:
                 owed.setdefault(life, []).append(service_id)
         for life, of_one in owed.items():
-            member = self.membership.member(life)
+            member = self.membership.member(life) or self.peers.member(life)
             left = None if member is None else await self.peers.hand_over(member, of_one)
             now = self._clock.now()
             for service_id in of_one:
@@ -349,11 +400,16 @@ class ClusterCoordinator(Coordinator):
 
     async def let_go(self, service_id: str, owner: str) -> None:
         """Another member says that a service is its own: if etcd says so too, no slot of it is granted here any more.
+        Where that cannot be seen none is granted either, if its agent has left.
 
         Raises:
-            Unavailable: STORE_DOWN, it cannot be seen now, and the service is ours as far as is known.
+            Unavailable: STORE_DOWN, it cannot be seen now, and its agent speaks here.
         """
         if not self.membership.is_ours(service_id):
+            return
+        if self._fleet.cut_off and self.membership.is_left(service_id):
+            # At once: who asks waits for no longer than a call between members takes. etcd has taken its word.
+            self.membership.let_go(service_id, owner, self._judged_now())
             return
         try:
             await self._cluster.refresh(service_id)
@@ -411,7 +467,10 @@ class ClusterCoordinator(Coordinator):
             log.exception("news of other members could not be taken in")
 
     def _take_in(self, news: News, now: Now) -> None:
-        members = self.membership
+        members, epochs = self.membership, self._fleet.epochs
+        if news.epochs_below - epochs.below > SINCE_EXPORT:
+            # Somebody has taken in what another registry stored: its agents may have epochs above those of our block.
+            epochs.overtaken(news.epochs_below - 1)
         for member in news.members.values():
             members.present(member, now)
         for service_id in news.removed:
@@ -438,9 +497,9 @@ class ClusterCoordinator(Coordinator):
             log.error("another daemon has this member's name: this one serves no more")
             self._replaced = True
             self.serving = False
-            away = GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=0.0, alternates=self._alternates())
-            for session in list(self._sessions):
-                session.go_away(away)
+            for turn, session in enumerate(list(self._sessions)):
+                elsewhere = self._alternates(turn)
+                session.go_away(GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=0.0, alternates=elsewhere))
                 session.finish(Unavailable(Reason.NOT_SERVING, "this member was replaced", retry_after_s=1.0))
 
     def standing(self, service_id: str) -> Standing | None:

@@ -6,7 +6,8 @@ the owner's lease, by the owner's id, and only how full the service is stays her
 """
 
 import asyncio
-from collections.abc import Awaitable
+import math
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,6 +24,10 @@ from orion_registry.runtime.selections import Selections, Wanted
 TRIES = 10
 """Picks of one request. One is in vain if its owner has just given the last slot, or is just lost."""
 DOUBT_RETRY_S = 1.0
+NOBODY = ""
+"""Stands among members that do not answer for an owner that is lost: slots of its services are nobody's to give."""
+LEFT_OUT_S = 0.5
+"""How long the list of a silent member's services is good for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +42,19 @@ class Reserved:
 class Reserving(Protocol):
     """Asks other members for slots."""
 
-    def reserve(self, member: Member, service_id: str, request: SelectionRequest) -> Awaitable[Reserved]:
-        """Reserves a slot at its owner.
+    def reserve(
+        self, member: Member, service_id: str, namespace: str, request: SelectionRequest
+    ) -> Awaitable[Reserved]:
+        """Reserves a slot at its owner, of a service of this namespace.
 
         Raises:
             ResourceExhausted: NO_FREE_SLOT.
             RegistryError: it is not there any more, or does not answer.
         """
+        ...
+
+    def is_silent(self, life: str) -> bool:
+        """Whether a member could not be heard of late: it would not answer either."""
         ...
 
     def give_back(self, member: Member, selection_id: str, caller: str) -> None:
@@ -69,6 +80,7 @@ class ClusterSelections(Selections):
         super().__init__(balancing, clock)
         self._membership = membership
         self._peers = peers
+        self._left_out: dict[str, tuple[float, frozenset[str]]] = {}
         self._answered: dict[tuple[str, str], tuple[str, float, tuple[Lease, ...]]] = {}
 
     async def select_or_wait(self, wanted: Wanted) -> tuple[Lease, ...]:
@@ -76,12 +88,15 @@ class ClusterSelections(Selections):
         before = self._granted_before(wanted.request)
         if before:
             return before
-        loop = asyncio.get_running_loop()
+        loop, silent = asyncio.get_running_loop(), set[str]()
         until = loop.time() + wanted.request.wait_s
         asked: Wanted = wanted
         for _ in range(TRIES):
-            leases = await super().select_or_wait(asked)
-            kept, unreachable = await self._confirm_all(leases, asked.request)
+            try:
+                leases = await super().select_or_wait(asked)
+            except RegistryError as error:
+                raise self._beyond(silent, error) from None
+            kept, unreachable = await self._confirm_all(leases, asked, silent)
             if kept:
                 self._remember(wanted.request, kept)
                 return kept
@@ -89,7 +104,8 @@ class ClusterSelections(Selections):
             left_s = max(0.0, until - loop.time()) if request.wait_s else 0.0
             excluded = request.excluded | unreachable
             asked = _Asked(asked, replace(request, excluded=excluded, wait_s=left_s))
-        raise ResourceExhausted(Reason.NO_FREE_SLOT, "others were faster each time", retry_after_s=DOUBT_RETRY_S)
+        faster = "others were faster each time"
+        raise self._beyond(silent, ResourceExhausted(Reason.NO_FREE_SLOT, faster, retry_after_s=DOUBT_RETRY_S))
 
     def doubtful(self) -> bool:
         """Whether this member stood still so long of late that others may have taken what it takes for its own."""
@@ -103,10 +119,14 @@ class ClusterSelections(Selections):
     # Inside.
 
     async def _confirm_all(
-        self, leases: tuple[Lease, ...], request: SelectionRequest
+        self, leases: tuple[Lease, ...], asked: Wanted, silent: set[str]
     ) -> tuple[tuple[Lease, ...], frozenset[str]]:
-        """The leases that hold, and services that could not be asked for."""
-        confirmed = await asyncio.gather(*(self._confirm(lease, request) for lease in leases), return_exceptions=True)
+        """The leases that hold, and services that could not be asked for: all of a member that does not answer, which
+        joins the silent ones.
+        """
+        confirmed = await asyncio.gather(
+            *(self._confirm(lease, asked, silent) for lease in leases), return_exceptions=True
+        )
         kept, unreachable = [], set()
         for lease, outcome in zip(leases, confirmed, strict=True):
             if isinstance(outcome, Lease):
@@ -117,9 +137,9 @@ class ClusterSelections(Selections):
                 unreachable.add(lease.service_id)
             elif isinstance(outcome, BaseException):
                 raise outcome
-        return tuple(kept), frozenset(unreachable)
+        return tuple(kept), frozenset(unreachable).union(*map(self._services_of, silent - {NOBODY}))
 
-    async def _confirm(self, lease: Lease, request: SelectionRequest) -> Lease:
+    async def _confirm(self, lease: Lease, asked: Wanted, silent: set[str]) -> Lease:
         entry, service_id = self.balancing.entry_of(lease), lease.service_id
         limited = lease.slots.limit != NO_LIMIT
         if entry is None or (entry.owner is None and not (limited and self.doubtful())):
@@ -128,9 +148,14 @@ class ClusterSelections(Selections):
         if owner is None:
             if not limited and entry.owner is not None:  # nobody's, taken on the caller's own risk: allow_degraded
                 return lease
+            silent.add(NOBODY)
             self.balancing.drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"{service_id!r} has no owner at present", retry_after_s=1.0)
-        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, request))
+        if self._peers.is_silent(owner.life):  # each call would take its whole time limit, and the caller's
+            silent.add(owner.life)
+            self.balancing.drop(lease)
+            raise Unavailable(Reason.NO_READY_SERVICE, f"member {owner.name!r} is not heard", retry_after_s=1.0)
+        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, asked.selector.namespace, asked.request))
         try:
             got = await asyncio.shield(asking)
         except asyncio.CancelledError:
@@ -140,12 +165,33 @@ class ClusterSelections(Selections):
         except ResourceExhausted:
             self._settle(lease, lease.slots.limit if limited else lease.slots.in_flight)
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Unavailable):
+                silent.add(owner.life)
             self.balancing.drop(lease)
             raise
         self._settle(lease, got.in_flight)
         mono = self.balancing.latest
         return Lease(got.selection_id, lease.ordinal, lease.slots, lease.caller, "", mono, got.ttl_s, None)
+
+    def _services_of(self, life: str) -> frozenset[str]:
+        """All services of a member that does not answer. Looked up now and then: callers ask for them all the time."""
+        at, found = self._left_out.get(life, (-math.inf, frozenset[str]()))
+        mono = self.balancing.latest
+        if mono - at > LEFT_OUT_S:
+            self._left_out[life] = mono, (found := self._membership.owned_by(life))
+        return found
+
+    def _beyond(self, silent: Collection[str], error: RegistryError) -> RegistryError:
+        """A refusal, if members do not answer: whoever could be picked may be theirs."""
+        none_left = isinstance(error, NotFound)  # but those that were left out
+        if not silent or not (none_left or isinstance(error, Unavailable | ResourceExhausted)):
+            return error
+        found = [member.name for life in silent if (member := self._membership.member(life)) is not None]
+        names = ", ".join(sorted(found)) or "one that is lost"
+        told = "selector: no other service matches" if none_left else error.message
+        message = f"{told}; left out are the services of members that do not answer: {names}"
+        return Unavailable(Reason.NO_READY_SERVICE, message, retry_after_s=error.retry_after_s or DOUBT_RETRY_S)
 
     def _give_back(self, owner: Member, caller: str, asked: "asyncio.Future[Reserved]") -> None:
         """Whoever wanted it has gone by the time that it was granted."""

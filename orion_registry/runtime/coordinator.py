@@ -170,8 +170,8 @@ class Coordinator:
     async def _leave(self) -> None:
         """Where there are other members, they hear that this one goes. Here there are none."""
 
-    def _alternates(self) -> tuple[str, ...]:
-        """Where agents may go instead, the best first."""
+    def _alternates(self, turn: int = 0) -> tuple[str, ...]:
+        """Where agents may go instead, the best first; who comes at another turn begins with another."""
         return ()
 
     async def stop(self) -> None:
@@ -181,13 +181,10 @@ class Coordinator:
         self.registry.stop_judging()
         self.monitor.stop()
         await self.ticker.stop()
-        away = GoAway(
-            reason=GoAwayReason.SHUTDOWN,
-            reconnect_after_s=self.registry.config.go_away_s,
-            alternates=self._alternates(),
-        )
-        for session in list(self._sessions):
-            session.go_away(away)
+        away_s = self.registry.config.go_away_s
+        for turn, session in enumerate(list(self._sessions)):
+            elsewhere = self._alternates(turn)
+            session.go_away(GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=away_s, alternates=elsewhere))
             session.finish(_stopping())
         self._hub.stop()
         self.selections.stop()

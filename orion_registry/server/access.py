@@ -16,6 +16,7 @@ from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.clock import Clock
 from orion_registry.server import access_file, tokens_file
 from orion_registry.server.access_file import AccessRules
+from orion_registry.server.cluster_settings import ClusterSettings
 from orion_registry.server.security_settings import SecuritySettings
 from orion_registry.server.start_error import SettingError
 from orion_registry.server.watched_file import WatchedFile
@@ -48,7 +49,7 @@ class Access:
         certified: clients over TCP show a certificate.
     """
 
-    def __init__(self, settings: SecuritySettings, wall_s: float) -> None:
+    def __init__(self, settings: ClusterSettings, wall_s: float) -> None:
         """Reads the files. wall_s: the present; a token that has ended by then takes nothing from anybody any more.
 
         Raises:
@@ -170,7 +171,7 @@ _FILES: Final = ("tls_client_ca_file", "access_file", "tokens_file")
 _NO_RULES: Final = AccessRules()
 
 
-def _certificates(settings: SecuritySettings) -> "Certificates":
+def _certificates(settings: ClusterSettings) -> "Certificates":
     from orion_registry.server.certificates import Certificates  # only those who need it wait for its import
 
     return Certificates(settings)

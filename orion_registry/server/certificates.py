@@ -5,6 +5,7 @@ change on disk. What is broken never takes the place of what works.
 import logging
 import os
 import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from orion_registry.errors import Said
-from orion_registry.server.security_settings import SecuritySettings
+from orion_registry.server.cluster_settings import ClusterSettings
+from orion_registry.server.member_identity import is_issued_by, shown_chain
 from orion_registry.server.start_error import SettingError
 
 log = logging.getLogger("orion_registry")
@@ -33,24 +35,35 @@ _Mark = tuple[tuple[int, int, int], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What one TLS handshake needs. authorities is None where clients show no certificate."""
+    """What one TLS handshake needs.
+
+    Attributes:
+        authorities: of clients; None where they show no certificate.
+        members: of other members; None = those of clients.
+    """
 
     chain: bytes
     key: bytes = field(repr=False)
     authorities: bytes | None
+    members: bytes | None
     ends_wall: float
     mark: _Mark
 
     @property
+    def trusted(self) -> bytes | None:
+        """Authorities of all who may connect: clients, and members, who connect as clients do."""
+        return b"\n".join((self.authorities, self.members)) if self.authorities and self.members else self.authorities
+
+    @property
     def configuration(self) -> grpc.ServerCertificateConfiguration:
         """As gRPC takes it."""
-        return grpc.ssl_server_certificate_configuration([(self.key, self.chain)], root_certificates=self.authorities)
+        return grpc.ssl_server_certificate_configuration([(self.key, self.chain)], root_certificates=self.trusted)
 
 
 class Certificates:
     """The files of the settings, as they were last found whole."""
 
-    def __init__(self, settings: SecuritySettings) -> None:
+    def __init__(self, settings: ClusterSettings) -> None:
         """Reads the files.
 
         Raises:
@@ -76,6 +89,27 @@ class Certificates:
 
         clients = self._settings.clients_certified
         return grpc.dynamic_ssl_server_credentials(handed.configuration, news, clients)  # type: ignore[arg-type] # may be None, as gRPC documents
+
+    @property
+    def material(self) -> Material:
+        """As it was last found whole."""
+        return self._material
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For calls to other members: they are shown what clients of this one are."""
+        material = self._material
+        return grpc.ssl_channel_credentials(
+            root_certificates=material.members or material.authorities,
+            private_key=material.key,
+            certificate_chain=material.chain,
+        )
+
+    def are_members(self, auth_context: Mapping[str, Iterable[bytes]]) -> bool:
+        """Whether a client's certificate is of the members' authority, where they have one of their own."""
+        members = self._material.members
+        if members is None or not self._settings.clients_certified:
+            return True
+        return is_issued_by(members, shown_chain(auth_context))
 
     def look(self, wall_s: float) -> None:
         """Takes files that have changed, if they are whole and not ended; else goes on with the old ones.
@@ -119,14 +153,21 @@ class Certificates:
             return ((0, 0, error.errno or -1),)  # as good as any other mark: reading tells what is wrong
 
 
-def _mark(settings: SecuritySettings) -> _Mark:
+def _mark(settings: ClusterSettings) -> _Mark:
     found = [
-        os.stat(name) for name in (settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file) if name
+        os.stat(name)
+        for name in (
+            settings.tls_cert_file,
+            settings.tls_key_file,
+            settings.tls_client_ca_file,
+            settings.member_ca_file,
+        )
+        if name
     ]
     return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
 
-def _read(settings: SecuritySettings) -> Material:
+def _read(settings: ClusterSettings) -> Material:
     cert, key = settings.tls_cert_file, settings.tls_key_file
     mark_first = _mark_of_files(settings)
     chain, key_pem = _bytes("tls_cert_file", cert), _bytes("tls_key_file", key)
@@ -135,20 +176,19 @@ def _read(settings: SecuritySettings) -> Material:
         raise SettingError("tls_key_file", f"the key of the certificate in {cert}", Said(f"another one in {key!r}"))
     if os.stat(key).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         log.warning("others may read the private key: chmod 600", extra={"file": key})
-    authorities = None
-    if settings.tls_client_ca_file:
-        authorities = _bytes("tls_client_ca_file", settings.tls_client_ca_file)
-        _certificates("tls_client_ca_file", settings.tls_client_ca_file, authorities)
+    authorities = _authorities("tls_client_ca_file", settings.tls_client_ca_file)
+    members = _authorities("member_ca_file", settings.member_ca_file)
     return Material(
         chain=chain,
         key=key_pem,
         authorities=authorities,
+        members=members,
         ends_wall=leaf.not_valid_after_utc.timestamp(),
         mark=mark_first,
     )
 
 
-def _mark_of_files(settings: SecuritySettings) -> _Mark:
+def _mark_of_files(settings: ClusterSettings) -> _Mark:
     """Taken before the files are read: one that changes meanwhile is looked at again."""
     try:
         return _mark(settings)
@@ -164,6 +204,14 @@ def _bytes(name: str, path: str) -> bytes:
         raise SettingError(
             name, "a file that can be read", Said(f"{path!r}: {(error.strerror or '').lower()}")
         ) from None
+
+
+def _authorities(name: str, path: str) -> bytes | None:
+    if not path:
+        return None
+    found = _bytes(name, path)
+    _certificates(name, path, found)
+    return found
 
 
 def _certificates(name: str, path: str, pem: bytes) -> list[x509.Certificate]:

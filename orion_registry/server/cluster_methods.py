@@ -10,8 +10,8 @@ from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 CLUSTER_SERVICE = "orion.registry.cluster.v1.ClusterService"
 
-# Whoever shows the member's token may call; who a call is made for was seen to at the member that it came to.
-_member = partial(Method, service=CLUSTER_SERVICE, roles=frozenset(Role), scope=scopes.nobody_in_particular)
+# Whoever shows the member's token may call, with a certificate of the members' authority where they have one.
+_member = partial(Method, service=CLUSTER_SERVICE, roles=frozenset(Role), scope=scopes.members_alone)
 
 CLUSTER_METHODS = (
     _member(name="Reserve", kind=Kind.UNARY, request=pb.ReserveRequest, cost=Cost.REPORT),

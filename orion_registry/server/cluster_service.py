@@ -6,15 +6,18 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from orion_registry.core.balancing import ELSEWHERE
+from orion_registry.core.fleet import no_such_service
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.slots import Slots
-from orion_registry.errors import PermissionDenied, Reason, ResourceExhausted, Unavailable, bad_field
+from orion_registry.errors import PermissionDenied, Reason, RegistryError, ResourceExhausted, Unavailable, bad_field
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
+from orion_registry.server.door import Door
 from orion_registry.server.methods import Method
 from orion_registry.server.stream import Stream, parse_request
 from orion_registry.server.wrapper import Handlers, stopping
+from orion_registry.wire.callers import decode_rights
 from orion_registry.wire.spans import decode_span, span_of
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
@@ -28,15 +31,19 @@ class ClusterService:
 
     Args:
         coordinator: whom they ask.
-        local: the daemon's own handlers, and their rows, for what is relayed.
+        local: the daemon's own handlers, and methods their rows, for what is relayed.
+        door: judges what is relayed.
     """
 
-    def __init__(self, coordinator: ClusterCoordinator, local: Handlers, methods: Mapping[str, Method]) -> None:
+    def __init__(
+        self, coordinator: ClusterCoordinator, local: Handlers, methods: Mapping[str, Method], door: Door
+    ) -> None:
         self._coordinator = coordinator
         self._balancing = coordinator.registry.balancing
         self._membership = coordinator.membership
         self._local = local
         self._methods = methods
+        self._door = door
 
     @property
     def handlers(self) -> Handlers:
@@ -59,6 +66,8 @@ class ClusterService:
         self._check(request.token)
         service_id = request.service_id
         entry = self._coordinator.registry.get(service_id)
+        if request.namespace != entry.spec.namespace:  # another service has its id by now, or had it there
+            raise no_such_service(service_id)
         if entry.owner is not None:
             message = f"{service_id!r} is another member's"
             raise ResourceExhausted(Reason.NO_FREE_SLOT, message, retry_after_s=DOUBT_RETRY_S)
@@ -77,16 +86,24 @@ class ClusterService:
         ).SerializeToString()
 
     async def relay(self, request: pb.RelayRequest, _actor: Actor) -> bytes:
-        """Relay."""
+        """Relay. That the caller is who the other member says, and may do what it says, is why that one has to prove
+        that it is a member.
+        """
         self._check(request.token)
         method = self._methods.get(request.method)
         if method is None:
             raise bad_field("method", "one that is relayed", request.method)
         message = parse_request(method.request.FromString, request.request)
         handler: Callable[..., object] = self._local[method.service][method.name]
-        answer = handler(message, Actor(identity=request.identity, address=request.address))
-        if inspect.isawaitable(answer):
-            answer = await answer
+        caller = Actor(identity=request.identity, rights=decode_rights(request.grants), address=request.address)
+        try:
+            self._door.judge_relayed(method, message, caller)
+            answer = handler(message, caller)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except RegistryError as error:
+            self._door.ends(caller, error, method)  # a denial is the caller's, not the other member's
+            raise
         assert isinstance(answer, bytes)
         return pb.RelayResponse(response=answer).SerializeToString()
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from orion_registry.errors import Said
 from orion_registry.server.address import TcpAddress, parse_address
 from orion_registry.server.audit_settings import AuditSettings
 from orion_registry.server.setting_kinds import addresses, duration, path, word
 from orion_registry.server.setting_rows import setting
+from orion_registry.server.start_error import SettingError
 
 _GROUP = "Cluster"
 
@@ -71,7 +73,7 @@ class ClusterSettings(AuditSettings):
         "",
         group=_GROUP,
         default_text="none",
-        meaning="File with the password of etcd_user.",
+        meaning="File with the password of etcd_user, read anew with each login.",
         trade_off="Only its owner should read it.",
     )
     member_name: str = setting(
@@ -109,9 +111,33 @@ class ClusterSettings(AuditSettings):
         "",
         group=_GROUP,
         default_text="tls_client_ca_file",
-        meaning="Authorities (PEM) that other members' certificates must come from, where members speak TLS.",
-        trade_off="Members show each other tls_cert_file, as clients do.",
+        meaning=(
+            "Authorities (PEM) that other members' certificates must come from, where members speak TLS. With "
+            "tls_client_ca_file, what members alone may call is then refused to whoever shows a certificate of another."
+        ),
+        trade_off=(
+            "Members show each other tls_cert_file. One authority for members alone keeps agents' certificates from "
+            "passing for a member's; such a certificate may also call as a client, under the names in it."
+        ),
     )
+
+    def _check_cluster(self) -> None:
+        """What makes sense together only: above all, nothing that is to be secret goes to etcd in plaintext unasked.
+
+        Raises:
+            SettingError: it names the one that is missing, or alone.
+        """
+        if bool(self.etcd_cert_file) != bool(self.etcd_key_file):
+            missing = "etcd_key_file" if self.etcd_cert_file else "etcd_cert_file"
+            raise SettingError(missing, "set with etcd_cert_file and etcd_key_file alike", Said("nothing"))
+        if self.etcd_cert_file and not self.etcd_ca_file:
+            rule = "set with etcd_cert_file, for without it etcd is spoken to in plaintext"
+            raise SettingError("etcd_ca_file", rule, Said("nothing"))
+        if bool(self.etcd_user) != bool(self.etcd_password_file):
+            missing = "etcd_password_file" if self.etcd_user else "etcd_user"
+            raise SettingError(missing, "set with etcd_user and etcd_password_file alike", Said("nothing"))
+        if self.member_ca_file and not self.tls:
+            raise SettingError("member_ca_file", "set with tls_cert_file and tls_key_file", self.member_ca_file)
 
     @property
     def clustered(self) -> bool:

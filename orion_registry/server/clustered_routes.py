@@ -37,7 +37,6 @@ class _ClusterRoute(Route):
     def __init__(self, service: "ClusterBalancerService", actor: Actor, stream: Stream) -> None:
         super().__init__(service, actor, stream)
         self._cluster = service
-        self._actor = actor
         self._under_way: set[asyncio.Task[None]] = set()
         self._selecting: dict[int, asyncio.Task[None]] = {}
         self._held: dict[str, None] = {}
@@ -91,7 +90,7 @@ class _ClusterRoute(Route):
                 await self._cluster.release_service(command.release, self._actor)
                 return result_done(command.id, "release")
             case "renew":
-                renewed = await self._cluster.renewed(command.renew, self._actor.identity, self._name)
+                renewed = await self._cluster.renewed(command.renew, self._actor, self._name)
                 return result_renewed(command.id, renewed)
             case _:
                 await self._cluster.report_outcome(command.report, self._actor)

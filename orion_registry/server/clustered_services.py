@@ -14,9 +14,10 @@ from orion_registry.runtime.clustered_selections import ClusterSelections
 from orion_registry.runtime.selections import Wanted
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.clustered_routes import ClusterRouteStreams
-from orion_registry.server.methods import BALANCER_SERVICE, MONITOR_SERVICE, REGISTRY_SERVICE
+from orion_registry.server.door import Door
+from orion_registry.server.methods import BALANCER_SERVICE, MONITOR_SERVICE, REGISTRY_METHODS, REGISTRY_SERVICE
 from orion_registry.server.monitor_service import MonitorService
-from orion_registry.server.peers import AllPeers
+from orion_registry.server.peers import TIDYING, AllPeers, MemberGone
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.wrapper import Handlers
 from orion_registry.wire.balancer import Origin
@@ -29,6 +30,8 @@ from orion_registry_pb.v1 import balancer_pb2, monitor_pb2, registry_pb2
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+_SEND_HEARTBEAT = next(method for method in REGISTRY_METHODS if method.name == "SendHeartbeat")
+
 PROBE_S = 65.0
 """How long a check that is run now may take at another member: the longest time limit of one, and some."""
 
@@ -36,10 +39,11 @@ PROBE_S = 65.0
 class ClusterRegistryService(RegistryService):
     """See `RegistryService`."""
 
-    def __init__(self, coordinator: ClusterCoordinator, peers: AllPeers) -> None:
+    def __init__(self, coordinator: ClusterCoordinator, peers: AllPeers, door: Door) -> None:
         super().__init__(coordinator)
         self._cluster = coordinator
         self._peers = peers
+        self._judge_beat = door.check(_SEND_HEARTBEAT)
 
     def discover(self, request: registry_pb2.DiscoverServicesRequest, actor: Actor) -> bytes:
         """DiscoverServices. What is appended is added to the message: stale_for."""
@@ -65,7 +69,8 @@ class ClusterRegistryService(RegistryService):
         """SendHeartbeat: whoever beats here comes to this member."""
         entry = self._cluster.registry.find(request.ref.service_id)
         if entry is None or entry.owner is not None:
-            await self._cluster.take_for([decode_checked_ref(request.ref)], actor.identity)
+            await self._cluster.take_for([decode_checked_ref(request.ref)], actor)
+            self._judge_beat(request, actor)  # once more, if it was not known here when the call came in
         return super().send_heartbeat(request, actor)
 
 
@@ -142,7 +147,7 @@ class ClusterBalancerService(BalancerService):
                 selection_ids=selection_ids[start : start + limits.COMMANDS],
                 lease_ttl=span_of(self._balancing.config.stream_grace_s),
             )
-            await self.renewed(request, identity, "")
+            await self.renewed(request, Actor(identity=identity, rights=TIDYING), "")
 
     # Callers.
 
@@ -161,8 +166,8 @@ class ClusterBalancerService(BalancerService):
         self._cluster_selections.ended(request.selection_id)
         try:
             return await self._relay(member, "ReleaseService", request, actor)
-        except Unavailable:
-            if self._peers.reachable(member.life):
+        except Unavailable as error:
+            if self._peers.reachable(member.life) and not isinstance(error, MemberGone):
                 raise
             return b""  # it is gone, and the lease with it; or it is cut off, and the lease ends by its ttl
 
@@ -170,9 +175,9 @@ class ClusterBalancerService(BalancerService):
         self, request: balancer_pb2.RenewSelectionsRequest, actor: Actor
     ) -> bytes:
         """RenewSelections, each at the member that granted it."""
-        return await self.renewed(request, actor.identity, "")
+        return await self.renewed(request, actor, "")
 
-    async def renewed(self, request: balancer_pb2.RenewSelectionsRequest, identity: str, stream: str) -> bytes:
+    async def renewed(self, request: balancer_pb2.RenewSelectionsRequest, actor: Actor, stream: str) -> bytes:
         """The bytes of a RenewSelectionsResponse."""
         of_others: dict[str, tuple[Member, list[str]]] = {}
         own = balancer_pb2.RenewSelectionsRequest()
@@ -186,14 +191,14 @@ class ClusterBalancerService(BalancerService):
                 of_others.setdefault(member.life, (member, []))[1].append(selection_id)
         parts = []
         if own.selection_ids or not of_others:
-            parts.append(self.renew(own, identity, self._selections.now(), stream))
+            parts.append(self.renew(own, actor.identity, self._selections.now(), stream))
         for member, selection_ids in of_others.values():
             part = balancer_pb2.RenewSelectionsRequest()
             part.CopyFrom(own)
             del part.selection_ids[:]
             part.selection_ids.extend(selection_ids)
             try:
-                parts.append(await self._relay(member, "RenewSelections", part, Actor(identity=identity)))
+                parts.append(await self._relay(member, "RenewSelections", part, actor))
             except RegistryError as error:
                 parts += [encode_renewal(selection_id, error) for selection_id in selection_ids]
         return b"".join(parts)

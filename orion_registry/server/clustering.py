@@ -4,14 +4,13 @@ Imported only where `etcd_endpoints` is set: a daemon that is alone pays nothing
 """
 
 import secrets
-from pathlib import Path
-from typing import Any
-
-import grpc
+from typing import TYPE_CHECKING, Any
 
 from orion_registry import __version__
 from orion_registry.cluster.etcd import EtcdCluster
 from orion_registry.core.membership import Member
+from orion_registry.core.model import Actor
+from orion_registry.errors import PermissionDenied, Reason
 from orion_registry.etcd.client import Etcd
 from orion_registry.etcd.config import EtcdConfig
 from orion_registry.runtime.clustered import ClusterCoordinator
@@ -27,6 +26,8 @@ from orion_registry.server.clustered_services import (
     ClusterRegistryService,
     local_handlers,
 )
+from orion_registry.server.door import Door
+from orion_registry.server.identity import Context, anybody
 from orion_registry.server.methods import METHODS, Method
 from orion_registry.server.peers import AllPeers
 from orion_registry.server.place import store_of
@@ -35,6 +36,9 @@ from orion_registry.server.start_error import SettingError, StartError
 from orion_registry.server.wrapper import Handlers
 from orion_registry.store.etcd_keys import Keys
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
+
+if TYPE_CHECKING:
+    from orion_registry.server.certificates import Certificates
 
 ALL_METHODS: tuple[Method, ...] = (*METHODS, *CLUSTER_METHODS)
 
@@ -47,13 +51,20 @@ class Clustering:
         addresses: where it listens.
         entropy: names this life.
         wall: seconds since 1970.
+        certificates: what it shows clients, and other members; None = plaintext.
         rest: what every coordinator is made of.
     """
 
     def __init__(
-        self, settings: Settings, addresses: tuple[str, ...], entropy: Entropy, wall: float, **rest: Any
+        self,
+        settings: Settings,
+        addresses: tuple[str, ...],
+        entropy: Entropy,
+        wall: float,
+        certificates: "Certificates | None",
+        **rest: Any,
     ) -> None:
-        self._settings = settings
+        self._certificates = certificates
         advertised = advertised_addresses(settings, addresses)
         own = Member(
             name=settings.member_name or advertised[0],
@@ -70,7 +81,7 @@ class Clustering:
             round(settings.member_ttl_s),
             store_of(settings, addresses[0]),
         )
-        self.peers = AllPeers(own.life, self._credentials, self._load)
+        self.peers = AllPeers(own.life, certificates, self._load)
         self.coordinator = ClusterCoordinator(
             cluster=self.cluster,
             own=own,
@@ -83,18 +94,28 @@ class Clustering:
             **rest,
         )
 
-    @property
-    def handlers(self) -> Handlers:
-        """The services of a member."""
+    def prove_member(self, context: Context) -> Actor:
+        """Lets in a call that members alone may make, by its certificate; its token is looked at with its message.
+
+        Raises:
+            PermissionDenied: NOT_ALLOWED.
+        """
+        if self._certificates is not None and not self._certificates.are_members(context.auth_context()):
+            message = "only members may call this: the client certificate is of no authority in member_ca_file"
+            raise PermissionDenied(Reason.NOT_ALLOWED, message)
+        return anybody(context)
+
+    def handlers_behind(self, door: Door) -> Handlers:
+        """The services of a member. door: what they judge by where a caller is another member's, or news has come."""
         coordinator = self.coordinator
         selections = coordinator.selections
         assert isinstance(selections, ClusterSelections)
         methods = {method.path: method for method in METHODS if method.path in RELAYED}
         return {
-            **ClusterRegistryService(coordinator, self.peers).handlers,
+            **ClusterRegistryService(coordinator, self.peers, door).handlers,
             **ClusterMonitorService(coordinator, self.peers).handlers,
             **ClusterBalancerService(coordinator, selections, self.peers).handlers,
-            **ClusterService(coordinator, local_handlers(coordinator), methods).handlers,
+            **ClusterService(coordinator, local_handlers(coordinator), methods, door).handlers,
         }
 
     async def close(self) -> None:
@@ -108,18 +129,6 @@ class Clustering:
             member,
             [(load.service_id, load.in_flight, load.utilization) for load in answer.services],
             [(old.service_id, old.count) for old in answer.old_leases],
-        )
-
-    def _credentials(self) -> grpc.ChannelCredentials | None:
-        """Members show each other what they show clients; read anew for each channel, so that new files are taken."""
-        settings = self._settings
-        if not settings.tls:
-            return None
-        authorities = settings.member_ca_file or settings.tls_client_ca_file
-        return grpc.ssl_channel_credentials(
-            root_certificates=Path(authorities).read_bytes() if authorities else None,
-            private_key=Path(settings.tls_key_file).read_bytes(),
-            certificate_chain=Path(settings.tls_cert_file).read_bytes(),
         )
 
 
@@ -143,19 +152,25 @@ def etcd_config(settings: Settings) -> EtcdConfig:
     """How etcd is spoken to.
 
     Raises:
-        StartError: the password's file cannot be read.
+        StartError: a file cannot be read.
     """
-    password = ""
-    if settings.etcd_password_file:
-        try:
-            password = Path(settings.etcd_password_file).read_text().strip()
-        except OSError as error:
-            raise StartError(f"etcd_password_file: {(error.strerror or str(error)).lower()}") from error
-    return EtcdConfig(
+    config = EtcdConfig(
         endpoints=settings.etcd_endpoints,
         ca_file=settings.etcd_ca_file,
         cert_file=settings.etcd_cert_file,
         key_file=settings.etcd_key_file,
         user=settings.etcd_user,
-        password=password,
+        password_file=settings.etcd_password_file,
     )
+    try:
+        config.credentials()
+        config.secret()
+    except OSError as error:
+        raise StartError(f"{_file_setting(settings, error.filename)}: {(error.strerror or '').lower()}") from error
+    return config
+
+
+def _file_setting(settings: Settings, path: str) -> str:
+    """The setting that names a file, and the file."""
+    names = ("etcd_ca_file", "etcd_cert_file", "etcd_key_file", "etcd_password_file")
+    return f"{next(name for name in names if getattr(settings, name) == str(path))} {str(path)!r}"

@@ -132,6 +132,16 @@ class Daemon:
                 await self._side_door.bind(self.settings)
             self._tracing = tracing_of(self.settings)
             self.coordinator = self._make_coordinator()
+            identities = Identities(self._access, self._clock) if self.settings.callers_known else None
+            self._door = LimitedDoor(
+                lambda: self.coordinator.serving,
+                lambda: self.coordinator.registry,
+                identify=identities,
+                prove_member=None if self._clustering is None else self._clustering.prove_member,
+                rates=self._rates,
+                clock=lambda: self._clock.now().mono,
+            )
+            self._door.tell_refusals(self.coordinator.audit.refused)
             admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
             handlers = {
                 **self._services(),
@@ -139,15 +149,6 @@ class Daemon:
                 **self._health.handlers,
                 **self._reflection.handlers,
             }
-            identities = Identities(self._access, self._clock) if self.settings.callers_known else None
-            self._door = LimitedDoor(
-                lambda: self.coordinator.serving,
-                lambda: self.coordinator.registry,
-                identify=identities,
-                rates=self._rates,
-                clock=lambda: self._clock.now().mono,
-            )
-            self._door.tell_refusals(self.coordinator.audit.refused)
             tally = None if self._side_door is None else RpcTally(self._methods)  # counted where somebody can ask
             serve(server, build_handlers(self._methods, handlers, self._door, tally, self._tracing))
             log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
@@ -200,6 +201,7 @@ class Daemon:
                 self.addresses,
                 self._entropy,
                 self._clock.now().wall,
+                self._access.certificates,
                 config=registry_config(settings),
                 clock=self._clock,
                 balancer=balancer_config(settings),
@@ -220,7 +222,7 @@ class Daemon:
 
     def _services(self) -> Handlers:
         if self._clustering is not None:
-            return self._clustering.handlers
+            return self._clustering.handlers_behind(self._door)
         return {
             **RegistryService(self.coordinator).handlers,
             **BalancerService(self.coordinator).handlers,

@@ -4,6 +4,7 @@ Who calls, and whether it may do that there, hang here, on the one method table;
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from weakref import WeakKeyDictionary
 from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.audit import is_denial
 from orion_registry.server.identity import Context, Identify, anybody
 from orion_registry.server.methods import Method
@@ -28,7 +29,10 @@ Check = Callable[[Any, Actor], None]
 Tell = Callable[[Actor, str, RegistryError], None]
 """Hears of a denial: who, the method's name, and what it was told."""
 
+log = logging.getLogger("orion_registry")
+
 NOT_SERVING_RETRY_S = 0.5
+UNJUDGED = "what this stream may still do could not be found out: open it again"
 JUDGED_AT_ONCE = 100
 """Open calls that are judged anew before others get their turn: about a millisecond."""
 
@@ -49,14 +53,24 @@ class OpenCall(Protocol):
 class Door:
     """Lets calls in."""
 
-    def __init__(self, gate: Gate, registry: Callable[[], Registry], *, identify: Identify | None = None) -> None:
-        """Args: gate; registry: where services are looked up; identify: who calls, None = anybody."""
+    def __init__(
+        self,
+        gate: Gate,
+        registry: Callable[[], Registry],
+        *,
+        identify: Identify | None = None,
+        prove_member: Identify | None = None,
+    ) -> None:
+        """Args: gate; registry: where services are looked up; identify: who calls, None = anybody; prove_member: lets
+        in what members alone may call, None = anybody, for it carries a token.
+        """
         self._gate = gate
         self._tell: Tell | None = None
         self._registry = registry
         self._identify = identify or anybody
+        self._prove_member = prove_member or anybody
         self._calls: set[OpenCall] = set()
-        self._ended: WeakKeyDictionary[RegistryError, Actor] = WeakKeyDictionary()
+        self._ended: WeakKeyDictionary[RegistryError, tuple[Actor, str]] = WeakKeyDictionary()
 
     def admission(self, method: Method) -> Admission:
         """What calls of a method pass: the gate, who they are, and whether they have one of its roles at all."""
@@ -75,16 +89,13 @@ class Door:
         """Who calls a method, if it may at all."""
         if method.is_open:
             return anybody
-        roles, identify = method.roles, self._identify
+        if method.for_members:
+            return self._prove_member
+        identify = self._identify
 
         def identified(context: Context) -> Actor:
             actor = identify(context)
-            if not actor.rights.grants:
-                message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
-                raise PermissionDenied(Reason.NOT_ALLOWED, message)
-            if actor.rights is not EVERYTHING and not actor.rights.anywhere(roles):
-                wanted = ", ".join(sorted(roles))
-                raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
+            method.require_role(actor)
             return actor
 
         return identified
@@ -99,19 +110,34 @@ class Door:
 
         return check
 
+    def judge_relayed(self, method: Method, request: Any, actor: Actor) -> None:
+        """What a call passes that another member makes for its caller, whom that member has identified: all that a call
+        of the caller's own would pass here.
+
+        Raises:
+            RegistryError: the caller may not do that there.
+        """
+        method.require_role(actor)
+        self.check(method)(request, actor)
+
     def refused(self, method: Method, context: Context, error: RegistryError) -> None:
         """Takes note of a call that ends with an error of the registry's, wherever it was refused."""
         if self._tell is None or not is_denial(error):
             return
+        if (known := self._ended.get(error)) is not None:
+            self._tell(*known, error)
+            return
         try:
-            actor = self._ended.get(error) or self._identify(context)
+            actor = self._identify(context)
         except RegistryError:  # nobody can tell who it is: that is why it was refused
             actor = Actor(address=peer_address(context.peer()))
         self._tell(actor, method.name, error)
 
-    def ends(self, actor: Actor, error: RegistryError) -> None:
-        """An error ends a call of somebody who was let in; by then `refused` may not find out any more who that is."""
-        self._ended[error] = actor
+    def ends(self, actor: Actor, error: RegistryError, method: Method) -> None:
+        """An error ends a call of somebody who was let in; by then `refused` may not find out any more who that is, or
+        which method it was, if another member made the call.
+        """
+        self._ended[error] = actor, method.name
 
     def tell_refusals(self, tell: Tell) -> None:
         """From now on `tell` hears of each denial."""
@@ -137,9 +163,19 @@ class Door:
         """Somebody may do more or less than before: ends the open streams of those who are let in no more."""
         for number, call in enumerate(tuple(self._calls), 1):
             if call in self._calls:
-                try:
-                    self.judge(call)
-                except RegistryError as error:
-                    call.end(error)
+                self._judge_or_end(call)
             if number % JUDGED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _judge_or_end(self, call: OpenCall) -> None:
+        """Whatever becomes of one call, the others are judged too; one that cannot be judged does not go on."""
+        try:
+            try:
+                self.judge(call)
+            except RegistryError as error:
+                call.end(error)
+            except Exception:
+                call.end(Unavailable(Reason.NOT_SERVING, UNJUDGED, retry_after_s=NOT_SERVING_RETRY_S))
+                raise
+        except Exception:
+            log.exception("an open call could not be judged anew", extra={"method": call.method.name})

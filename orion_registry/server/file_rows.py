@@ -90,7 +90,7 @@ class Row:
         value = self._left.pop(field)
         try:
             return read(value)
-        except (ValueError, TypeError, RegistryError):
+        except (ValueError, TypeError, OverflowError, RegistryError):
             raise self.error(field, rule, Said("something else") if hidden else value) from None
 
     def error(self, field: str, rule: str, got: object) -> FileError:

@@ -33,11 +33,12 @@ class LimitedDoor(Door):
         registry: Callable[[], Registry],
         *,
         identify: Identify | None = None,
+        prove_member: Identify | None = None,
         rates: Rates,
         clock: Callable[[], float],
     ) -> None:
         """Args: as `Door`; rates: of identities; clock: monotonic seconds."""
-        super().__init__(gate, registry, identify=identify)
+        super().__init__(gate, registry, identify=identify, prove_member=prove_member)
         self._rates = rates
         self._clock = clock
 
@@ -51,7 +52,8 @@ class LimitedDoor(Door):
             try:
                 actor = admit(context)
             except PermissionDenied:
-                rates.take(self._identify(context).identity, cost, clock())
+                if not method.for_members:
+                    rates.take(self._identify(context).identity, cost, clock())
                 raise
             if actor.identity:
                 rates.take(actor.identity, cost, clock())

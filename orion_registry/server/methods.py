@@ -9,7 +9,9 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from orion_registry.core.access.cost import Cost
-from orion_registry.core.access.rights import Role
+from orion_registry.core.access.rights import EVERYTHING, Role
+from orion_registry.core.model import Actor
+from orion_registry.errors import PermissionDenied, Reason
 from orion_registry.server import scopes
 from orion_registry.server.scopes import Scope
 from orion_registry_pb.v1 import admin_pb2, audit_pb2, balancer_pb2, heartbeat_pb2, monitor_pb2, registry_pb2
@@ -62,6 +64,20 @@ class Method:
     def is_open(self) -> bool:
         """Whether it answers callers that are not known."""
         return self.scope is scopes.nobody_in_particular
+
+    @property
+    def for_members(self) -> bool:
+        """Whether the other members of a cluster alone may call it."""
+        return self.scope is scopes.members_alone
+
+    def require_role(self, actor: Actor) -> None:
+        """Raises PermissionDenied: a caller has none of the roles in any namespace."""
+        if not actor.rights.grants:
+            message = f"nothing is granted to {actor.identity!r}: add a [[grant]] to access_file of the registry"
+            raise PermissionDenied(Reason.NOT_ALLOWED, message)
+        if actor.rights is not EVERYTHING and not actor.rights.anywhere(self.roles):
+            wanted = ", ".join(sorted(self.roles))
+            raise PermissionDenied(Reason.NOT_ALLOWED, f"{self.name} may be called by: {wanted}")
 
     @property
     def path(self) -> str:

@@ -3,29 +3,40 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
+from orion_registry.core.access.rights import ALL, Grant, Rights, Role
 from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.etcd.handshakes import TlsSettings, explained
 from orion_registry.runtime.clustered_selections import Reserved
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.methods import BALANCER_SERVICE
+from orion_registry.wire.callers import encode_rights
 from orion_registry.wire.spans import decode_known_span, span_of
 from orion_registry.wire.status import DETAILS_KEY, error_from_status
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 from orion_registry_pb.v1 import balancer_pb2
+
+if TYPE_CHECKING:
+    from orion_registry.server.certificates import Certificates
 
 log = logging.getLogger("orion_registry")
 
 CALL_S = 1.0
 """How long a member may take to answer another: a caller waits for it."""
 RETRY_S = 0.25
+TOLD_AFTER = 8
+"""Failures in a row until the log says that a member cannot be heard: 2 s at least."""
 RELEASE = f"/{BALANCER_SERVICE}/ReleaseService"
+
+TIDYING = Rights(grants=(Grant(roles=frozenset({Role.CALLER}), namespaces=(ALL,)),))
+"""What a member needs to end or shorten leases that it took for a caller who has gone, whatever that one may do now."""
 
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 1_200),
@@ -44,13 +55,15 @@ Load = Callable[[Member, pb.WatchLoadResponse], None]
 
 
 class _Peer:
-    """One other member."""
+    """One other member. shown: what its channel was made with. failures: to hear of it, in a row."""
 
-    def __init__(self, member: Member, channel: grpc.aio.Channel, watching: "asyncio.Task[None] | None" = None) -> None:
+    def __init__(self, member: Member, channel: grpc.aio.Channel, shown: object) -> None:
         self.member = member
         self.channel = channel
-        self.watching = watching
+        self.shown = shown
+        self.watching: asyncio.Task[None] | None = None
         self.tells = False
+        self.failures = 0
         self.streams: int | None = None
 
 
@@ -58,15 +71,16 @@ class AllPeers:
     """See `runtime.clustered.Peers` and `runtime.clustered_selections.Reserving`.
 
     Args:
-        credentials: for channels to other members; None = plaintext.
+        certificates: for channels to other members; None = plaintext.
         life: of this member.
     """
 
-    def __init__(self, life: str, credentials: Callable[[], grpc.ChannelCredentials | None], load: Load) -> None:
+    def __init__(self, life: str, certificates: "Certificates | None", load: Load) -> None:
         self._life = life
-        self._credentials = credentials
+        self._certificates = certificates
         self._load = load
         self._peers: dict[str, _Peer] = {}
+        self._there: frozenset[str] = frozenset()
         self._closing: set[asyncio.Task[None]] = set()
 
     # Who is there.
@@ -74,7 +88,8 @@ class AllPeers:
     def know(self, members: Collection[Member]) -> None:
         """See `Peers`."""
         there = {member.life: member for member in members}
-        for life in [life for life in self._peers if life not in there]:
+        self._there = frozenset(there)
+        for life in [life for life, peer in self._peers.items() if life not in there and not peer.tells]:
             self._drop(life)
         for life, member in there.items():
             known = self._peers.get(life)
@@ -83,7 +98,7 @@ class AllPeers:
             if known is not None:
                 self._drop(life)
             if member.addresses:
-                peer = self._peers[life] = _Peer(member, self._open(member.addresses[0]))
+                peer = self._peers[life] = _Peer(member, self._open(member.addresses[0]), self._shown)
                 peer.watching = asyncio.get_running_loop().create_task(self._watch(peer), name="peer-load")
 
     def reachable(self, life: str) -> bool:
@@ -91,10 +106,24 @@ class AllPeers:
         peer = self._peers.get(life)
         return peer is not None and peer.tells
 
+    def is_silent(self, life: str) -> bool:
+        """See `Reserving`. One that was never asked yet is not."""
+        peer = self._peers.get(life)
+        return peer is None or (not peer.tells and peer.failures > 0)
+
+    def member(self, life: str) -> Member | None:
+        """See `Peers`."""
+        peer = self._peers.get(life)
+        return None if peer is None else peer.member
+
     @property
     def streams(self) -> Mapping[str, int]:
         """See `Peers`."""
-        return {life: peer.streams for life, peer in self._peers.items() if peer.tells and peer.streams is not None}
+        return {
+            life: peer.streams
+            for life, peer in self._peers.items()
+            if life in self._there and peer.tells and peer.streams is not None
+        }
 
     async def close(self) -> None:
         """Lets go of all."""
@@ -104,7 +133,7 @@ class AllPeers:
 
     # Calls.
 
-    async def reserve(self, member: Member, service_id: str, request: SelectionRequest) -> Reserved:
+    async def reserve(self, member: Member, service_id: str, namespace: str, request: SelectionRequest) -> Reserved:
         """See `Reserving`."""
         message = pb.ReserveRequest(
             token=member.token,
@@ -114,6 +143,7 @@ class AllPeers:
             allow_degraded=request.allow_degraded,
             request_id=request.request_id,
             payload=request.payload,
+            namespace=namespace,
         )
         answer = await self._call(member, "Reserve", message, pb.ReserveResponse.FromString)
         return Reserved(
@@ -123,7 +153,7 @@ class AllPeers:
     def give_back(self, member: Member, selection_id: str, caller: str) -> None:
         """See `Reserving`."""
         request = balancer_pb2.ReleaseServiceRequest(selection_id=selection_id)
-        actor = Actor(identity=caller.rpartition("/")[0])
+        actor = Actor(identity=caller.rpartition("/")[0], rights=TIDYING)
         work = self._quietly(self.relay(member, RELEASE, request.SerializeToString(), actor))
         task = asyncio.get_running_loop().create_task(work)
         self._closing.add(task)
@@ -142,7 +172,12 @@ class AllPeers:
             RegistryError: the method's own; STORE_DOWN if the member does not answer.
         """
         message = pb.RelayRequest(
-            token=member.token, method=path, request=request, identity=actor.identity, address=actor.address
+            token=member.token,
+            method=path,
+            request=request,
+            identity=actor.identity,
+            address=actor.address,
+            grants=encode_rights(actor.rights),
         )
         answer = await self._call(member, "Relay", message, pb.RelayResponse.FromString, timeout_s)
         response: bytes = answer.response
@@ -171,43 +206,82 @@ class AllPeers:
         try:
             return await call(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as failure:
-            raise _error_of(failure, member) from failure
+            raise self._error_of(failure, member) from failure
 
     # Inside.
 
     def _open(self, address: str) -> grpc.aio.Channel:
-        credentials = self._credentials()
-        if credentials is None:
+        if self._certificates is None:
             return grpc.aio.insecure_channel(address, options=_OPTIONS)
-        return grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+        return grpc.aio.secure_channel(address, self._certificates.channel_credentials(), options=_OPTIONS)
+
+    @property
+    def _shown(self) -> object:
+        """What a channel would be made with now."""
+        return None if self._certificates is None else self._certificates.material
 
     def _drop(self, life: str) -> None:
         peer = self._peers.pop(life)
         if peer.watching is not None:
             peer.watching.cancel()
-        closing = asyncio.get_running_loop().create_task(peer.channel.close())
+        self._close(peer.channel)
+
+    def _close(self, channel: grpc.aio.Channel, grace_s: float | None = None) -> None:
+        closing = asyncio.get_running_loop().create_task(channel.close(grace_s))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
     async def _watch(self, peer: _Peer) -> None:
-        """Hears of its load for as long as it is there."""
-        open_stream = peer.channel.unary_stream(
-            f"/{CLUSTER_SERVICE}/WatchLoad",
-            request_serializer=pb.WatchLoadRequest.SerializeToString,
-            response_deserializer=pb.WatchLoadResponse.FromString,
-        )
+        """Hears of its load while it is there. A link that broke comes back with the files as they are then."""
         while True:
-            call = open_stream(pb.WatchLoadRequest(token=peer.member.token))
+            call = peer.channel.unary_stream(
+                f"/{CLUSTER_SERVICE}/WatchLoad",
+                request_serializer=pb.WatchLoadRequest.SerializeToString,
+                response_deserializer=pb.WatchLoadResponse.FromString,
+            )(pb.WatchLoadRequest(token=peer.member.token))
             try:
                 async for answer in call:
                     peer.tells, peer.streams = True, answer.streams
+                    if peer.failures >= TOLD_AFTER:
+                        log.info("a member is heard again", extra={"member": peer.member.name})
+                    peer.failures = 0
                     self._load(peer.member, answer)
             except grpc.aio.AioRpcError as error:
-                log.debug("a member cannot be heard", extra={"member": peer.member.name, "error": error.details()})
+                self._not_heard(peer, error)
             finally:
                 peer.tells = False
                 call.cancel()
+            if peer.member.life not in self._there:
+                peer.watching = None
+                self._drop(peer.member.life)
+                return
             await asyncio.sleep(RETRY_S)
+            if peer.shown is not self._shown:
+                self._close(peer.channel, CALL_S)
+                peer.channel, peer.shown = self._open(peer.member.addresses[0]), self._shown
+
+    def _not_heard(self, peer: _Peer, failure: grpc.aio.AioRpcError) -> None:
+        """Told once, if it is not over at once as a start is: it is tried for as long as the member is in etcd."""
+        peer.failures += 1
+        if peer.failures == TOLD_AFTER:
+            log.warning("a member cannot be heard", extra={"member": peer.member.name, "error": self._told(failure)})
+
+    def _told(self, failure: grpc.aio.AioRpcError) -> str:
+        settings = TlsSettings(
+            spoken=self._certificates is not None,
+            authorities="member_ca_file (or tls_client_ca_file)",
+            certificate="tls_cert_file and tls_key_file",
+        )
+        return explained(failure.details() or failure.code().name.lower(), settings)
+
+    def _error_of(self, failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
+        for key, value in failure.trailing_metadata() or ():
+            if key == DETAILS_KEY and isinstance(value, bytes):
+                return error_from_status(failure.code().value[0], failure.details() or "", value)
+        if "connection refused" in (failure.details() or "").lower():
+            return MemberGone(member)
+        message = f"member {member.name!r} does not answer: {self._told(failure)}"
+        return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves
 
 
 class MemberGone(Unavailable):
@@ -215,13 +289,3 @@ class MemberGone(Unavailable):
 
     def __init__(self, member: Member) -> None:
         super().__init__(Reason.STORE_DOWN, f"member {member.name!r} is gone", retry_after_s=CALL_S)
-
-
-def _error_of(failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
-    for key, value in failure.trailing_metadata() or ():
-        if key == DETAILS_KEY and isinstance(value, bytes):
-            return error_from_status(failure.code().value[0], failure.details() or "", value)
-    if "connection refused" in (failure.details() or "").lower():
-        return MemberGone(member)
-    message = f"member {member.name!r} does not answer ({(failure.details() or failure.code().name).lower()})"
-    return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orion_registry.core.access.rights import Role
 from orion_registry.core.entry import Entry
-from orion_registry.core.fleet import no_such_service
+from orion_registry.core.fleet import no_such_service, require_visible
 from orion_registry.core.model import Actor
 from orion_registry.core.registry import Registry
 from orion_registry.errors import PermissionDenied, Reason, shown
@@ -47,6 +47,10 @@ def judge_as_begun(method: str, request: Any, judge: Callable[[Any], None]) -> N
 
 def nobody_in_particular(_call: Call) -> None:
     """Answers whoever can connect, known or not."""
+
+
+def members_alone(_call: Call) -> None:
+    """For the other members of the cluster, who prove that they are some: see `door`."""
 
 
 def anywhere(_call: Call) -> None:
@@ -174,12 +178,10 @@ def _visible(call: Call, service_id: str) -> Entry | None:
     entry = call.registry.find(service_id)
     if entry is None:
         return None
-    rights = call.actor.rights
-    if rights.inside(entry.spec.namespace, call.roles):
+    if call.actor.rights.inside(entry.spec.namespace, call.roles):
         return entry
-    if rights.inside(entry.spec.namespace, frozenset(Role)):
-        raise denied(call, f"in namespace {entry.spec.namespace!r}")
-    raise no_such_service(service_id)
+    require_visible(call.actor, entry)
+    raise denied(call, f"in namespace {entry.spec.namespace!r}")
 
 
 def _registered_alone(call: Call, service_id: str = "") -> None:

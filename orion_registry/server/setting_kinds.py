@@ -6,7 +6,6 @@ A value arrives as text (flag, environment) or as what TOML made of it. `read` t
 
 import ipaddress
 import json
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -271,4 +270,4 @@ def _several(metavar: str, noun: str, one: str, key: Callable[[str], object], le
 
 
 def _within(value: object, least: float, most: float) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and least <= value <= most
+    return isinstance(value, int | float) and least <= value <= most  # nan is not

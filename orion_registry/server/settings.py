@@ -249,6 +249,7 @@ class Settings(ClusterSettings):
             raise SettingError(missing, "set with tls_cert_file and tls_key_file alike", Said("nothing"))
         if self.tls_client_ca_file and not self.tls:
             raise SettingError("tls_client_ca_file", "set with tls_cert_file and tls_key_file", self.tls_client_ca_file)
+        self._check_cluster()
 
 
 GROUPS = (

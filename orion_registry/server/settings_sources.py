@@ -34,7 +34,7 @@ def read_file(path: str) -> dict[str, object]:
         raise StartError(
             f"cannot read the configuration file {path}: {(error.strerror or str(error)).lower()}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, a number of 5,000 digits
         raise StartError(f"the configuration file {path} is not valid TOML: {error}") from None
     for name in data:
         if name not in BY_NAME:
@@ -82,7 +82,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | No
 def _read(row: Row, value: object, origin: str) -> object:
     try:
         return row.kind.read(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingError(row.name, row.kind.rule, value, origin=origin) from None
 
 

@@ -123,11 +123,19 @@ class Stream:
             self._owner.go_on_as(actor)
         self._actor = actor
 
+    def judge_again(self) -> None:
+        """Raises RegistryError, as a denial of who opened it: its caller may not go on."""
+        try:
+            self._door.judge(self)
+        except RegistryError as error:
+            self._door.ends(self._actor, error, self.method)
+            raise
+
     def end(self, error: RegistryError) -> None:
         """Ends the call from outside, once: its status is sent beside the handler, which is cancelled then; or once the
         read or write that it waits for is over, as these must not be cancelled.
         """
-        self._door.ends(self._actor, error)
+        self._door.ends(self._actor, error, self.method)
         if self._owner is not None:
             self._owner.end(error)
         elif self._ending is None:

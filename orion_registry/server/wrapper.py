@@ -133,7 +133,7 @@ def _server_stream(
             await context.send_initial_metadata(())
             stream = Stream(method, door, check, context, actor, request)
             with door.holding(stream):
-                door.judge(stream)  # what it was let in with may have been revoked while the metadata was sent
+                stream.judge_again()  # what it was let in with may have been revoked while the metadata was sent
                 await handler(request, actor, stream)
             code = OK
         except Exception as error:  # noqa: BLE001 - see _unary

@@ -12,7 +12,7 @@ from aiohttp import web
 from orion_registry.core.access.rates import Hold
 from orion_registry.core.access.rights import EVERYTHING
 from orion_registry.core.model import Actor
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, Unavailable
+from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.runtime.audit import is_denial
 from orion_registry.server.door import NOT_SERVING_RETRY_S
 from orion_registry.server.methods import METHODS, Method
@@ -49,7 +49,8 @@ class Access:
             actor = self._known(request)
             if actor.identity:  # what is denied costs as much
                 self._rates.take(actor.identity, method.cost, self._coordinator.selections.now().mono)
-            return self._permitted(method, actor)
+            method.require_role(actor)
+            return actor
 
     def check(self, method: Method, wanted: Any, actor: Actor, request: web.Request) -> None:
         """Judges a request as the RPC would.
@@ -72,7 +73,8 @@ class Access:
             RegistryError: it may not have it any more.
         """
         if actor.identity:
-            now = self._permitted(method, self._known(request))
+            now = self._known(request)
+            method.require_role(now)
             judge_as_begun(method.name, wanted, lambda asked: self.judge(method, asked, now))
 
     @contextmanager
@@ -93,12 +95,6 @@ class Access:
 
     def _known(self, request: web.Request) -> Actor:
         return self._authenticate(_shown(request), request.remote or "")
-
-    def _permitted(self, method: Method, actor: Actor) -> Actor:
-        if actor.rights is not EVERYTHING and not actor.rights.anywhere(method.roles):
-            wanted = ", ".join(sorted(method.roles))
-            raise PermissionDenied(Reason.NOT_ALLOWED, f"{method.name} may be called by: {wanted}")
-        return actor
 
     @contextmanager
     def _noting(self, method: Method, request: web.Request) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """The table of metrics. docs/metrics.md is made from it, and a test holds the two together."""
 
+import asyncio
 from collections.abc import Iterator
 
 from orion_registry.core.registry import Registry
@@ -96,6 +97,8 @@ _REGISTRY = (
         help="1 while an alarm holds."),
     Row(name="orion_revision", kind="gauge", read=number(lambda s: _registry(s).revision),
         help="Revision of the latest change in this life of the registry."),
+    Row(name="orion_loop_tasks", kind="gauge", read=number(lambda _: len(asyncio.all_tasks())),
+        help="Tasks of the registry's event loop: about one for each call and stream that is open."),
     Row(name="orion_loop_lag_seconds", kind="gauge", read=number(lambda s: _health(s).lag_s),
         help="How late the last tick of the registry's own clock was."),
     Row(name="orion_loop_lag_worst_seconds", kind="gauge", read=number(lambda s: _health(s).worst_lag_s),

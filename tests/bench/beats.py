@@ -36,7 +36,7 @@ async def measure(setting: Setting) -> list[Figure]:
 async def _compare(setting: Setting, name: str, what: str, beat: Beat) -> Figure:
     message = encode_agent_frame(beat).SerializeToString()
     figure = Figure(name=name, what=what, unit="us a message")
-    order = {"do": "write", "message": message.hex(), "rate": RATE}
+    order = {"do": "write", "messages": [message.hex()], "rate": RATE}
     for number in range(-1, setting.rounds):
         seconds = setting.seconds if number >= 0 else 0.5  # the first round warms up
         ours, _ = await setting.cost(setting.registry, "messages", seconds=seconds, **order)

@@ -18,7 +18,7 @@ from orion_registry_pb.v1 import registry_pb2
 from tests.bench.etcd import PUT, Etcd, etcd_version, put_request
 from tests.bench.figures import Figure
 from tests.bench.fleet import METADATA
-from tests.bench.load import NUMBER
+from tests.bench.numbers import NUMBER
 from tests.bench.processes import Server, registry
 from tests.bench.setting import Setting
 

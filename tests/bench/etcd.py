@@ -14,6 +14,10 @@ from orion_registry.wire.packing import blob
 from tests.bench.processes import START_S, Process
 
 PUT = "/etcdserverpb.KV/Put"
+RANGE = "/etcdserverpb.KV/Range"
+WATCH = "/etcdserverpb.Watch/Watch"
+GRANT = "/etcdserverpb.Lease/LeaseGrant"
+KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
 
 
 def put_request(key: bytes, value: bytes) -> bytes:
@@ -32,8 +36,6 @@ def etcd_version() -> str:
 
 class Etcd(Process):
     """One node with its data in a directory."""
-
-    address = ""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()

@@ -34,6 +34,15 @@ BUDGETS = {
     "select": Budget(limit=0.7, at_least=True, aim=0.8),
     "route-1": Budget(limit=0.7, at_least=True, aim=0.8),
     "beat": Budget(limit=1.3, at_least=False),
+    "route-32-speed": Budget(limit=60_000, at_least=True, absolute=True),
+    "load-discover": Budget(limit=0.7, at_least=True, aim=0.8),
+    "load-get": Budget(limit=0.7, at_least=True, aim=0.8),
+    "memory": Budget(limit=60, at_least=False, absolute=True),
+    "import": Budget(limit=250, at_least=False, absolute=True),
+    "import-agent": Budget(limit=250, at_least=False, absolute=True),
+    "watch-1000-p99": Budget(limit=300, at_least=False, absolute=True),
+    "growth-5000-kill": Budget(limit=100, at_least=False, absolute=True),
+    "growth-10000-held": Budget(limit=100, at_least=False, absolute=True),
     "durable-256": Budget(limit=2_000, at_least=True, absolute=True),
 }
 """By the figure's name. Other figures are printed without being judged."""

@@ -1,12 +1,15 @@
 """The load: a client process that does what it is told on stdin, one JSON object a line, and answers each with another.
 
 {"do": "unary", "address", "path", "request": hex, "concurrency", "seconds"}      -> {"calls", "seconds"}
+{"do": "calls", "address", "path", "request": hex, "concurrency", "calls"}        -> {"calls", "seconds"}
 {"do": "select" | "route", "address", "request": hex, "concurrency", "batch", "echo", "seconds"}
                                                                                    -> {"selections", "seconds"}
 {"do": "numbered", "address", "path", "request": hex, "connections", "concurrency", "seconds"}
                                                           -> {"calls", "refused", "seconds", "p50_ms", "p99_ms"}
 {"do": "open", "address", "path", "first": [hex, ...], "beat": hex or ""}          -> {"streams"}
-{"do": "write", "address", "message": hex, "rate", "seconds"}                     -> {"messages", "seconds"}
+{"do": "write", "address", "messages": [hex, ...], "rate", "seconds"}             -> {"messages", "seconds"}
+{"do": "watch" | "changes" | "expect" | "told", ...}                              see `tests.bench.watching`
+{"do": "redis" | "nats", "part": ..., ...}                                        see `tests.bench.redis`, `.nats`
 """
 
 import asyncio
@@ -20,11 +23,14 @@ import grpc.aio
 
 from orion_registry.client.credentials import Credentials
 from tests.bench.callers import Callers
+from tests.bench.nats import NatsLoad
+from tests.bench.numbers import numbered, percentiles
+from tests.bench.redis import RedisLoad
+from tests.bench.watching import Watchers
+from tests.e2e.fleet import raise_open_files_limit
 
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.http2.bdp_probe", 0))
 OPENED_AT_ONCE = 50
-NUMBER = b"0000000000"
-"""Where the requests of `numbered` differ: each has its own number in every such place."""
 
 
 class Load:
@@ -35,6 +41,10 @@ class Load:
         self._streams: dict[str, list[Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._callers = Callers()
+        self._redis, self._nats = RedisLoad(), NatsLoad()
+        watchers = Watchers((*OPTIONS, ("grpc.max_receive_message_length", -1)))  # snapshots of whole fleets
+        self.watch, self.changes = watchers.watch, watchers.changes
+        self.expect, self.told = watchers.expect, watchers.told
 
     async def unary(self, order: dict[str, Any]) -> dict[str, float]:
         """Calls as fast as `concurrency` callers on one connection can."""
@@ -53,6 +63,19 @@ class Load:
         await asyncio.gather(*(caller() for _ in range(order["concurrency"])))
         return {"calls": calls, "seconds": time.perf_counter() - began}
 
+    async def calls(self, order: dict[str, Any]) -> dict[str, float]:
+        """So many calls by `concurrency` callers on one connection."""
+        method: Any = self._channel(order).unary_unary(order["path"])
+        request, numbers = bytes.fromhex(order["request"]), iter(range(int(order["calls"])))
+        began = time.perf_counter()
+
+        async def caller() -> None:
+            for _ in numbers:
+                await method(request)
+
+        await asyncio.gather(*(caller() for _ in range(order["concurrency"])))
+        return {"calls": order["calls"], "seconds": time.perf_counter() - began}
+
     async def select(self, order: dict[str, Any]) -> dict[str, float]:
         """See `Callers.unary`."""
         return await self._callers.unary(self._channel(order), order)
@@ -60,6 +83,16 @@ class Load:
     async def route(self, order: dict[str, Any]) -> dict[str, float]:
         """See `Callers.route`."""
         return await self._callers.route(self._channel(order), order)
+
+    async def redis(self, order: dict[str, Any]) -> dict[str, float]:
+        """See `RedisLoad`; `part` is one of its methods."""
+        done: dict[str, float] = await getattr(self._redis, order["part"])(order)
+        return done
+
+    async def nats(self, order: dict[str, Any]) -> dict[str, float]:
+        """See `NatsLoad`; `part` is one of its methods."""
+        done: dict[str, float] = await getattr(self._nats, order["part"])(order)
+        return done
 
     def _channel(self, order: dict[str, Any]) -> grpc.aio.Channel:
         channel = self._channels.get(order["address"])
@@ -79,7 +112,7 @@ class Load:
         async def caller(method: Any) -> None:
             while (sent := time.perf_counter()) < until:
                 try:
-                    await method(template.replace(NUMBER, b"%010d" % next(numbers)))
+                    await method(numbered(template, next(numbers)))
                 except grpc.aio.AioRpcError as error:
                     refused.append(str(error.details()))
                 else:
@@ -91,8 +124,7 @@ class Load:
         await asyncio.gather(*(channel.close() for channel in channels))
         if not took:
             raise RuntimeError(f"all calls were refused: {refused[:1]}")
-        took.sort()
-        p50_ms, p99_ms = (took[int(len(took) * share)] * 1e3 for share in (0.50, 0.99))
+        p50_ms, p99_ms = (value * 1e3 for value in percentiles(took))
         return {"calls": len(took), "seconds": seconds, "refused": len(refused), "p50_ms": p50_ms, "p99_ms": p99_ms}
 
     async def open(self, order: dict[str, Any]) -> dict[str, float]:
@@ -117,12 +149,12 @@ class Load:
 
     async def write(self, order: dict[str, Any]) -> dict[str, float]:
         """Writes one message after the other on all streams in turn, evenly spread in time."""
-        streams, data = self._streams[order["address"]], bytes.fromhex(order["message"])
+        streams, data = self._streams[order["address"]], [bytes.fromhex(each) for each in order["messages"]]
         began, sent, wanted = time.perf_counter(), 0, order["rate"] * order["seconds"]
         while sent < wanted:
             due = min(wanted, (time.perf_counter() - began) * order["rate"])
             while sent < due:
-                await streams[sent % len(streams)].write(data)
+                await streams[sent % len(streams)].write(data[sent % len(data)])
                 sent += 1
             await asyncio.sleep(0.001)
         return {"messages": sent, "seconds": time.perf_counter() - began}
@@ -158,4 +190,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    raise_open_files_limit()
     asyncio.run(main())

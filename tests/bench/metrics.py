@@ -69,7 +69,7 @@ async def _beat(setting: Setting, daemon: Server) -> Figure:
         await _open(setting, server, "beating", beat=False)
     message = encode_agent_frame(Beat(seq=1_000)).SerializeToString().hex()
     figure = Figure(name="metrics-beat", what="beat with metrics, beside none: CPU", unit="us a message")
-    return await _compare(setting, figure, "messages", {"do": "write", "message": message, "rate": RATE}, daemon)
+    return await _compare(setting, figure, "messages", {"do": "write", "messages": [message], "rate": RATE}, daemon)
 
 
 async def _open(setting: Setting, server: Server, name: str, *, beat: bool) -> None:

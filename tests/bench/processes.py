@@ -14,7 +14,9 @@ START_S = 30.0
 
 
 class Process:
-    """A Python process of the bench, ended with it."""
+    """A Python process of the bench, ended with it. Servers among them have an address once entered."""
+
+    address = ""
 
     def __init__(self, *arguments: str) -> None:
         self._arguments = arguments
@@ -41,6 +43,12 @@ class Process:
         return self._process
 
     @property
+    def memory_kb(self) -> float:
+        """Its memory that is not shared with others, in kB."""
+        rows = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        return float(sum(int(row.split()[1]) for row in rows if row.startswith("Private_")))
+
+    @property
     def cpu_s(self) -> float:
         """CPU seconds used so far by all its threads, user and system."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -49,8 +57,6 @@ class Process:
 
 class Server(Process):
     """A server that tells its address: the bare one on stdout, the daemon in its log."""
-
-    address = ""
 
     async def __aenter__(self) -> "Server":
         await super().__aenter__()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.bench.processes import LoadProcess, Server
+from tests.bench.processes import LoadProcess, Process, Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Setting:
     seconds: float
     quick: bool = False
 
-    async def cost(self, server: Server, what: str, **order: Any) -> tuple[float, float]:
+    async def cost(self, server: Process, what: str, **order: Any) -> tuple[float, float]:
         """Lets the load do something to a server; `what` names the count in its answer.
 
         Returns:

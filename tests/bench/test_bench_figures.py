@@ -6,7 +6,7 @@ from orion_registry_pb.v1 import registry_pb2
 from tests.bench.durable import registration
 from tests.bench.etcd import put_request
 from tests.bench.figures import BUDGETS, Budget, Figure, table
-from tests.bench.load import NUMBER
+from tests.bench.numbers import NUMBER
 
 
 def figure(name: str, ours: list[float], reference: list[float], *, inverse: bool = False) -> Figure:

@@ -75,7 +75,7 @@ async def _beat(setting: Setting, daemon: Server, way: Way) -> Figure:
     message = encode_agent_frame(Beat(seq=1_000)).SerializeToString().hex()
     figure = Figure(name=f"{way.name}-beat", what=f"beat with {way.words}, beside plaintext: CPU", unit="us a message")
     return await _compare(
-        setting, figure, "messages", {"do": "write", "message": message, "rate": RATE}, daemon, way.shown
+        setting, figure, "messages", {"do": "write", "messages": [message], "rate": RATE}, daemon, way.shown
     )
 
 

@@ -38,7 +38,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 async def _compare(setting: Setting, name: str, what: str, method: str, request: bytes) -> list[Figure]:
     path = f"{SERVICE}/{method}"
-    size = await _answer_size(setting.registry.address, path, request)
+    size = await answer_size(setting.registry.address, path, request)
     cpu = Figure(name=name, what=f"{what}: CPU", unit="us a call", inverse=True)
     speed = Figure(name=f"{name}-speed", what=f"{what}: throughput", unit="calls/s")
     order = {"do": "unary", "request": request.hex(), "concurrency": CONCURRENCY}
@@ -52,7 +52,7 @@ async def _compare(setting: Setting, name: str, what: str, method: str, request:
     return [cpu, speed]
 
 
-async def _answer_size(address: str, path: str, request: bytes) -> int:
+async def answer_size(address: str, path: str, request: bytes) -> int:
     """Bytes of the registry's answer: the echo sends as many."""
     async with grpc.aio.insecure_channel(address) as channel:
         answer: bytes = await channel.unary_unary(path)(request)  # type: ignore[misc, arg-type, var-annotated, unused-ignore]

@@ -21,6 +21,8 @@ from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.core.selection.strategy import StrategyName, StrategyStats
 from orion_registry.core.selection.totals import BalancerStats
 from orion_registry.core.status import TABLE, Use
+from orion_registry.runtime.audit import AUDIT
+from orion_registry.runtime.clustered import ETCD_LOST, MEMBER_REPLACED
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
 from orion_registry.server.access import ACCESS, CERTIFICATE
 from orion_registry.wire.balancer_reports import ServicePerformance
@@ -201,7 +203,7 @@ def test_tls_is_not_called_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_alarm_has_advice() -> None:
-    assert ALARMS.keys() == {ACCESS, CERTIFICATE, MASS_HOLD, STORE_DOWN}
+    assert ALARMS.keys() == {ACCESS, AUDIT, CERTIFICATE, ETCD_LOST, MASS_HOLD, MEMBER_REPLACED, STORE_DOWN}
 
 
 # The table.

@@ -64,17 +64,6 @@ def test_it_is_short_and_its_agent_is_the_example() -> None:
     assert (ROOT / "examples" / "agent.py").read_text(encoding="utf-8").endswith(AGENT)
 
 
-def test_every_page_that_it_names_is_there() -> None:
-    for name in re.findall(r"\]\(((?!https?:)[^)#]+)", README):
-        assert (ROOT / name).exists(), name
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_every_file_that_a_page_of_the_docs_names_is_there(page: Path) -> None:
-    for name in re.findall(r"\]\(((?!https?:)[^)#\s]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / name).exists(), name
-
-
 def test_an_agent_and_one_who_calls_it(address: str, agent: "subprocess.Popen[bytes]") -> None:
     assert told_by(CALLER, address) == (0, "", "5\n")
     agent.terminate()

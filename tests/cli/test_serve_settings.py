@@ -163,6 +163,7 @@ def test_more_connections_than_open_files_are_refused() -> None:
         ("zzz = 1", "known are listen, "),
         ("[server]\nlisten = []", "unknown setting 'server'"),
         ("retention =", "is not valid TOML"),
+        ("retention = " + "9" * 5_000, "is not valid TOML"),
         ("\xff", "is not valid TOML"),
     ],
 )
@@ -172,6 +173,18 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path, content: str, expected: s
     with pytest.raises(StartError) as caught:
         load({}, {}, str(file))
     assert expected in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", ["{}", "[{}]"])
+@pytest.mark.parametrize("name", [row.name for row in TABLE])
+def test_a_number_that_cannot_be_written_out_is_a_mistake_as_any_other(tmp_path: Path, name: str, shape: str) -> None:
+    """TOML's hexadecimal numbers have no bound, while Python writes none of more than 4,300 digits."""
+    file = tmp_path / "orion.toml"
+    file.write_text(f"{name} = {shape.format('0x' + 'f' * 5_000)}\n")
+    with pytest.raises(StartError) as caught:
+        load({}, {}, str(file))
+    assert name in str(caught.value)
     assert str(file) in str(caught.value)
 
 

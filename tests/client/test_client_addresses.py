@@ -15,6 +15,7 @@ from orion_registry.client import watch as watch_module
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.channel import ADDRESSES, DEFAULT_ADDRESS, Connection, resolve_addresses
 from orion_registry.client.client import RegistryClient
+from orion_registry.client.environment import Environment
 from orion_registry.client.failures import NoAnswerInTime, Unreachable
 from orion_registry.client.profile import PROFILES
 from orion_registry.client.state import ConnectionState
@@ -25,6 +26,7 @@ from orion_registry.server.daemon import Daemon
 from orion_registry.testing.daemon import running_daemon
 from orion_registry_pb.v1 import heartbeat_pb2 as hb
 from tests.client.test_client_stream_faults import QUICK, SPEC, accept, fake, serve
+from tests.server.serving import until
 
 pytestmark = pytest.mark.timeout(30)
 NOBODY = "127.0.0.1:1"
@@ -166,6 +168,26 @@ async def test_a_call_takes_no_longer_than_it_may_though_the_registry_is_away(hu
             assert time.monotonic() - began < timeout_s + 1.0
 
 
+@pytest.mark.parametrize("several", [True, False])
+async def test_callers_do_not_wait_for_one_that_stops_while_they_know_another(several: bool) -> None:
+    waits, waited = list[float](), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        waited.set()
+        await asyncio.sleep(0.01)
+
+    async with running_daemon() as first, running_daemon() as second:
+        addresses = [first.address, second.address] if several else [first.address]
+        async with BalancerClient(addresses, environment=Environment(sleep=sleep, draw=lambda: 0.0)) as balancer:
+            with pytest.raises(NotFound):
+                await balancer.acquire(Selector(service_name="none"))
+            await first.stop()
+            async with asyncio.timeout(5):
+                await waited.wait()
+            assert (waits[0] == 0.0) == several, "NOT_SERVING says how long to wait for this one"
+
+
 async def test_a_local_view_whose_watch_is_refused_for_good_says_so(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -192,7 +214,7 @@ async def test_go_away_alternates_are_tried_first(daemon: Daemon) -> None:
         await asyncio.sleep(0.05)
 
     async with fake(send_away) as (registry, client), client.session("a-1", [SPEC], QUICK) as session:
-        await session.wait_for(ConnectionState.RECONNECTING)
+        await until(lambda: daemon.coordinator.streams)  # that it is away for a moment may go unseen
         async with asyncio.timeout(5):
             await session.wait_for(ConnectionState.CONNECTED)
         assert client.address == daemon.address

@@ -176,8 +176,8 @@ async def test_a_registry_that_lost_its_memory_does_not_empty_it(monkeypatch: py
             await client.register(static(name))
         view = client.local_view(S)
         await view.__aenter__()
+    await view.wait_for(ConnectionState.RECONNECTING)
     async with running_daemon(listen=(address,)):
-        await view.wait_for(ConnectionState.RECONNECTING)
         await view.wait_for(ConnectionState.CONNECTED)
         await until(lambda: view.stale_for_s == 0.0)
         assert agents(view) == {"a", "b", "gone", "gone-too"}

@@ -15,6 +15,7 @@ from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.errors import FailedPrecondition, Reason, RegistryError
 from orion_registry.server.daemon import Daemon
+from orion_registry.server.peers import AllPeers
 from tests.cluster.members import of, running_members, shown, until
 from tests.etcd.node import needs_etcd
 
@@ -171,7 +172,20 @@ async def test_members_list_each_other_and_forget_who_leaves() -> None:
         await until(lambda: [member.name for member in of(members[0]).membership.members] == ["m1", "m2"])
 
 
-async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_error() -> None:
+async def test_agents_of_a_member_that_stops_are_spread_over_all_others() -> None:
+    async with running_members(3) as members, Agents() as agents:
+        await until(lambda: len(of(members[0]).peers.streams) == 2)
+        for number in range(6):
+            await agents.at(members[0], agent_id=f"a{number}")
+        await members[0].stop()
+        await until(lambda: [len(of(one).streams) for one in members[1:]] == [3, 3])
+
+
+@pytest.mark.parametrize("heard", [False, True], ids=["not heard", "still taken for there"])
+async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_error(
+    heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its port may refuse a call before the end of its load's stream is noticed."""
     async with running_members(2) as members, Agents() as agents:
         await agents.at(members[0], max_concurrency=1)
         service_id = the_id(members[0])
@@ -182,5 +196,7 @@ async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_er
             gone = of(members[1]).membership.others[0]
             assert members[0]._server is not None
             await members[0]._server.stop(None)  # as a crash: nothing is said to anybody
+            if heard:
+                monkeypatch.setattr(AllPeers, "reachable", lambda _self, _life: True)
             await caller.release(held)
             assert of(members[1]).membership.member(gone.life) == gone, "etcd shows it still"

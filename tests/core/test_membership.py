@@ -353,6 +353,47 @@ def test_while_etcd_is_lost_nobody_is_given_up_for_a_lost_owner() -> None:
     assert state_of(here) == ("UNHEALTHY", "NOT_SEEN")
 
 
+def test_while_a_lost_owner_answers_nobody_is_given_up() -> None:
+    one, other = two()
+    entry = one.add()
+    one.live(entry)
+    here = other.hears(one, entry.service_id)
+    other.loses(one)
+    heard = {here}
+    other.registry.fleet.still_heard = lambda lost: lost in heard
+    other.advance(120.0)
+    assert state_of(here) == LOST
+    assert other.membership.last_owner(here.service_id) == one.me.life
+    heard.clear()
+    other.advance(2.0)
+    assert state_of(here) == ("UNHEALTHY", "NOT_SEEN")
+
+
+def test_a_service_whose_agent_has_left_is_let_go_on_its_new_owners_word() -> None:
+    one, other = two()
+    entry = one.add()
+    session = one.live(entry)
+    assert not one.membership.is_left(entry.service_id)
+    one.close(session)
+    assert one.membership.is_left(entry.service_id)
+    one.sees(other)
+    one.membership.let_go(entry.service_id, other.me.life, one.now)
+    assert (state_of(entry), entry.owner) == (("UNKNOWN", "RECONNECT_GRACE"), other.me.life)
+    assert one.membership.owned_by(other.me.life) == {entry.service_id}
+    one.membership.let_go(entry.service_id, "another", one.now)  # it is not ours to give any more
+    assert entry.owner == other.me.life
+    one.advance(60.0)
+    assert state_of(entry) == ("UNKNOWN", "RECONNECT_GRACE")
+    assert one.membership.is_left("unknown")
+    assert one.membership.last_owner("unknown") == ""
+
+
+def test_one_whose_agent_says_nothing_is_never_left() -> None:
+    one, _ = two()
+    entry = one.add(liveness=LivenessMode.STATIC)
+    assert not one.membership.is_left(entry.service_id)
+
+
 def test_the_dead_of_a_lost_member_are_removed_by_another() -> None:
     one, other = two()
     entry = one.add()

@@ -597,6 +597,39 @@ def test_an_agent_whose_targets_all_hang_blocks_nobody_else() -> None:
     assert bench.monitoring.stats().waiting == 78
 
 
+def test_an_agent_whose_targets_hang_delays_no_other_at_a_target_that_they_share() -> None:
+    bench = Bench(lambda run: PASSED if run.spec.name == "other" else None, check_runs=8, check_runs_per_target=2)
+    bench.add("a", make_check("x", port=1), make_check("y", port=2), host="hangs", service_id="hanging")
+    bench.pass_time(6.0)
+    assert len(bench.under_way) == 2, "the agent has no place left"
+    bench.add("a", make_check("x"), make_check("y"), host="shared", service_id="waiting")
+    bench.pass_time(6.0)
+    assert bench.monitoring.stats().waiting == 2
+    bench.add("b", make_check("other", interval_s=5.0), host="shared")
+    bench.pass_time(21.0)
+    assert len([run for _, run in bench.started if run.spec.name == "other"]) >= 4
+    for run in list(bench.under_way):
+        bench.finish(run)
+    bench.start()
+    assert {run.service_id for run in bench.under_way} == {"waiting"}, "and they run when it has places again"
+
+
+def test_who_waits_for_one_place_may_come_to_wait_for_the_other() -> None:
+    bench = Bench(lambda _: None, check_runs=4, check_runs_per_target=1)  # one place for each agent
+    order = [("b", "x", "1"), ("a", "y", "2"), ("a", "x", "3")]
+    entries = [bench.add(agent, make_check(), host=host, service_id=name) for agent, host, name in order]
+    for entry in entries:
+        bench.monitoring.check_now(entry.service_id, "", bench.world.now)
+        bench.start()
+    first, second = bench.under_way
+    bench.finish(first)
+    bench.start()
+    assert bench.under_way == [second], "its target has a place now, its agent has none"
+    assert bench.monitoring.stats().waiting == 1
+    bench.finish(second)
+    assert [run.service_id for run in bench.start()] == ["3"]
+
+
 def test_who_was_held_up_goes_to_the_end_of_the_queue() -> None:
     """Else the targets that always have somebody waiting would keep all places for themselves."""
     bench = Bench(lambda _: None, check_runs=1, check_runs_per_target=1)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
+from orion_registry.core.authority import require_role
 from orion_registry.core.commands import Register, Update
 from orion_registry.core.frames import SessionRequest, Sessions
 from orion_registry.core.model import Actor
-from orion_registry.errors import AlreadyExists, PermissionDenied, Reason
+from orion_registry.errors import AlreadyExists, NotFound, PermissionDenied, Reason
 from tests.building import SECRET, World, ask, frames_of, make_spec, ref_of
 
 AGENT, VIEWER = frozenset({Role.AGENT}), frozenset({Role.VIEWER})
@@ -58,7 +59,17 @@ def test_nothing_granted_is_nothing() -> None:
     assert nothing.unclaimable("default", []) is None
 
 
+def test_who_has_any_role_in_a_namespace_sees_it_and_nobody_else() -> None:
+    for role in Role:
+        assert rights("a", roles=frozenset({role})).sees("a")
+        assert not rights("a", roles=frozenset({role})).sees("b")
+    assert rights("*").sees("a")
+    assert not rights("a", roles=frozenset()).sees("a"), "a grant of nothing"
+    assert not Rights().sees("a")
+
+
 def test_everything_is_everything() -> None:
+    assert EVERYTHING.sees("any")
     for role in Role:
         assert EVERYTHING.everywhere(frozenset({role}))
     assert EVERYTHING.unclaimable("any", ["a.b"]) is None
@@ -164,3 +175,15 @@ def test_a_stream_carries_no_service_that_its_opener_may_offer_no_more(granted: 
     still = Actor(identity="", rights=rights("default"))
     session.go_on_as(still)
     assert session.actor is still
+
+
+def test_a_role_is_asked_for_where_a_service_is_and_who_has_none_there_learns_nothing() -> None:
+    world = World()
+    entry = world.add(namespace="payments")
+    require_role(Actor(rights=rights("payments")), entry, Role.AGENT)
+    with pytest.raises(PermissionDenied) as refused:
+        require_role(Actor(rights=rights("payments", roles=VIEWER)), entry, Role.AGENT)
+    assert refused.value.reason is Reason.NOT_ALLOWED
+    with pytest.raises(NotFound) as hidden:
+        require_role(Actor(rights=rights("default")), entry, Role.AGENT)
+    assert hidden.value.reason is Reason.NO_SUCH_SERVICE

@@ -288,6 +288,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestSelectionMachine: Any = Machine.TestCase
-TestSelectionMachine.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestSelectionMachine.settings = settings(stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))

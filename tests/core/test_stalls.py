@@ -83,7 +83,6 @@ def test_no_live_agent_is_dead_and_the_dead_are_found(
         assert each.entry.snapshot.status is ServiceStatus.UNHEALTHY
 
 
-@settings(max_examples=100)
 @given(st.sampled_from([0.4, 1.0, 5.0, 300.0]), st.sampled_from([0.2, 0.9, 2.2]), st.booleans())
 def test_a_stall_is_paid_once_so_the_dead_are_found_as_soon_as_ever(
     stall_s: float, before_s: float, read: bool
@@ -109,7 +108,6 @@ def test_a_stall_is_paid_once_so_the_dead_are_found_as_soon_as_ever(
     assert state_of(other) == ("HEALTHY", "STREAM_OPEN")
 
 
-@settings(max_examples=100)
 @given(st.lists(st.floats(0.0, TICK_S + LATE_TICK_S - 0.01), min_size=30, max_size=60))
 def test_noise_is_no_stall(gaps: list[float]) -> None:
     """Ticks that are late by less than 250 ms give nobody credit."""

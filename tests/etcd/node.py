@@ -95,11 +95,12 @@ class Node:
         finally:
             await etcd.close()
 
-    async def ctl(self, *arguments: str) -> str:
-        """etcdctl, as operators use it."""
+    async def ctl(self, *arguments: str, told: str = "") -> str:
+        """etcdctl, as operators use it; told: what it reads from standard input."""
         command = ["etcdctl", "--endpoints", f"{self._scheme}://{self.address}", *arguments]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
         done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, env={**os.environ, "ETCDCTL_API": "3"}, check=False
+            subprocess.run, command, input=told, capture_output=True, text=True, env=environment, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -10,7 +10,7 @@ It prints {"ready": N, "interval_s": ...} when all are held, then answers each l
     {"do": "silence"}                TTL agents only: no more unary beats; {"t0": of the last beat}
     {"do": "beat"}                   TTL agents only: they beat again
 
-`--ttl S`: unary beats instead of a stream.
+`--ttl S`: unary beats instead of a stream. `--retention S`: how long the dead stay listed.
 """
 
 import argparse
@@ -70,9 +70,9 @@ class Agents:
 class StreamAgent:
     """An agent kept alive by a session of the SDK."""
 
-    def __init__(self, address: str, agent_id: str) -> None:
+    def __init__(self, address: str, agent_id: str, retention_s: float) -> None:
         self._client = RegistryClient(address)
-        self.session: HeartbeatSession = self._client.session(agent_id, [spec_of(agent_id)])
+        self.session: HeartbeatSession = self._client.session(agent_id, [spec_of(agent_id, retention_s)])
         self.streams = 0
         self.last = 0.0
 
@@ -105,9 +105,10 @@ class StreamAgent:
 class TtlAgent:
     """An agent that beats by unary calls, three in a ttl."""
 
-    def __init__(self, address: str, agent_id: str, ttl_s: float) -> None:
+    def __init__(self, address: str, agent_id: str, retention_s: float, ttl_s: float) -> None:
         self._client = RegistryClient(address, timeout_s=ttl_s / 3)
         self._agent_id = agent_id
+        self._retention_s = retention_s
         self._ttl_s = ttl_s
         self._ref: SessionRef
         self.beating = True
@@ -117,7 +118,7 @@ class TtlAgent:
 
     async def start(self) -> None:
         """Registers and beats once."""
-        spec = spec_of(self._agent_id, liveness=LivenessMode.TTL, liveness_ttl_s=self._ttl_s)
+        spec = spec_of(self._agent_id, self._retention_s, liveness=LivenessMode.TTL, liveness_ttl_s=self._ttl_s)
         self._ref = (await self._client.register(spec, timeout_s=10.0)).ref
         await self._beat()
 
@@ -146,7 +147,7 @@ class TtlAgent:
 Agent = StreamAgent | TtlAgent
 
 
-def spec_of(agent_id: str, **fields: Any) -> ServiceSpec:
+def spec_of(agent_id: str, retention_s: float, **fields: Any) -> ServiceSpec:
     """The service of an agent."""
     return ServiceSpec(
         agent_id=agent_id,
@@ -155,7 +156,7 @@ def spec_of(agent_id: str, **fields: Any) -> ServiceSpec:
         port=7000,
         capabilities=("work.do",),
         tags=("faults",),
-        retention_s=RETENTION_S,
+        retention_s=retention_s,
         **fields,
     )
 
@@ -189,7 +190,10 @@ async def run(options: argparse.Namespace) -> None:
     """Lives until standard input ends."""
     ids = [f"{options.prefix}-{number}" for number in range(options.agents)]
     agents: list[Agent] = [
-        TtlAgent(options.address, one, options.ttl) if options.ttl else StreamAgent(options.address, one) for one in ids
+        TtlAgent(options.address, one, options.retention, options.ttl)
+        if options.ttl
+        else StreamAgent(options.address, one, options.retention)
+        for one in ids
     ]
     for first in range(0, len(agents), AT_ONCE):
         await asyncio.gather(*(agent.start() for agent in agents[first : first + AT_ONCE]))
@@ -211,6 +215,7 @@ def main() -> None:
     parser.add_argument("--agents", type=int, default=1)
     parser.add_argument("--prefix", default="agent")
     parser.add_argument("--ttl", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--retention", type=float, default=RETENTION_S, metavar="SECONDS")
     raise_open_files_limit()
     asyncio.run(run(parser.parse_args()))
 

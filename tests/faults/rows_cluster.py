@@ -50,12 +50,13 @@ class Cluster:
 
 async def members(stage: Stage, nodes: list[Node], count: int = 3, ttl: str = "2s") -> Cluster:
     """Members over these nodes."""
+    return Cluster([await stage.daemon(*member_options(nodes, number, ttl)) for number in range(count)], nodes)
+
+
+def member_options(nodes: Sequence[Node], number: int, ttl: str = "2s") -> tuple[str, ...]:
+    """What one member is started with."""
     endpoints = [word for node in nodes for word in ("--etcd-endpoints", node.address)]
-    started = []
-    for number in range(count):
-        options = ("--member-name", f"m{number + 1}", "--member-ttl", ttl, "--admission-rate", "100000")
-        started.append(await stage.daemon(*endpoints, *options))
-    return Cluster(started, nodes)
+    return (*endpoints, "--member-name", f"m{number + 1}", "--member-ttl", ttl, "--admission-rate", "100000")
 
 
 async def cluster_of(stage: Stage, ttl: str = "2s") -> Cluster:

@@ -2,124 +2,142 @@
 
 import asyncio
 import random
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 from orion_registry.client.admin import AdminClient
+from orion_registry.client.agent_calls import CallError
 from orion_registry.client.balancer import BalancerClient
-from orion_registry.client.client import RegistryClient
 from orion_registry.client.selection import Selection
-from orion_registry.client.session import HeartbeatSession
 from orion_registry.core.balancing import PREFIX
-from orion_registry.core.model import Load
+from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selector import Selector
 from orion_registry.errors import RegistryError
 from tests.cluster.history import record
 from tests.cluster.linearizable import violations
 from tests.faults.row import Group
-from tests.faults.rows_cluster import cluster_of, no_etcd, spec_of
+from tests.faults.rows_cluster import cluster_of, no_etcd
+from tests.faults.serving import Serving
 from tests.faults.stage import Stage
 
 GROUP = Group("cluster")
 
 AGENTS, SLOTS, CALLERS = 10, 2, 100
-RACE = Selector(capabilities=("race",))
-
-
-@dataclass
-class Slotted:
-    """An agent, and what it serves."""
-
-    session: HeartbeatSession
-    service_id: str
-    running: int = 0
-    refused: int = 0
-    most: int = 0
-
-    async def work(self) -> bool:
-        """One call; refused if it serves as many as it may, as the Agent helper does it."""
-        if self.running >= SLOTS:
-            self.refused += 1
-            return False
-        self.running += 1
-        self.most = max(self.most, self.running)
-        self.session.set_load(Load(in_flight=self.running))
-        try:
-            await asyncio.sleep(random.uniform(0.005, 0.05))
-        finally:
-            self.running -= 1
-            self.session.set_load(Load(in_flight=self.running))
-        return True
+LONGEST_S = 0.3
+"""A call, by an agent."""
+SLOW, PAUSE_S = 4, 2.0
+"""Each so many-th caller waits for up to so long between its selection and its call: the agent's new owner then hears
+of no call under way, and grants the slot again while the lease of a dead member is still in somebody's hand."""
 
 
 @dataclass
 class Race:
-    """Who holds which lease, as the callers know it: from its grant until they begin to release it."""
+    """Who holds which lease and calls under it, as the callers know it.
 
-    agents: dict[str, Slotted]
-    held: dict[str, set[str]] = field(default_factory=dict)
+    Attributes:
+        dead: lives (their first characters) of members that are killed.
+        calls: that agents answered. under_dead: that began while more than SLOTS were under way, one of them under a
+            dead member's lease. refused: by agents, because all slots were taken there.
+        violations: what must not be.
+    """
+
+    held: dict[str, dict[str, Selection]] = field(default_factory=dict)
+    calling: dict[str, set[str]] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     calls: int = 0
     under_dead: int = 0
-    violations: list[str] = field(default_factory=list)
+    refused: int = 0
     refusals: int = 0
+    violations: list[str] = field(default_factory=list)
 
     def granted(self, selection: Selection) -> None:
+        """Leases of living members never exceed the slots."""
         service_id = selection.service.service_id
-        held = self.held.setdefault(service_id, set())
-        held.add(selection.selection_id)
-        if len(held) > SLOTS:
-            if any(one[:PREFIX] in self.dead for one in held):
-                self.under_dead += 1
-            else:
-                self.violations.append(f"{service_id} has {len(held)} leases: {sorted(held)}")
+        held = self.held.setdefault(service_id, {})
+        held[selection.selection_id] = selection
+        living = sorted(one for one, lease in held.items() if lease.holds and not self._is_dead(one))
+        if len(living) > SLOTS:
+            self.violations.append(f"{service_id} has {len(living)} leases of living members: {living}")
+
+    def begins(self, selection: Selection) -> None:
+        """Calls exceed the slots under a dead member's lease alone."""
+        calling = self.calling.setdefault(selection.service.service_id, set())
+        calling.add(selection.selection_id)
+        if len(calling) <= SLOTS:
+            return
+        if any(self._is_dead(one) for one in calling):
+            self.under_dead += 1
+        else:
+            self.violations.append(f"{selection.service.service_id} has {len(calling)} calls: {sorted(calling)}")
 
     def ends(self, selection: Selection) -> None:
-        self.held[selection.service.service_id].discard(selection.selection_id)
+        """The lease is about to be released."""
+        self.held[selection.service.service_id].pop(selection.selection_id, None)
+        self.calling.get(selection.service.service_id, set()).discard(selection.selection_id)
+
+    def _is_dead(self, selection_id: str) -> bool:
+        return selection_id[:PREFIX] in self.dead
 
 
-async def call_on(race: Race, addresses: str, over: asyncio.Event) -> None:
-    """A caller; whatever is refused it asks for again."""
-    async with BalancerClient(addresses) as client:
-        while not over.is_set():
+class Caller(BalancerClient):
+    """A client that tells a race of its selections. `pause_s`: how long it waits at most before it calls."""
+
+    def __init__(self, addresses: str, race: Race, pause_s: float) -> None:
+        super().__init__(addresses)
+        self._race = race
+        self._pause_s = pause_s
+
+    @asynccontextmanager
+    async def select(self, selector: Selector, **choice: Any) -> AsyncIterator[Selection]:
+        """See `BalancerClient.select`."""
+        async with super().select(selector, **choice) as selection:
+            self._race.granted(selection)
             try:
-                selection = await client.acquire(RACE, wait_s=5.0, ttl_s=10.0)
-            except RegistryError:
-                race.refusals += 1
-                await asyncio.sleep(0.1)
-                continue
-            race.granted(selection)
-            await race.agents[selection.service.service_id].work()
-            race.calls += 1
-            race.ends(selection)
-            with suppress(RegistryError):  # of a member that is dead
-                await client.release(selection)
+                if self._pause_s:
+                    await asyncio.sleep(random.uniform(0.0, self._pause_s))
+                self._race.begins(selection)
+                yield selection
+            finally:
+                self._race.ends(selection)
+            if selection.outcome is Outcome.UNKNOWN:  # the agent did not begin
+                self._race.refused += 1
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Calls one agent after the other; what is refused it asks for again."""
+        async with self:
+            while not over.is_set():
+                try:
+                    await self.call("race", timeout_s=10.0)
+                except (RegistryError, CallError):
+                    self._race.refusals += 1
+                    await asyncio.sleep(0.1)
+                else:
+                    self._race.calls += 1
 
 
 @GROUP.row(
     "C4",
     "slots-across",
     "100 callers at three members race for 10 agents of 2 slots while members are killed: leases of living members "
-    "never exceed 2; calls above 2 only under a lease of a dead member, counted",
+    "never exceed 2; calls above 2 only under a lease of a dead member, and an Agent refuses what is over its 2",
     repeats=1,
     missing=no_etcd,
 )
 async def slots_across(stage: Stage) -> None:
     cluster = await cluster_of(stage)
-    agents: dict[str, Slotted] = {}
-    race = Race(agents)
-    for number in range(AGENTS):
-        client = await stage.enter(RegistryClient(cluster.addresses(number % 3)))
-        spec = replace(spec_of(f"slot-{number}", max_concurrency=SLOTS), capabilities=("race",))
-        session = client.session(f"slot-{number}", [spec])
-        await stage.enter(session)
-        agent = Slotted(session, session.ref().service_id)
-        agents[agent.service_id] = agent
+    addresses = cluster.addresses(0)
+    serving = await Serving.start(stage.nursery, addresses, agents=AGENTS, slots=SLOTS, longest_s=LONGEST_S)
+    names = [f"slot-{number}" for number in range(AGENTS)]
     for member in cluster.members:
-        await member.observer.until_all([f"slot-{number}" for number in range(AGENTS)], lambda one: one.ready, 30.0)
+        await member.observer.until_all(names, lambda one: one.ready, 30.0)
     lives = [await life_of(member.address) for member in cluster.members]
-    over = asyncio.Event()
-    callers = [asyncio.create_task(call_on(race, cluster.addresses(one % 3), over)) for one in range(CALLERS)]
+    race, over = Race(), asyncio.Event()
+    clients = [
+        Caller(cluster.addresses(one % 3), race, 0.0 if one % SLOW else PAUSE_S) for one in range(CALLERS)
+    ]  # fmt: skip
+    callers = [asyncio.create_task(client.run(over)) for client in clients]
     seconds = 4.0 if stage.ci else 15.0
     await asyncio.sleep(seconds)
     before = race.calls
@@ -133,15 +151,18 @@ async def slots_across(stage: Stage) -> None:
     await asyncio.sleep(seconds)
     over.set()
     done = await asyncio.gather(*callers, return_exceptions=True)
-    finding = stage.finding
+    finding, (let_in, most) = stage.finding, await serving.report()
     finding.faults += [f"a caller ended: {one!r}" for one in done if isinstance(one, BaseException)][:3]
     finding.count("calls", race.calls)
-    finding.count("above 2 under a dead member's lease", race.under_dead)
-    finding.count("refused by agents", sum(agent.refused for agent in agents.values()))
-    finding.count("selections refused", race.refusals)
+    finding.count("leases of living members above 2", len(race.violations))
+    finding.count("calls above 2 under a dead member's lease", race.under_dead)
+    finding.count("refused by agents", race.refused)
+    finding.count("at once at an agent", most)
+    finding.count("calls that failed or found no slot", race.refusals)
     finding.check(not race.violations, f"{len(race.violations)} times too many, such as {race.violations[:1]}")
     finding.check(before > 0 and middle > before and race.calls > middle, "the race stood still after a kill")
-    finding.check(max(agent.most for agent in agents.values()) == SLOTS, "no agent was ever full: nothing is shown")
+    finding.check(most == SLOTS, f"at most {most} calls ran at once at an agent of {SLOTS} slots")
+    finding.check(let_in >= race.calls, f"{race.calls} calls were answered, {let_in} were made")
 
 
 async def life_of(address: str) -> str:

@@ -25,6 +25,7 @@ from tests.faults.proxy import Proxy
 T = TypeVar("T")
 
 SETTLED_S = 30.0
+STOPPED_S = 20.0
 BEATING_S = 1.2
 """After this all have beaten at 1 s."""
 AGAIN_AND_AGAIN = ("--probation", "0s")
@@ -91,6 +92,7 @@ class Stage:
         self._exits = AsyncExitStack()
         self.nursery = Nursery(directory)
         self._daemons: list[Daemon] = []
+        self._started = 0
 
     async def __aenter__(self) -> "Stage":
         await self._exits.enter_async_context(self.nursery)
@@ -109,9 +111,10 @@ class Stage:
                     child.kill()
         await self._exits.aclose()
 
-    async def daemon(self, *options: str, entry: tuple[str, ...] = ()) -> Daemon:
+    async def daemon(self, *options: str, entry: tuple[str, ...] = (), listen: str = "127.0.0.1:0") -> Daemon:
         """Starts a registry, and a watcher of it. `entry`: another module than the command line's."""
-        number = len(self._daemons)
+        number = self._started
+        self._started += 1
         if entry:
             child = await self.nursery.start_ready(f"daemon-{number}", *entry, *options)
             address = child.ready["address"]
@@ -124,7 +127,7 @@ class Stage:
                 "off",
                 "--ephemeral",
                 "--listen",
-                "127.0.0.1:0",
+                listen,
                 "--log-format",
                 "json",
             )
@@ -144,6 +147,17 @@ class Stage:
         daemon.child.kill()
         self._daemons.remove(daemon)
         await daemon.observer.watch.cut()
+        return before
+
+    async def stopped(self, daemon: Daemon) -> float:
+        """SIGTERM of a registry, until it has ended well; returns the monotonic time just before."""
+        before = time.monotonic()
+        code = await daemon.child.stop(STOPPED_S)
+        self._daemons.remove(daemon)
+        await daemon.observer.watch.cut()
+        found = daemon.tracebacks()
+        self.finding.check(code == 0, f"a registry that was told to stop ended with {code} after {STOPPED_S:g} s")
+        self.finding.check(not found, f"{found} tracebacks in {daemon.child.log}\n{daemon.child.log_tail()}")
         return before
 
     async def enter(self, context: AbstractAsyncContextManager[T]) -> T:

@@ -1,6 +1,7 @@
 """The fault suite's own promises: its proxy does what it says, and a row that fails is told by the exit code."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -9,18 +10,19 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orion_registry.testing.link import MIN_RTO_S, Weather
 from tests.faults import lag, table
-from tests.faults.__main__ import ROWS, chosen
+from tests.faults.__main__ import ROWS, chosen, playable, published
 from tests.faults.finding import Finding, quantile, spread
 from tests.faults.proxy import Server
 from tests.faults.row import Group, Row
 from tests.faults.rows_agents import GROUP as AGENTS
-from tests.faults.runner import Options, play
+from tests.faults.runner import Options, Result, play
 from tests.faults.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -249,18 +251,52 @@ async def test_a_failing_row_is_played_again_only_if_the_machine_stalled() -> No
 
 async def test_the_table_goes_between_the_marks_and_keeps_what_was_not_played() -> None:
     results = [await play(row_of(good), Options())]
-    old = "| T0 | kept | a | b | ok |\n| T1 | test | was here | c | ok |\n| T9 | no such row | a | b | ok |"
+    old = (
+        "| T0 | kept | a | b | 1 s | ok |\n| T1 | test | was here | c | 1 s | ok |\n| T9 | no such row | a | b | | ok |"
+    )
     text = f"before\n{table.BEGIN}\n{old}\n{table.END}\nafter\n"
     once = table.published(text, results, ["T1", "T0"])
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
-    assert "| T1 | test | it holds | took 100 ms | ok |\n| T0 | kept | a | b | ok |\n" in once
+    assert "| T1 | test | it holds | took 100 ms | 0 s | ok |\n| T0 | kept | a | b | 1 s | ok |\n" in once
     assert "was here" not in once
     assert "T9" not in once
     assert table.published(once, results, ["T1", "T0"]) == once
     with pytest.raises(ValueError, match="no lines"):
         table.published("no marks", results, [])
-    assert table.published((ROOT / "docs" / "guarantees.md").read_text(), results, ["T1"])
+    assert table.published(text, [], []) == text, "nothing was played"
+
+
+async def test_rows_of_a_cluster_go_to_a_table_of_their_own() -> None:
+    finding = Finding()
+    finding.count("seen", 1)
+    rows = [next(row for row in ROWS if row.number == number) for number in ("1", "C1")]
+    results = [Result(row=row, finding=finding, took_s=12.3) for row in rows]
+    document = published((ROOT / "docs" / "guarantees.md").read_text(), results)
+    alone, _, cluster = document.partition(table.CLUSTER_BEGIN)
+    for part, row in zip((alone, cluster), rows, strict=True):
+        assert part.count(f"| {row.number} | {row.name} | {row.expect} | seen 1 | 12 s | ok |") == 1
+    assert "| C1 |" not in alone
+    assert published(document, results) == document
+
+
+async def test_a_run_that_was_can_be_published_later() -> None:
+    rows = [row_of(slow), row_of(good, missing=lambda: "a moon")]
+    rows[1] = replace(rows[1], number="T2")
+    results = [await play(row, Options(repeat=2)) for row in rows]
+    again = table.from_json(json.loads(json.dumps(table.as_json(results))), rows)
+    assert [table.table_line(one) for one in again] == [table.table_line(one) for one in results]
+    assert [table.line(one) for one in again] == [table.line(one) for one in results]
+    assert table.exit_code(again) == table.exit_code(results) == 1
+    assert table.from_json(table.as_json(results), rows[:1])[0].row is rows[0], "others are dropped"
+
+
+def test_where_there_is_no_etcd_the_cluster_is_left_out_and_the_rest_is_played() -> None:
+    alone = row_of(good)
+    needs = replace(alone, number="T2", name="other", group="cluster", missing=lambda: "etcd")
+    assert playable([alone, needs]) == ([alone], "etcd")
+    there = replace(needs, missing=str)
+    assert playable([alone, there]) == ([alone, there], "")
 
 
 def test_figures() -> None:
@@ -279,7 +315,8 @@ def test_rows_are_named_once_and_chosen_by_number_name_or_group() -> None:
     assert [row.number for row in chosen(["sigstop", "1"], [], long=False)] == ["1", "3"]
     assert {row.group for row in chosen([], ["mass"], long=True)} == {"mass"}
     assert [row.name for row in chosen(["pause-300"], [], long=False)] == ["pause-300"], "named is asked for"
-    assert not any(row.long for row in chosen([], [], long=False))
+    assert not any(row.long or row.group == "cluster" for row in chosen([], [], long=False))
+    assert "C1" in {row.number for row in chosen([], [], long=True)}
     with pytest.raises(ValueError, match="no such row: 99"):
         chosen(["99"], [], long=False)
 

@@ -18,6 +18,7 @@ CORE = "orion_registry/core"
 SERVER = "orion_registry/server"
 T = "tests/core/test_"
 MATRIX = "tests/security/test_access_matrix.py::test_everybody_gets_the_answer_that_the_table_says"
+RIGHTS, TLS, LINKS = (f"tests/cluster/test_cluster_{name}.py" for name in ("rights", "tls", "links"))
 
 FAULTS: tuple[Fault, ...] = (
     # Who may act.
@@ -949,6 +950,13 @@ FAULTS: tuple[Fault, ...] = (
         f"{T}monitoring.py::test_who_was_held_up_goes_to_the_end_of_the_queue",
     ),
     Fault(
+        "a check holds its target's place while it waits for its agent's",
+        f"{CORE}/checks/schedule.py",
+        "                lane.waiting[check] = None\n",
+        "                lane.waiting[check] = None\n                lanes[0].taken += number\n",
+        f"{T}monitoring.py::test_an_agent_whose_targets_hang_delays_no_other_at_a_target_that_they_share",
+    ),
+    Fault(
         "a place is lost with each check that goes while it waits",
         f"{CORE}/checks/schedule.py",
         "                del self._ready[check]\n                self._leave(check)\n",
@@ -1239,11 +1247,165 @@ FAULTS: tuple[Fault, ...] = (
     ),
     # Several members.
     Fault(
+        "what is relayed is not judged at the owner",
+        f"{SERVER}/cluster_service.py",
+        "            self._door.judge_relayed(method, message, caller)\n",
+        "",
+        f"{RIGHTS}::test_the_owner_judges_what_is_relayed_by_the_callers_own_rights_and_audits_it_as_the_callers",
+    ),
+    Fault(
+        "a relayed denial is audited as the member's",
+        f"{SERVER}/cluster_service.py",
+        "            self._door.ends(caller, error, method)  # a denial is the caller's, not the other member's\n",
+        "",
+        f"{RIGHTS}::test_the_owner_judges_what_is_relayed_by_the_callers_own_rights_and_audits_it_as_the_callers",
+    ),
+    Fault(
+        "a relayed caller may do everything",
+        f"{SERVER}/peers.py",
+        "            grants=encode_rights(actor.rights),\n",
+        "            grants=encode_rights(Rights()),\n",
+        f"{RIGHTS}::test_everybody_is_answered_alike_at_the_owner_and_elsewhere",
+    ),
+    Fault(
+        "what etcd told is not judged",
+        "orion_registry/runtime/clustered.py",
+        "                self._judge(command, actor)\n",
+        "                pass\n",
+        f"{RIGHTS}::test_what_is_not_known_yet_is_judged_once_it_is",
+    ),
+    Fault(
+        "who may not act moves a service",
+        "orion_registry/runtime/clustered.py",
+        "refuse_ungranted(actor, check_ref(self._fleet, ref, actor.identity))",
+        "check_ref(self._fleet, ref, actor.identity)",
+        f"{RIGHTS}::test_a_beat_of_one_who_may_not_moves_no_service",
+    ),
+    Fault(
+        "a slot in another namespace",
+        f"{SERVER}/cluster_service.py",
+        "if request.namespace != entry.spec.namespace:",
+        "if False:",
+        f"{RIGHTS}::test_a_slot_is_not_given_in_another_namespace_than_the_caller_selects_in",
+    ),
+    Fault(
+        "any certificate is a member's",
+        f"{SERVER}/certificates.py",
+        "        return is_issued_by(members, shown_chain(auth_context))\n",
+        "        return True\n",
+        f"{TLS}::test_nobody_calls_what_members_alone_may_without_their_certificate_and_token",
+    ),
+    Fault(
+        "whoever has a member's certificate signs others",
+        f"{SERVER}/member_identity.py",
+        "not _is_authority(issuer) or ",
+        "",
+        "tests/server/test_member_identity.py::test_who_is_a_member",
+    ),
+    Fault(
+        "links keep their old certificates",
+        f"{SERVER}/peers.py",
+        "if peer.shown is not self._shown:",
+        "if False:",
+        f"{TLS}::test_links_come_back_with_the_certificates_that_took_the_place_of_the_old",
+    ),
+    Fault(
+        "a broken key takes the place of a working one at etcd",
+        "orion_registry/etcd/endpoints.py",
+        "if old.get_state() is grpc.ChannelConnectivity.READY:",
+        "if False:",
+        "tests/etcd/test_etcd_tls.py::test_new_files_are_taken_while_a_watch_goes_on_and_broken_ones_are_not",
+    ),
+    Fault(
+        "each call logs in for itself",
+        "orion_registry/etcd/endpoints.py",
+        "            if not self._token:\n                self._token = await self._log_in()\n",
+        "            self._token = await self._log_in()\n",
+        "tests/etcd/test_etcd_tls.py::test_a_signed_token_that_runs_out_is_asked_for_anew_by_one_of_all_calls",
+    ),
+    Fault(
+        "changed users make a token worthless for good",
+        "orion_registry/etcd/failures.py",
+        """ or _OLD_AUTH in (error.details() or "")""",
+        "",
+        "tests/etcd/test_etcd_tls.py::test_a_signed_token_that_runs_out_is_asked_for_anew_by_one_of_all_calls",
+    ),
+    Fault(
+        "an owner that answers is given up",
+        f"{CORE}/falling.py",
+        "(fleet.cut_off or fleet.still_heard(entry))",
+        "fleet.cut_off",
+        f"{T}membership.py::test_while_a_lost_owner_answers_nobody_is_given_up",
+    ),
+    Fault(
+        "links to who is out of etcd are dropped",
+        f"{SERVER}/peers.py",
+        "if life not in there and not peer.tells]",
+        "if life not in there]",
+        f"{LINKS}::test_what_a_member_cut_from_etcd_owns_is_not_taken_while_it_answers",
+    ),
+    Fault(
+        "what an owner that answers has is taken",
+        "orion_registry/runtime/clustered.py",
+        "if self._speaks_here(service_id) or self._former_owner(service_id) is None",
+        "if True",
+        f"{LINKS}::test_what_a_member_cut_from_etcd_owns_is_not_taken_while_it_answers",
+    ),
+    Fault(
+        "a former owner that is out of etcd is not asked for its leases",
+        "orion_registry/runtime/clustered.py",
+        "former = None if entry.owner else self._former_owner(service_id)",
+        "former = None",
+        f"{LINKS}::test_an_agent_that_leaves_a_member_cut_from_etcd_has_its_leases_counted",
+    ),
+    Fault(
+        "a silent member's services are left out one by one",
+        "orion_registry/runtime/clustered_selections.py",
+        ".union(*map(self._services_of, silent - {NOBODY}))",
+        "",
+        f"{LINKS}::test_members_cut_from_each_other_select_what_they_can_ask_for",
+    ),
+    Fault(
         "a batch compares what is known when it is sent",
         "orion_registry/store/etcd.py",
         "await self.write(part, {key: known[key] for key in part})",
         "await self.write(part)",
         "tests/cluster/test_cluster_linearizable.py::test_what_clients_of_three_members_are_answered_is_linearizable",
+    ),
+    Fault(
+        "several members a little above leave one far below",
+        f"{CORE}/rebalancing.py",
+        "max(excess, mean - min(others)) <= slack",
+        "excess <= slack",
+        f"{T}rebalancing.py::test_several_that_are_a_little_above_leave_nobody_far_below",
+    ),
+    Fault(
+        "a member that stops sends all its agents to the same other",
+        "orion_registry/runtime/clustered.py",
+        "first = turn % max(1, len(others))",
+        "first = 0",
+        "tests/cluster/test_cluster_members.py::test_agents_of_a_member_that_stops_are_spread_over_all_others",
+    ),
+    Fault(
+        "epochs of a snapshot are not gone above in a cluster",
+        "orion_registry/runtime/clustered.py",
+        "await self._new_block(stored.epochs_below + SINCE_EXPORT)",
+        "await self._new_block(0)",
+        "tests/cluster/test_cluster_snapshot.py::test_a_single_daemon_moves_into_a_cluster_and_back",
+    ),
+    Fault(
+        "other members do not hear how far epochs went with a snapshot",
+        "orion_registry/cluster/etcd.py",
+        "news.epochs_below = int(value)",
+        "news.epochs_below = 0",
+        "tests/cluster/test_cluster_snapshot.py::test_a_single_daemon_moves_into_a_cluster_and_back",
+    ),
+    Fault(
+        "a caller waits for the one that stops though it knows another",
+        "orion_registry/client/route.py",
+        "asked_s if self._connection.address == address else 0.0",
+        "asked_s",
+        "tests/client/test_client_addresses.py::test_callers_do_not_wait_for_one_that_stops_while_they_know_another",
     ),
     Fault(
         "what happens here changes another member's service",

@@ -1,10 +1,13 @@
 """runtime/audit: denials and changes that store nothing, gathered, counted, bounded; nobody waits for them."""
 
 import asyncio
+from collections.abc import Sequence
+
+import pytest
 
 from orion_registry.core.audit import AuditRecord
 from orion_registry.core.commands import Remove
-from orion_registry.core.facts import Audit
+from orion_registry.core.facts import Audit, Fact
 from orion_registry.core.model import Actor, RemovalReason
 from orion_registry.errors import (
     InvalidArgument,
@@ -14,7 +17,7 @@ from orion_registry.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from orion_registry.runtime.audit import DEEDS, DENIALS, SLACK, STRANGERS, TRIM, AuditConfig, AuditTrail
+from orion_registry.runtime.audit import DEEDS, DENIALS, IDENTITIES, SLACK, STRANGERS, TRIM, AuditConfig, AuditTrail
 from orion_registry.runtime.coordinator import REGISTRY_ACTOR
 from orion_registry.store.base import Store
 from orion_registry.store.memory import MemoryStore
@@ -113,14 +116,26 @@ async def test_no_flood_of_strangers_hides_who_is_known() -> None:
     trail = trail_on(store)
     for number in range(2 * STRANGERS):
         trail.refused(Actor(address=f"10.0.0.{number}"), "UpdateService", NOBODY)
-    for number in range(DENIALS + 5):
+    for number in range(IDENTITIES + 5):
         trail.refused(Actor(identity=f"i{number}"), "ExportSnapshot", WRONG)
     await flushed(trail)
     found = await chain(store)
-    known = [f"i{number}" for number in range(DENIALS)]
+    known = [f"i{number}" for number in range(IDENTITIES)]
     assert [one.identity for one in found if one.method == "ExportSnapshot"] == known
     others = [(one.identity, one.count) for one in found if one.method == "*"]
     assert others == [("*", 5), ("", STRANGERS)]
+
+
+@in_virtual_time
+async def test_no_flood_of_one_identity_hides_another() -> None:
+    store = MemoryStore()
+    trail = trail_on(store)
+    for number in range(10 * DENIALS):
+        trail.refused(Actor(identity="mallory", address=f"10.0.0.{number}"), "UpdateService", WRONG)
+    trail.refused(Actor(identity="eve"), "ExportSnapshot", WRONG)
+    await flushed(trail)
+    found = [(one.identity, one.method, one.count) for one in await chain(store)]
+    assert found[DENIALS:] == [("mallory", "*", 9 * DENIALS), ("eve", "ExportSnapshot", 1)]
 
 
 @in_virtual_time
@@ -169,6 +184,33 @@ async def test_what_the_store_does_not_take_is_counted_and_told_until_it_takes_s
     trail.did(ME, "SetStrategy")
     await flushed(trail)
     assert (trail.lost, trail.trouble) == (2, "")
+
+
+class FaultyStore(MemoryStore):
+    """Has a fault that no store should have."""
+
+    broken = True
+
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        if self.broken:
+            raise ZeroDivisionError("a fault")
+        await super().commit(facts)
+
+
+@in_virtual_time
+async def test_no_fault_ends_the_trail_or_goes_untold(caplog: pytest.LogCaptureFixture) -> None:
+    store = FaultyStore()
+    trail = trail_on(store)
+    for _ in range(2):
+        trail.did(ME, "SetStrategy")
+        await flushed(trail)
+    assert (trail.lost, trail.trouble) == (2, "2 audit records were lost: ZeroDivisionError: a fault")
+    (told,) = caplog.records
+    assert (told.getMessage(), told.exc_info is not None) == ("audit records are not stored", True)
+    store.broken = False
+    trail.did(ME, "SetStrategy")
+    await flushed(trail)
+    assert (len(await chain(store)), trail.trouble) == (1, "")
 
 
 @in_virtual_time

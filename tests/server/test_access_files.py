@@ -222,6 +222,9 @@ def test_grants_are_read(tmp_path: Path) -> None:
         ("[[grant]", ": must be TOML, got "),
         ("a = " + "[" * 20_000, ": must be TOML, got "),
         ("a = " + "9" * 5_000, ": must be TOML, got "),
+        ("grant = 0x" + "f" * 5_000, ", grant: must be a list of at most 10,000 rows, got a number of too many digits"),
+        ("[[quota]]\nnamespace = 'a'\nservices = 0x" + "f" * 5_000, ", quota 1, services: must be a whole number of 0"),
+        ("[[quota]]\nnamespace = 'a'\nservices = [0x" + "f" * 5_000 + "]", ", quota 1, services: must be a whole"),
     ],
 )
 def test_an_access_file_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:

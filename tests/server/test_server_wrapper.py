@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -12,7 +13,16 @@ import pytest
 from orion_registry.core.access.cost import Cost
 from orion_registry.core.access.rights import EVERYTHING, Grant, Rights, Role
 from orion_registry.core.model import Actor
-from orion_registry.errors import Aborted, FailedPrecondition, InvalidArgument, Reason, Unauthenticated, Unavailable
+from orion_registry.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Reason,
+    RegistryError,
+    Unauthenticated,
+    Unavailable,
+)
 from orion_registry.server import scopes
 from orion_registry.server.door import Door
 from orion_registry.server.methods import METHODS, REGISTRY_METHODS, REGISTRY_SERVICE, Kind, Method
@@ -236,10 +246,46 @@ async def test_what_is_revoked_while_a_stream_begins_ends_it() -> None:
     row = next(row for row in METHODS if row.name == "WatchServices")
     door = Door(lambda: True, nothing_registered, identify=identify)
     handler: Any = build_handlers([row], {row.service: {row.name: serve}}, door)[row.service][row.name]
+    told: list[tuple[str, str]] = []
+    door.tell_refusals(lambda actor, method, _error: told.append((actor.identity, method)))
     context = Beginning()
     with pytest.raises(grpc.aio.AbortError):
         await handler.unary_stream(b"", context)
     assert (context.code, served) == (grpc.StatusCode.UNAUTHENTICATED, [])
+    assert told == [("calc", "WatchServices")], "who it was let in as"
+
+
+class Judged:
+    """An open call that is judged as `verdict` says."""
+
+    def __init__(self, verdict: Exception | None = None) -> None:
+        self.method = next(row for row in METHODS if row.name == "WatchServices")
+        self.context: Any = FakeContext()
+        self.verdict = verdict
+        self.ended: list[RegistryError] = []
+
+    def go_on_as(self, _actor: Actor) -> None:
+        if self.verdict is not None:
+            raise self.verdict
+
+    def end(self, error: RegistryError) -> None:
+        self.ended.append(error)
+
+
+async def test_a_call_that_cannot_be_judged_anew_ends_and_the_others_are_judged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    door = Door(lambda: True, nothing_registered)
+    broken, fine = [Judged(ZeroDivisionError()) for _ in range(3)], Judged()
+    refused = [Judged(PermissionDenied(Reason.NOT_ALLOWED, "no")) for _ in range(3)]
+    with ExitStack() as held:
+        for call in (*broken, fine, *refused):
+            held.enter_context(door.holding(call))
+        await door.judge_again()
+    assert [[one.reason for one in call.ended] for call in broken] == [[Reason.NOT_SERVING]] * 3
+    assert [[one.reason for one in call.ended] for call in refused] == [[Reason.NOT_ALLOWED]] * 3
+    assert fine.ended == []
+    assert [record.getMessage() for record in caplog.records] == ["an open call could not be judged anew"] * 3
 
 
 async def test_bidi_stream() -> None:

@@ -310,7 +310,6 @@ def test_a_missing_or_doubled_record_is_refused() -> None:
     assert "3 services" in refused(first + one + two + file_of(some(3)).splitlines(keepends=True)[3] + last)
 
 
-@settings(max_examples=100)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_anything_else_is_refused(data: bytes) -> None:
     refused(data)
@@ -318,7 +317,6 @@ def test_anything_else_is_refused(data: bytes) -> None:
     refused(sealed(header(), data))
 
 
-@settings(max_examples=100)
 @given(st.sampled_from(sorted(json.loads(record_line())["spec"]) + sorted(json.loads(record_line()))), st.data())
 def test_any_value_in_any_field_is_read_or_refused(field: str, data: st.DataObject) -> None:
     value = data.draw(

@@ -15,7 +15,7 @@ from orion_registry.client.credentials import Credentials
 from orion_registry.core.access.rights import Grant, Rights, Role
 from orion_registry.core.audit import AuditFilter
 from orion_registry.core.model import Actor
-from orion_registry.errors import Reason, Unauthenticated
+from orion_registry.errors import PermissionDenied, Reason, Unauthenticated
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.settings import Settings
 from orion_registry.store.memory import MemoryStore
@@ -80,6 +80,17 @@ async def test_each_role_reads_what_it_may_over_grpc(role: Role) -> None:
                     site.base + filled(path, service_id), headers={"Authorization": f"Bearer {role}"}
                 ) as response:
                     assert response.status == (200 if role in method_of(rpc).roles else 403), (path, rpc)
+
+
+async def test_http_refuses_in_the_words_of_grpc() -> None:
+    method, nothing = method_of("GetServerInfo"), Actor(identity="calc", rights=Rights())
+    with pytest.raises(PermissionDenied, match="nothing is granted to 'calc'"):
+        method.require_role(nothing)
+    async with guarded_site() as site:
+        status, told = await site.get("/api/v1/info", Authorization="Bearer agent")
+        with pytest.raises(PermissionDenied) as refused:
+            method.require_role(known("Bearer agent", ""))
+        assert (status, told["message"]) == (403, refused.value.message)
 
 
 async def test_a_service_of_another_namespace_is_not_there() -> None:

@@ -427,7 +427,7 @@ class StoreInfo(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """memory or sqlite."""
+    """memory, sqlite or etcd."""
     trouble: _builtins.str
     """Why it takes no ordinary writes now; empty if it does."""
     def __init__(

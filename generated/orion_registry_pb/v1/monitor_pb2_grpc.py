@@ -62,7 +62,9 @@ class MonitorServiceServicer(object):
 
         Errors: INVALID_ARGUMENT/BAD_FIELD (no check of that name); NOT_FOUND/NO_SUCH_SERVICE;
         FAILED_PRECONDITION/WRONG_MODE (it has no checks); RESOURCE_EXHAUSTED/RATE_LIMITED with RetryInfo (a run of it ended
-        less than a second ago). Called by operators and by the service's agent.
+        less than a second ago).
+
+        Who may call: operators, and the service's agent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +73,9 @@ class MonitorServiceServicer(object):
     def GetServiceHealth(self, request, context):
         """How a service is and why: status, reasons, each check with its last verdicts, and the last changes of status.
 
-        Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE. Called by anybody.
+        Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE.
+
+        Who may call: everybody who may read its namespace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,7 +84,9 @@ class MonitorServiceServicer(object):
     def GetHealthStats(self, request, context):
         """How the checks of all services fare, in all and by kind, since the registry started.
 
-        Errors: none of its own. Called by anybody.
+        Errors: none of its own.
+
+        Who may call: everybody who may read some namespace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,17 +39,23 @@ class MonitorServiceStub:
 
     Errors: INVALID_ARGUMENT/BAD_FIELD (no check of that name); NOT_FOUND/NO_SUCH_SERVICE;
     FAILED_PRECONDITION/WRONG_MODE (it has no checks); RESOURCE_EXHAUSTED/RATE_LIMITED with RetryInfo (a run of it ended
-    less than a second ago). Called by operators and by the service's agent.
+    less than a second ago).
+
+    Who may call: operators, and the service's agent.
     """
     GetServiceHealth: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.GetServiceHealthRequest, _monitor_pb2.GetServiceHealthResponse]
     """How a service is and why: status, reasons, each check with its last verdicts, and the last changes of status.
 
-    Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE. Called by anybody.
+    Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE.
+
+    Who may call: everybody who may read its namespace.
     """
     GetHealthStats: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.GetHealthStatsRequest, _monitor_pb2.GetHealthStatsResponse]
     """How the checks of all services fare, in all and by kind, since the registry started.
 
-    Errors: none of its own. Called by anybody.
+    Errors: none of its own.
+
+    Who may call: everybody who may read some namespace.
     """
 
 @_typing.type_check_only
@@ -63,17 +69,23 @@ class MonitorServiceAsyncStub(MonitorServiceStub):
 
     Errors: INVALID_ARGUMENT/BAD_FIELD (no check of that name); NOT_FOUND/NO_SUCH_SERVICE;
     FAILED_PRECONDITION/WRONG_MODE (it has no checks); RESOURCE_EXHAUSTED/RATE_LIMITED with RetryInfo (a run of it ended
-    less than a second ago). Called by operators and by the service's agent.
+    less than a second ago).
+
+    Who may call: operators, and the service's agent.
     """
     GetServiceHealth: _aio.UnaryUnaryMultiCallable[_monitor_pb2.GetServiceHealthRequest, _monitor_pb2.GetServiceHealthResponse]  # type: ignore[assignment]
     """How a service is and why: status, reasons, each check with its last verdicts, and the last changes of status.
 
-    Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE. Called by anybody.
+    Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE.
+
+    Who may call: everybody who may read its namespace.
     """
     GetHealthStats: _aio.UnaryUnaryMultiCallable[_monitor_pb2.GetHealthStatsRequest, _monitor_pb2.GetHealthStatsResponse]  # type: ignore[assignment]
     """How the checks of all services fare, in all and by kind, since the registry started.
 
-    Errors: none of its own. Called by anybody.
+    Errors: none of its own.
+
+    Who may call: everybody who may read some namespace.
     """
 
 class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -90,7 +102,9 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT/BAD_FIELD (no check of that name); NOT_FOUND/NO_SUCH_SERVICE;
         FAILED_PRECONDITION/WRONG_MODE (it has no checks); RESOURCE_EXHAUSTED/RATE_LIMITED with RetryInfo (a run of it ended
-        less than a second ago). Called by operators and by the service's agent.
+        less than a second ago).
+
+        Who may call: operators, and the service's agent.
         """
 
     @_abc_1.abstractmethod
@@ -101,7 +115,9 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_monitor_pb2.GetServiceHealthResponse, _abc.Awaitable[_monitor_pb2.GetServiceHealthResponse]]:
         """How a service is and why: status, reasons, each check with its last verdicts, and the last changes of status.
 
-        Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE. Called by anybody.
+        Errors: INVALID_ARGUMENT/BAD_FIELD; NOT_FOUND/NO_SUCH_SERVICE.
+
+        Who may call: everybody who may read its namespace.
         """
 
     @_abc_1.abstractmethod
@@ -112,7 +128,9 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_monitor_pb2.GetHealthStatsResponse, _abc.Awaitable[_monitor_pb2.GetHealthStatsResponse]]:
         """How the checks of all services fare, in all and by kind, since the registry started.
 
-        Errors: none of its own. Called by anybody.
+        Errors: none of its own.
+
+        Who may call: everybody who may read some namespace.
         """
 
 def add_MonitorServiceServicer_to_server(servicer: MonitorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

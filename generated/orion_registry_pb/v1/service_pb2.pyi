@@ -658,7 +658,9 @@ class ServiceInfo(_message.Message):
     service_type: _builtins.str
     """Kind of service. Default "agent". Same form as service_id."""
     host: _builtins.str
-    """Host name or address where callers reach it. Default: the address that the registration came from."""
+    """Host name or address where callers reach it, in ASCII: an international name by its A-labels ("xn--...").
+    Default: the address that the registration came from.
+    """
     port: _builtins.int
     """Port where callers reach it, 0 to 65535; 0 = none."""
     protocol: _builtins.str

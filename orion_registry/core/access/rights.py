@@ -59,6 +59,12 @@ class Rights:
         """Whether one of the roles is held in a namespace."""
         return any(grant.reaches(namespace) and not grant.roles.isdisjoint(roles) for grant in self.grants)
 
+    def sees(self, namespace: str) -> bool:
+        """Whether a namespace is known to have this or that in it: any role there will do. To others each of its
+        services is answered as one that is not registered.
+        """
+        return any(grant.roles and grant.reaches(namespace) for grant in self.grants)
+
     def everywhere(self, roles: frozenset[Role]) -> bool:
         """Whether one of the roles is held in every namespace, those that do not exist yet among them."""
         return any(ALL in grant.namespaces and not grant.roles.isdisjoint(roles) for grant in self.grants)

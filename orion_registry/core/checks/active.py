@@ -69,8 +69,8 @@ class ActiveCheck:
         results: its last `RESULTS` runs, the oldest first.
         ended: judged seconds of its last run's end; -inf = there was none.
         phase: where it is between two runs; belongs to `Schedule`, as do deadline (judged seconds when it is due; None
-            unless `Phase.TIMED`), armed, next_due (of a running one: when it is due again), and places (how many it
-            has of those that it needs).
+            unless `Phase.TIMED`), armed, next_due (of a running one: when it is due again), and waits_for (of one that
+            is held up: a place of its target's, 0, or of its agent's, 1).
         freshness: the timer until it is stale.
     """
 
@@ -83,7 +83,6 @@ class ActiveCheck:
         "next_due",
         "ordinal",
         "phase",
-        "places",
         "results",
         "service_id",
         "since_wall",
@@ -91,6 +90,7 @@ class ActiveCheck:
         "stale",
         "standing",
         "target",
+        "waits_for",
     )
 
     def __init__(
@@ -110,7 +110,7 @@ class ActiveCheck:
         self.deadline: float | None = None
         self.armed: float | None = None
         self.next_due = 0.0
-        self.places = 0
+        self.waits_for = 0
         self.freshness = Freshness(self)
 
     @property

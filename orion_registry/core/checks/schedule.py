@@ -1,9 +1,9 @@
 """When checks run: each by its own interval, few at once at one target, some of one agent, and not too many in all.
 
-A check that is due takes one of its target's places, then one of its agent's, or waits there for one; who has both
-waits in one queue for a turn, the longest first. So a target that hangs holds up nobody but its own checks, an agent
-whose targets all hang nobody but itself, and what does not move costs nothing: the work of a tick is what is due, never
-what there is.
+A check that is due takes a place of its target's and one of its agent's, both or neither, or waits where there is
+none; who has both waits in one queue for a turn, the longest first. So a target that hangs holds up nobody but its own
+checks, an agent whose targets all hang nobody but itself, not even at targets that it shares with others, and what does
+not move costs nothing: the work of a tick is what is due, never what there is.
 """
 
 from collections import OrderedDict
@@ -121,9 +121,9 @@ class Schedule:
             case Phase.TIMED:
                 self._timers.forget(check)
             case Phase.HELD_UP:
-                del self._lane(check, check.places).waiting[check]
+                del self._lanes_of(check)[check.waits_for].waiting[check]
                 self._held_up -= 1
-                self._leave(check)
+                self._close_idle(check)
             case Phase.READY:
                 del self._ready[check]
                 self._leave(check)
@@ -167,39 +167,51 @@ class Schedule:
         self._timers.set(check, due)
 
     def _enter(self, check: ActiveCheck) -> None:
-        """It takes the places that it needs and has not got, until one is not free: then it waits there."""
-        while check.places < len(self._lanes):
-            lane = self._lane(check, check.places)
+        """It takes both its places, or none: then it waits for the first that is not free.
+
+        A place that is held while another is waited for stands idle, and would keep out whoever needs that one alone.
+        """
+        lanes = self._lanes_of(check)
+        for number, lane in enumerate(lanes):
             if lane.taken >= lane.most:
-                check.phase = Phase.HELD_UP
+                check.phase, check.waits_for = Phase.HELD_UP, number
                 lane.waiting[check] = None
                 self._held_up += 1
-                return
-            lane.taken += 1
-            check.places += 1
-        check.phase = Phase.READY
-        self._ready[check] = None
+                break
+        else:
+            for lane in lanes:
+                lane.taken += 1
+            check.phase = Phase.READY
+            self._ready[check] = None
+        self._close_idle(check)
 
     def _leave(self, check: ActiveCheck) -> None:
-        """Its places are free: whoever waits for one longest goes on, and to the end of the queue of all."""
-        while check.places:
-            check.places -= 1
-            lane = self._lane(check, check.places)
+        """Its places are free: who waits for one, the longest first, goes on to the end of the queue of all, or waits
+        for the other now.
+        """
+        lanes = self._lanes_of(check)
+        for lane in lanes:
             lane.taken -= 1
-            if lane.waiting:
+        for lane in lanes:
+            while lane.waiting and lane.taken < lane.most:
                 self._held_up -= 1
                 self._enter(lane.waiting.popitem(last=False)[0])
-            elif not lane.taken:
-                self._close(check, check.places)
+        self._close_idle(check)
 
-    def _lane(self, check: ActiveCheck, place: int) -> Lane:
-        """Of its target (0) or its agent (1)."""
-        if place == 0:
-            return self._lanes[0].setdefault(check.target, Lane(self._per_target))
-        return self._lanes[1].setdefault(check.agent, Lane(self._per_agent))
+    def _lanes_of(self, check: ActiveCheck) -> tuple[Lane, Lane]:
+        """Of its target and of its agent; one that there is not yet is opened."""
+        targets, agents = self._lanes
+        if (target := targets.get(check.target)) is None:
+            target = targets[check.target] = Lane(self._per_target)
+        if (agent := agents.get(check.agent)) is None:
+            agent = agents[check.agent] = Lane(self._per_agent)
+        return target, agent
 
-    def _close(self, check: ActiveCheck, place: int) -> None:
-        if place == 0:
-            del self._lanes[0][check.target]
-        else:
-            del self._lanes[1][check.agent]
+    def _close_idle(self, check: ActiveCheck) -> None:
+        """Lanes of its where nobody has a place, or waits for one, go."""
+        targets, agents = self._lanes
+        target, agent = self._lanes_of(check)
+        if not (target.taken or target.waiting):
+            del targets[check.target]
+        if not (agent.taken or agent.waiting):
+            del agents[check.agent]

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class AgentServiceStub(object):
-    """Calls of capabilities. Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
+    """Calls of capabilities.
+
+    Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
     """
 
     def __init__(self, channel):
@@ -43,17 +45,20 @@ class AgentServiceStub(object):
 
 
 class AgentServiceServicer(object):
-    """Calls of capabilities. Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
+    """Calls of capabilities.
+
+    Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
     """
 
     def Call(self, request, context):
         """Runs a capability and returns what it returns.
 
-        Refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
+        Errors: refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
         RESOURCE_EXHAUSTED/NO_FREE_SLOT (max_concurrency calls are under way), UNIMPLEMENTED/NOT_SUPPORTED_YET (it has no
         such capability). INVALID_ARGUMENT/BAD_FIELD: the arguments do not fit, or the capability refused them. UNKNOWN,
         without ErrorInfo: the capability failed; the message says how.
-        Anyone who reaches the agent may call.
+
+        Who may call: whoever reaches the agent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,7 +81,9 @@ def add_AgentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentService(object):
-    """Calls of capabilities. Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
+    """Calls of capabilities.
+
+    Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
     """
 
     @staticmethod

@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AgentServiceStub:
-    """Calls of capabilities. Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do."""
+    """Calls of capabilities.
+
+    Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,30 +39,38 @@ class AgentServiceStub:
     Call: _grpc.UnaryUnaryMultiCallable[_agent_pb2.CallRequest, _agent_pb2.CallResponse]
     """Runs a capability and returns what it returns.
 
-    Refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
+    Errors: refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
     RESOURCE_EXHAUSTED/NO_FREE_SLOT (max_concurrency calls are under way), UNIMPLEMENTED/NOT_SUPPORTED_YET (it has no
     such capability). INVALID_ARGUMENT/BAD_FIELD: the arguments do not fit, or the capability refused them. UNKNOWN,
     without ErrorInfo: the capability failed; the message says how.
-    Anyone who reaches the agent may call.
+
+    Who may call: whoever reaches the agent.
     """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
-    """Calls of capabilities. Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do."""
+    """Calls of capabilities.
+
+    Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Call: _aio.UnaryUnaryMultiCallable[_agent_pb2.CallRequest, _agent_pb2.CallResponse]  # type: ignore[assignment]
     """Runs a capability and returns what it returns.
 
-    Refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
+    Errors: refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
     RESOURCE_EXHAUSTED/NO_FREE_SLOT (max_concurrency calls are under way), UNIMPLEMENTED/NOT_SUPPORTED_YET (it has no
     such capability). INVALID_ARGUMENT/BAD_FIELD: the arguments do not fit, or the capability refused them. UNKNOWN,
     without ErrorInfo: the capability failed; the message says how.
-    Anyone who reaches the agent may call.
+
+    Who may call: whoever reaches the agent.
     """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Calls of capabilities. Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do."""
+    """Calls of capabilities.
+
+    Errors carry google.rpc.ErrorInfo{domain: "registry.orion", reason}, as the registry's do.
+    """
 
     @_abc_1.abstractmethod
     def Call(
@@ -69,11 +80,12 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agent_pb2.CallResponse, _abc.Awaitable[_agent_pb2.CallResponse]]:
         """Runs a capability and returns what it returns.
 
-        Refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
+        Errors: refused before it began, so that it may be tried elsewhere: UNAVAILABLE/NOT_SERVING (the agent stops),
         RESOURCE_EXHAUSTED/NO_FREE_SLOT (max_concurrency calls are under way), UNIMPLEMENTED/NOT_SUPPORTED_YET (it has no
         such capability). INVALID_ARGUMENT/BAD_FIELD: the arguments do not fit, or the capability refused them. UNKNOWN,
         without ErrorInfo: the capability failed; the message says how.
-        Anyone who reaches the agent may call.
+
+        Who may call: whoever reaches the agent.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,8 +28,8 @@ if _version_not_supported:
 class ClusterServiceStub(object):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's, and UNAVAILABLE/NOT_SERVING
-    while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
+    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
     """
 
     def __init__(self, channel):
@@ -63,8 +63,8 @@ class ClusterServiceStub(object):
 class ClusterServiceServicer(object):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's, and UNAVAILABLE/NOT_SERVING
-    while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
+    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
     """
 
     def Reserve(self, request, context):
@@ -80,10 +80,10 @@ class ClusterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Relay(self, request, context):
-        """Runs a call that belongs to this member: it owns the service, or granted the lease. The caller was let in by the
-        member that it called.
+        """Runs a call that belongs to this member: it owns the service, or granted the lease. It is judged, run and audited
+        as the caller's own, with the rights that the caller has at the member that it called.
 
-        Errors: those of the method.
+        Errors: those of the method; PERMISSION_DENIED/NOT_ALLOWED, the caller may not do that.
 
         Who may call: members.
         """
@@ -148,8 +148,8 @@ def add_ClusterServiceServicer_to_server(servicer, server):
 class ClusterService(object):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's, and UNAVAILABLE/NOT_SERVING
-    while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
+    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
     """
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""The docs: what is made from the protos, links, commands and promises that they name."""
