@@ -95,8 +95,10 @@ async def call_once(view: LocalView, tally: Tally) -> None:
     try:
         with selection:
             reader, writer = await asyncio.open_connection(selection.service.host, selection.service.port)
-            told = (await reader.read(100)).decode()
-            writer.close()
+            try:
+                told = (await reader.read(100)).decode()
+            finally:
+                writer.close()
             if told != selection.service.agent_id:
                 raise ConnectionError(f"{selection.service.agent_id} was meant, {told!r} answered")
     except OSError as error:

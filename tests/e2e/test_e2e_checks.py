@@ -10,9 +10,9 @@ from tests.e2e import many_checks
 
 
 async def test_checks_of_every_kind_see_what_breaks_and_what_is_mended() -> None:
-    """Must-show 1, once a second."""
+    """Must-show 1: times are judged by intervals, so a short one is no mercy to a busy machine."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.e2e.checks", "--interval", "1",
+        sys.executable, "-m", "tests.e2e.checks", "--interval", "2",
         cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     told, _ = await process.communicate()
