@@ -1,5 +1,7 @@
 """What a run must have shown; one line for each promise, held or not."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.fuzz.run import BACK_WITHIN, FIELD_SETS, FULL, MUTATED_SHARE, OK_SHARE, Report
@@ -32,7 +34,7 @@ def checks(report: Report, *, back_within: float = BACK_WITHIN) -> list[Check]:
         _check(f"every field set >= {sets} times", count >= sets, f"least: {rpc} {path}, {count} times"),
         _check("no answer outside the closed list", tally.fault_count == 0, f"{tally.fault_count} faults"),
         _check("stderr is JSON", not_json == 0, f"{report.stderr_lines} lines, {not_json} not JSON"),
-        _check("no traceback, no error in the log", not report.suspicious, f"{len(report.suspicious)} lines"),
+        _check("no traceback, no error in the log", not report.suspicious, _sorts(report.suspicious)),
         _check("catalog = twin", not report.twin_faults and report.services > 0 and report.unsure < report.services,
                f"{report.services} services, {len(report.twin_faults)} differences, {report.unsure} not compared"),
         _check("all services gone after tidying up", report.after["services"] == 0, f"{report.after['services']} left"),
@@ -51,3 +53,10 @@ def _back(what: str, report: Report, within: float) -> Check:
     before, after = report.baseline[what], report.after[what]
     change = after / before - 1
     return _check(f"{what} back within {within:.0%}", change <= within, f"{before:,} -> {after:,} ({change:+.1%})")
+
+
+def _sorts(lines: Sequence[str]) -> str:
+    """How many lines, and of what kinds."""
+    kinds = Counter(line.partition('"message": "')[2].partition('"')[0] or "no message" for line in lines)
+    told = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(5))
+    return f"{len(lines)} lines" + (f": {told}" if told else "")
