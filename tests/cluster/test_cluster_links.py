@@ -164,15 +164,17 @@ async def test_an_agent_that_leaves_a_member_cut_from_etcd_has_its_leases_counte
             await until(lambda: not of(one).membership.is_ours(service_id))
 
 
+THERE = 9
+"""Agents of the other member: not so many that streams would be moved to even them out."""
+
+
 async def test_members_cut_from_each_other_select_what_they_can_ask_for() -> None:
     async with cluster() as cut, Agents() as agents:
         one, two = cut.members
-        for number in range(12):
+        for number in range(THERE):
             await agents.at(one, agent_id=f"there-{number}", max_concurrency=1)
         await agents.at(two, agent_id="here", max_concurrency=1)
-        await until(
-            lambda: sum(shown(two, the_id(two, f"there-{n}")) == "HEALTHY(STREAM_OPEN)" for n in range(12)) == 12
-        )
+        await until(lambda: all(shown(two, the_id(two, f"there-{n}")) == "HEALTHY(STREAM_OPEN)" for n in range(THERE)))
         deaths = Deaths(cut.members)
         for proxy in cut.between:
             proxy.freeze()
