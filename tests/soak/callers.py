@@ -13,6 +13,7 @@ from orion_registry.core.selector import Selector
 from orion_registry.errors import Reason, RegistryError
 from orion_registry_pb.v1 import balancer_pb2 as pb
 from orion_registry_pb.v1 import service_pb2 as sv
+from tests.soak.agents import PATIENCE_S
 from tests.soak.world import BUSY, WORK, World
 
 NONE_NOW = {Reason.NO_FREE_SLOT, Reason.NO_READY_SERVICE, Reason.QUEUE_FULL}
@@ -22,7 +23,7 @@ ENDS = (Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.FAILED,
 
 async def select_and_release(world: World) -> None:
     """A caller takes slots one after the other, says how each call went, and is never sent to one that is dead."""
-    async with BalancerClient(world.address, caller=f"caller-{random.randrange(20)}") as client:
+    async with BalancerClient(world.address, caller=f"caller-{random.randrange(20)}", timeout_s=PATIENCE_S) as client:
         for _ in range(20):
             dead = frozenset(world.killed)
             try:
@@ -40,7 +41,7 @@ async def select_and_release(world: World) -> None:
 
 async def wait_and_give_up(world: World) -> None:
     """Callers wait for the same few slots, and half of them give up before they get one."""
-    async with BalancerClient(world.address, caller="patient") as client:
+    async with BalancerClient(world.address, caller="patient", timeout_s=PATIENCE_S) as client:
 
         async def one() -> None:
             patience = random.choice((0.05, 3.0))
@@ -73,7 +74,7 @@ async def vanish(world: World) -> None:
 async def look_around(world: World) -> None:
     """A caller discovers by selectors of which no two are alike, and pages through all."""
     tag = f"t{random.randrange(400)}"
-    async with RegistryClient(world.address) as client:
+    async with RegistryClient(world.address, timeout_s=PATIENCE_S) as client:
         for _ in range(10):
             await client.discover(Selector(tags=(tag,), include_not_ready=True))
             await client.discover(WORK)

@@ -25,7 +25,7 @@ METHODS = (
 )
 CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.OK}
 LOUD = 20
-FLOOD_S = 7.0
+FLOOD_S = 10.0
 """A watcher that takes nothing for 5 s is cut; changes must have filled its window by then."""
 
 
