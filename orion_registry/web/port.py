@@ -25,6 +25,9 @@ DEFAULT = "127.0.0.1:6747"
 CONNECTIONS_MOST = 512
 """Connections open at once; above it new ones are closed. One costs about 30 kB."""
 
+COMING_S = 1.0
+"""How long one that was accepted is waited for: one that ends before it has begun is never heard of."""
+
 KEEP_ALIVE_S = 15.0
 SHUTDOWN_S = 1.0
 """How long a request may go on once the registry stops; streams have been ended by then."""
@@ -43,6 +46,7 @@ class HttpPort:
         self._opening: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._servers: list[asyncio.Server] = []
+        self._coming: dict[asyncio.Protocol, float] = {}
 
     async def bind(self, settings: Settings) -> None:
         """See `SideDoor`. Where the default address is taken, the registry does without."""
@@ -66,9 +70,9 @@ class HttpPort:
         come back need not wait for that. Whoever connects before waits in the sockets' backlog.
         """
         if self._sockets:
-            self._opening = asyncio.create_task(self._open(served), name="http port")
+            self._opening = asyncio.create_task(self._start(served), name="http port")
 
-    async def _open(self, served: Served) -> None:
+    async def _start(self, served: Served) -> None:
         try:
             await asyncio.to_thread(importlib.import_module, "orion_registry.web.site")
             self._runner = self._make_runner(served)
@@ -99,9 +103,17 @@ class HttpPort:
     def _protocol(self) -> asyncio.Protocol:
         """What serves a new connection."""
         server = None if self._runner is None else self._runner.server
-        if server is None or len(server.connections) >= CONNECTIONS_MOST:
+        if server is None or self._open(server) >= CONNECTIONS_MOST:
             return _Refusing()
-        return server()
+        handler: asyncio.Protocol = server()
+        self._coming[handler] = asyncio.get_running_loop().time()
+        return handler
+
+    def _open(self, server: "web.Server") -> int:
+        """Connections that are open or about to be: many may be accepted before the server hears of the first."""
+        known, late = set(server.connections), asyncio.get_running_loop().time() - COMING_S
+        self._coming = {one: at for one, at in self._coming.items() if one not in known and at > late}
+        return len(known) + len(self._coming)
 
     async def close(self) -> None:
         """See `SideDoor`."""

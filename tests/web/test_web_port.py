@@ -112,6 +112,20 @@ async def test_it_is_ready_once_the_registry_serves_and_no_more_when_it_stops() 
         site.daemon.coordinator.serving = True
 
 
+async def test_a_burst_of_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are accepted before the server hears of the first one."""
+    async with running_site() as site:
+        door = site.daemon._side_door
+        assert isinstance(door, port.HttpPort)
+        assert door._runner is not None
+        assert door._runner.server is not None
+        monkeypatch.setattr(port, "CONNECTIONS_MOST", len(door._runner.server.connections) + 2)
+        taken = [type(door._protocol()) is port._Refusing for _ in range(4)]
+        assert taken == [False, False, True, True]
+        monkeypatch.setattr(port, "COMING_S", 0.0)
+        assert type(door._protocol()) is not port._Refusing, "those that were accepted have never come"
+
+
 async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(port, "CONNECTIONS_MOST", 2)
     async with running_site() as site:
