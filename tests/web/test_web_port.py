@@ -115,6 +115,7 @@ async def test_it_is_ready_once_the_registry_serves_and_no_more_when_it_stops() 
 async def test_a_burst_of_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are accepted before the server hears of the first one."""
     async with running_site() as site:
+        assert (await site.text("/livez"))[0] == 200
         door = site.daemon._side_door
         assert isinstance(door, port.HttpPort)
         assert door._runner is not None
