@@ -125,9 +125,11 @@ async def test_what_a_member_cut_from_etcd_owns_is_not_taken_while_it_answers() 
             made = await client.register(spec(liveness=LivenessMode.STATIC, max_concurrency=1))
         service_id = made.service.service_id
         await until(lambda: shown(two, service_id) == "HEALTHY(STATIC)")
+        owner = of(two).membership.others[0].life
         cut.etcd.freeze()
         await until(lambda: of(two).registry.get(service_id).owner == "")
         await cut.join()  # whoever comes now changes nothing of that
+        assert of(two).peers.reachable(owner)
         async with BalancerClient(one.address) as near, BalancerClient(two.address) as far:
             held = await near.acquire(CALC)
             with pytest.raises(RegistryError) as none:
@@ -164,16 +166,18 @@ async def test_an_agent_that_leaves_a_member_cut_from_etcd_has_its_leases_counte
             await until(lambda: not of(one).membership.is_ours(service_id))
 
 
-THERE = 9
-"""Agents of the other member: not so many that streams would be moved to even them out."""
+THERE = 12
+"""Agents of the other member: more than are tried for one selection."""
 
 
 async def test_members_cut_from_each_other_select_what_they_can_ask_for() -> None:
     async with cluster() as cut, Agents() as agents:
         one, two = cut.members
-        for number in range(THERE):
-            await agents.at(one, agent_id=f"there-{number}", max_concurrency=1)
         await agents.at(two, agent_id="here", max_concurrency=1)
+        for number in range(2):  # with fewer there, streams would be moved to even them out
+            await agents.at(two, agent_id=f"else-{number}", capabilities=("else",))
+        for number in range(THERE):  # all of them would be tried before the one here
+            await agents.at(one, agent_id=f"there-{number}", max_concurrency=1, weight=10.0)
         await until(lambda: all(shown(two, the_id(two, f"there-{n}")) == "HEALTHY(STREAM_OPEN)" for n in range(THERE)))
         deaths = Deaths(cut.members)
         for proxy in cut.between:
