@@ -127,7 +127,8 @@ async def test_a_full_etcd_refuses_writes_and_nothing_else(tmp_path: Path) -> No
                 await fill()
             assert refused.value.reason is Reason.STORE_DOWN
             assert made > 3
-            assert len((await client.discover(CALC)).services) == made
+            found = len((await client.discover(CALC)).services)
+            assert made <= found <= made + 1, "of the one that was refused it is not known whether etcd took it"
             await until(lambda: any(alarm.name == "STORE_DOWN" for alarm in members[0].coordinator.alarms.held))
 
 

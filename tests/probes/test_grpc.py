@@ -81,7 +81,7 @@ async def test_the_agents_name_is_the_authority(look: Look) -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        outcome = await look(GrpcProbe(host="good.example", port=port))
+        outcome = await look(GrpcProbe(host="good.example", port=port), timeout_s=20.0)
         assert outcome.verdict is Verdict.FAILED
         assert f"good.example:{port}".encode() in await read
 
