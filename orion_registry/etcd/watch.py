@@ -10,7 +10,7 @@ import grpc.aio
 
 from orion_etcd_pb.v1 import etcd_pb2 as pb
 from orion_registry.etcd.client import Etcd, KeyValue, prefix_end
-from orion_registry.etcd.failures import EtcdCompacted, EtcdError, EtcdRefused, cut_off, is_token_refused
+from orion_registry.etcd.failures import EtcdCompacted, EtcdError, cut_off, is_token_refused
 
 log = logging.getLogger("orion_registry")
 
@@ -50,7 +50,6 @@ class Watch:
         self._prefix = prefix
         self.next_revision = start_revision
         self.resumes = 0
-        self._metadata: tuple[tuple[str, str], ...] = ()
 
     async def changes(self) -> AsyncIterator[list[Change]]:
         """Batches of changes, in the order of revisions, for ever.
@@ -66,8 +65,6 @@ class Watch:
                 raise
             except EtcdError as error:
                 log.debug("the watch broke", extra={"error": str(error), "next_revision": self.next_revision})
-                if isinstance(error, EtcdRefused):
-                    self._etcd.endpoints.forget_token(self._metadata)
             self.resumes += 1
             await asyncio.sleep(RETRY_S)
 
@@ -79,8 +76,8 @@ class Watch:
             request_serializer=pb.WatchRequest.SerializeToString,
             response_deserializer=pb.WatchResponse.FromString,
         )
-        self._metadata = await endpoints.metadata()
-        call = open_stream(metadata=(*self._metadata, _NEEDS_LEADER))
+        metadata = await endpoints.metadata()
+        call = open_stream(metadata=(*metadata, _NEEDS_LEADER))
         try:
             await call.write(
                 pb.WatchRequest(
@@ -97,15 +94,16 @@ class Watch:
                     if answer.compact_revision:
                         raise EtcdCompacted(answer.compact_revision)
                     if "permission" in answer.cancel_reason or "token" in answer.cancel_reason:
-                        raise EtcdRefused(f"{endpoint}: {answer.cancel_reason}")
+                        endpoints.forget_token(metadata)
                     raise EtcdError(f"{endpoint}: {answer.cancel_reason}")
                 if answer.events:
                     self.next_revision = answer.events[-1].kv.mod_revision + 1
                     yield [_change(event) for event in answer.events]
         except grpc.aio.AioRpcError as error:
             endpoints.failed(endpoint)
-            refused = is_token_refused(error)
-            raise (EtcdRefused if refused else EtcdError)(f"{endpoint}: {error.details()}") from error
+            if is_token_refused(error):
+                endpoints.forget_token(metadata)
+            raise EtcdError(f"{endpoint}: {error.details()}") from error
         except asyncio.CancelledError:
             raise cut_off(endpoint) from None
         finally:

@@ -103,13 +103,13 @@ class HttpPort:
     def _protocol(self) -> asyncio.Protocol:
         """What serves a new connection."""
         server = None if self._runner is None else self._runner.server
-        if server is None or self._open(server) >= CONNECTIONS_MOST:
+        if server is None or self._taken(server) >= CONNECTIONS_MOST:
             return _Refusing()
         handler: asyncio.Protocol = server()
         self._coming[handler] = asyncio.get_running_loop().time()
         return handler
 
-    def _open(self, server: "web.Server") -> int:
+    def _taken(self, server: "web.Server") -> int:
         """Connections that are open or about to be: many may be accepted before the server hears of the first."""
         known, late = set(server.connections), asyncio.get_running_loop().time() - COMING_S
         self._coming = {one: at for one, at in self._coming.items() if one not in known and at > late}

@@ -102,7 +102,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     while (byte := data[at]) > 0x7F:
         value |= (byte & 0x7F) << shift
         shift, at = shift + 7, at + 1
-        if shift >= _ID_BITS - 7 + 1:
+        if shift >= _ID_BITS:
             raise IndexError
     return value | byte << shift, at + 1
 

@@ -109,12 +109,18 @@ async def start_daemon(nursery: Nursery, *options: str, name: str = "daemon", li
 
 async def daemon_address(child: Child, timeout_s: float = 20.0) -> str:
     """Where a daemon listens, as its log says."""
+    address: str = (await daemon_ready(child, timeout_s))["address"]
+    return address
+
+
+async def daemon_ready(child: Child, timeout_s: float = 20.0) -> dict[str, Any]:
+    """What a daemon says when it is ready: where it listens, and for what."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and child.exit_code is None:
         for line in child.log.read_text().splitlines():
             if line.startswith("{") and (told := json.loads(line)).get("message") == "ready":
-                address: str = told["address"]
-                return address
+                ready: dict[str, Any] = told
+                return ready
         await asyncio.sleep(0.02)
     raise RuntimeError(f"{child.name} is not ready\n{child.log_tail()}")
 

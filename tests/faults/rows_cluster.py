@@ -50,12 +50,13 @@ class Cluster:
 
 async def members(stage: Stage, nodes: list[Node], count: int = 3, ttl: str = "2s") -> Cluster:
     """Members over these nodes."""
-    return Cluster([await stage.daemon(*member_options(nodes, number, ttl)) for number in range(count)], nodes)
+    etcd = [node.address for node in nodes]
+    return Cluster([await stage.daemon(*member_options(etcd, number, ttl)) for number in range(count)], nodes)
 
 
-def member_options(nodes: Sequence[Node], number: int, ttl: str = "2s") -> tuple[str, ...]:
-    """What one member is started with."""
-    endpoints = [word for node in nodes for word in ("--etcd-endpoints", node.address)]
+def member_options(etcd: Sequence[str], number: int, ttl: str = "2s") -> tuple[str, ...]:
+    """What one member is started with. etcd: addresses of its nodes, or of what stands before them."""
+    endpoints = [word for address in etcd for word in ("--etcd-endpoints", address)]
     return (*endpoints, "--member-name", f"m{number + 1}", "--member-ttl", ttl, "--admission-rate", "100000")
 
 
@@ -98,6 +99,15 @@ async def refused(address: str) -> str:
         except RegistryError as error:
             return error.reason if error.retry_after_s else f"{error.reason} without RetryInfo"
     return ""
+
+
+async def taken_again(stage: Stage, member: Daemon, since: float, fault: str, limit_s: float = 20.0) -> float:
+    """Waits until a member takes writes; seconds since then. A fault, and no longer waited for, after the limit."""
+    while reason := await refused(member.address):
+        if not stage.finding.check(time.monotonic() - since < limit_s, f"{fault}: {reason}"):
+            break
+        await asyncio.sleep(0.1)
+    return time.monotonic() - since
 
 
 @GROUP.row(
@@ -306,10 +316,8 @@ async def etcd_minority(stage: Stage) -> None:
     leader = await leader_of(nodes)
     await leader.kill()
     began = time.monotonic()
-    while reason := await refused(cluster.members[0].address):
-        stage.finding.check(time.monotonic() - began < 20.0, f"without its leader etcd takes no writes: {reason}")
-        await asyncio.sleep(0.2)
-    stage.finding.sample("writes taken again after the leader's death", time.monotonic() - began)
+    took_s = await taken_again(stage, cluster.members[0], began, "without its leader etcd takes no writes")
+    stage.finding.sample("writes taken again after the leader's death", took_s)
     await leader.start()
     await leader.ready()
     await without_etcd(stage, cluster, nodes[:2], 4.0)
@@ -373,10 +381,8 @@ async def etcd_full(stage: Stage) -> None:
     for command in (("compact", revision), ("defrag",), ("alarm", "disarm")):
         await node.ctl(*command)
     began = time.monotonic()
-    while reason := await refused(cluster.members[1].address):
-        stage.finding.check(time.monotonic() - began < 20.0, f"etcd with room again takes no writes: {reason}")
-        await asyncio.sleep(0.2)
-    stage.finding.sample("writes taken again after", time.monotonic() - began)
+    took_s = await taken_again(stage, cluster.members[1], began, "etcd with room again takes no writes")
+    stage.finding.sample("writes taken again after", took_s)
     await everywhere(cluster.members, cluster.ids)
     nobody_died(stage, cluster.members, cluster.ids, t0)
 

@@ -15,7 +15,7 @@ from tests.etcd.node import free_port, running_node
 from tests.faults.observer import Sight, healthy
 from tests.faults.proxy import Proxy
 from tests.faults.row import Group
-from tests.faults.rows_cluster import SETTLED_S, everywhere, no_etcd, nobody_died, refused
+from tests.faults.rows_cluster import SETTLED_S, everywhere, member_options, no_etcd, nobody_died, refused, taken_again
 from tests.faults.rows_cluster import spec_of as plain_spec
 from tests.faults.rows_cluster_slots import SLOTS, Race
 from tests.faults.stage import Daemon, Stage
@@ -133,12 +133,6 @@ def doubted(sight: Sight) -> bool:
     return sight.status == "UNKNOWN" and "OWNER_LOST" in sight.reasons
 
 
-async def member(stage: Stage, name: str, etcd: str, *options: str) -> Daemon:
-    return await stage.daemon(
-        "--etcd-endpoints", etcd, "--member-name", name, "--member-ttl", "2s", "--admission-rate", "100000", *options
-    )  # fmt: skip
-
-
 @GROUP.row(
     "C5",
     "cut-from-etcd",
@@ -151,8 +145,8 @@ async def cut_from_etcd(stage: Stage) -> None:
     node = await stage.enter(running_node(stage.directory))
     link = await Proxy.start(stage.nursery, "link-etcd", node.address)
     places = (1, 2) if stage.ci else (1, 2, 3)
-    members = [await member(stage, "m1", link.address)]
-    members += [await member(stage, f"m{number}", node.address) for number in places[1:]]
+    etcd = [link.address, *(node.address for _ in places[1:])]
+    members = [await stage.daemon(*member_options([one], number)) for number, one in enumerate(etcd)]
     race = await crowd(stage, members)
     cut, others, finding = members[0], members[1:], stage.finding
     ids = tuple(f"m1-{number}" for number in range(AGENTS))
@@ -174,10 +168,7 @@ async def cut_from_etcd(stage: Stage) -> None:
     await link.tell("heal")
     all_ids = [f"m{place}-{number}" for place in places for number in range(AGENTS)]
     finding.sample("HEALTHY everywhere", max(0.0, await everywhere(members, all_ids, SETTLED_S) - back), BACK_S)
-    while reason := await refused(cut.address):
-        if not finding.check(time.monotonic() - back < SETTLED_S, f"it takes no writes again: {reason}"):
-            break
-        await asyncio.sleep(0.1)
+    await taken_again(stage, cut, back, "it takes no writes again", SETTLED_S)
     await calls.stop(stage)
     nobody_died(stage, members, all_ids, t0)
     finding.check(await streams_of(cut) == AGENTS, "its agents left it")
@@ -203,7 +194,7 @@ async def members_cut(stage: Stage) -> None:
         link = await Proxy.start(stage.nursery, f"link-{number}", own)
         links.append(link)
         places = ("--listen", own, "--advertise", link.address, "--advertise", own)
-        members.append(await member(stage, f"m{number}", node.address, *places))
+        members.append(await stage.daemon(*member_options([node.address], number - 1), *places))
     race = await crowd(stage, members)
     finding, ids = stage.finding, [f"m{place}-{number}" for place in (1, 2) for number in range(AGENTS)]
     calls = Calls(race)

@@ -60,7 +60,9 @@ async def restart(stage: Stage, cluster: Cluster, number: int) -> None:
     elsewhere = sorted(moved(watching, epochs, began).values())
     finding.sample("its agents HEALTHY elsewhere", elsewhere[had - 1] - began, ELSEWHERE_S)
     began = time.monotonic()
-    cluster.members[number] = await stage.daemon(*member_options(cluster.nodes, number), listen=old.address)
+    cluster.members[number] = await stage.daemon(
+        *member_options([node.address for node in cluster.nodes], number), listen=old.address
+    )
     finding.sample("serves again", time.monotonic() - began)
     while not (await streams_of(rest[0])).get(name):
         late = time.monotonic() - began

@@ -41,8 +41,8 @@ def main() -> int:
     made.add_argument("--json", type=Path, metavar="FILE", help="write all readings there")
     made.add_argument("--leak", action="store_true", help="soak a daemon that leaks on purpose: it must be found")
     options = made.parse_args()
-    if options.minutes < 0.5:
-        made.error(f"--minutes: at least 0.5, not {options.minutes:g}: a slope needs samples")
+    if options.minutes < 1.0:
+        made.error(f"--minutes: at least 1, not {options.minutes:g}: a slope needs samples")
     raise_open_files_limit()
     entry = ("-m", "tests.soak.leaking") if options.leak else DAEMON
     with tempfile.TemporaryDirectory(prefix="orion-soak-") as directory:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import random
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from orion_registry.client.client import RegistryClient
 from orion_registry.core.model import LivenessMode, ServiceStatus
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
-from tests.e2e.fleet import CHANNEL_OPTIONS, daemon_address
+from tests.e2e.fleet import CHANNEL_OPTIONS, daemon_ready
 from tests.faults.agents import Agents
 from tests.faults.observer import GONE, Observer, healthy
 from tests.soak import agents, callers, strangers
@@ -110,12 +109,8 @@ def _settings(directory: Path, data: Path) -> list[str]:
 
 
 async def _world(nursery: Nursery, child: Child, stack: AsyncExitStack) -> World:
-    address = await daemon_address(child)
-    ready = next(
-        told
-        for line in child.log.read_text().splitlines()
-        if line.startswith("{") and (told := json.loads(line))["message"] == "ready"
-    )
+    ready = await daemon_ready(child)
+    address = ready["address"]
     options = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", -1))
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=options))
     http = await stack.enter_async_context(aiohttp.ClientSession())
