@@ -191,12 +191,13 @@ class Membership:
         else:
             self._drop(member, now)
 
-    def advance(self, now: Now) -> None:
-        """Lets time pass; `now` is judged."""
-        for life in [life for life, until in self._missing.items() if until <= now.mono]:
-            member = self._lives.get(life)
-            if member is not None:
-                self._drop(member, now)
+    def advance(self, now: Now) -> bool:
+        """Lets time pass; `now` is judged. Returns whether a member was lost."""
+        over = [self._lives.get(life) for life, until in self._missing.items() if until <= now.mono]
+        lost = [member for member in over if member is not None]
+        for member in lost:
+            self._drop(member, now)
+        return bool(lost)
 
     def _drop(self, member: Member, now: Now) -> None:
         """A member is lost, and its services are orphans."""

@@ -161,7 +161,8 @@ class ClusterCoordinator(Coordinator):
         self._fleet.cut_off = self._cluster.stale_s > 0.0
         super().tick()
         now = self._judged_now()
-        self.membership.advance(now)
+        if self.membership.advance(now):
+            self.peers.know(self.membership.others)
         self.alarms.keep(ETCD_LOST, self._lost_etcd())
         self.alarms.keep(MEMBER_REPLACED, "another daemon has taken this member's name" if self._replaced else "")
         if not self._fleet.cut_off:

@@ -207,6 +207,10 @@ class AllPeers:
             return await call(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as failure:
             raise self._error_of(failure, member) from failure
+        except asyncio.CancelledError as cancelled:
+            if member.life in self._peers or _is_cancelled():
+                raise
+            raise MemberGone(member) from cancelled  # its channel was closed under the call, for it is there no more
 
     # Inside.
 
@@ -282,6 +286,12 @@ class AllPeers:
             return MemberGone(member)
         message = f"member {member.name!r} does not answer: {self._told(failure)}"
         return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that runs is to end, itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class MemberGone(Unavailable):

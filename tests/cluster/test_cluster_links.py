@@ -166,6 +166,28 @@ async def test_an_agent_that_leaves_a_member_cut_from_etcd_has_its_leases_counte
             await until(lambda: not of(one).membership.is_ours(service_id))
 
 
+async def test_an_agent_that_leaves_a_member_that_hangs_is_served_elsewhere() -> None:
+    """What that member has granted it cannot say: it is not waited for once it is out of etcd and silent."""
+    async with cluster() as cut, Agents() as agents:
+        one, two = cut.members
+        await agents.at(one, two, max_concurrency=1)
+        service_id, gone = the_id(one), of(one).membership.own.life
+        await until(lambda: shown(two, service_id) == "HEALTHY(STREAM_OPEN)")
+        deaths = Deaths([two])
+        cut.etcd.freeze()
+        await until(lambda: shown(two, service_id) == "UNKNOWN(OWNER_LOST)")
+        assert of(two).peers.reachable(gone), "it answers yet"
+        for proxy in cut.between:
+            proxy.freeze()
+        of(one).streams[0].finish(Unavailable(Reason.NOT_SERVING, "of a test", retry_after_s=0.0))
+        await until(lambda: shown(two, service_id) == "HEALTHY(STREAM_OPEN)")
+        assert of(two).peers.member(gone) is None
+        assert deaths.seen == []
+        for proxy in (cut.etcd, *cut.between):
+            await proxy.heal()
+        await until(lambda: not of(one).membership.is_ours(service_id))
+
+
 THERE = 12
 """Agents of the other member: more than are tried for one selection."""
 
