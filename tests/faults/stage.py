@@ -92,6 +92,7 @@ class Stage:
         self._exits = AsyncExitStack()
         self.nursery = Nursery(directory)
         self._daemons: list[Daemon] = []
+        self._unwatched: list[Daemon] = []
         self._started = 0
 
     async def __aenter__(self) -> "Stage":
@@ -102,7 +103,7 @@ class Stage:
         """SIGKILL ends what is stopped, too, and no goodbye is waited for: nobody looks any more."""
         for daemon in self._daemons:
             found = daemon.tracebacks()
-            blind = daemon.observer.watch.ended
+            blind = daemon.observer.watch.ended and daemon not in self._unwatched
             self.finding.check(not blind, "the watcher was cut off: what it has not seen proves nothing")
             self.finding.check(not found, f"{found} tracebacks in {daemon.child.log}\n{daemon.child.log_tail()}")
         for child in self.nursery.children:
@@ -148,6 +149,11 @@ class Stage:
         self._daemons.remove(daemon)
         await daemon.observer.watch.cut()
         return before
+
+    async def unwatched(self, daemon: Daemon) -> None:
+        """A registry is about to be stopped (SIGSTOP) for so long that its watcher may be cut off: that one goes."""
+        self._unwatched.append(daemon)
+        await daemon.observer.watch.cut()
 
     async def stopped(self, daemon: Daemon) -> float:
         """SIGTERM of a registry, until it has ended well; returns the monotonic time just before."""
