@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from orion_registry.core import limits
+from orion_registry.core.access.rights import Role
 from orion_registry.core.admissible import check_spec
-from orion_registry.core.authority import authorize, refuse_others
+from orion_registry.core.authority import authorize, refuse_others, require_role
 from orion_registry.core.checks.validation import check_custom
 from orion_registry.core.commands import (
     Command,
@@ -32,6 +33,7 @@ from orion_registry.core.importing import Adoption, adoption
 from orion_registry.core.keys import natural_key, service_id_of
 from orion_registry.core.liveness import LIVE
 from orion_registry.core.model import Actor, Now, Record, RemovalReason, ServiceSpec, StatusReasonCode
+from orion_registry.core.overlay import ServiceKey
 from orion_registry.core.overlay_plan import Overlaying, overlaying
 from orion_registry.core.updating import merged
 from orion_registry.core.validation import check_secret, check_text
@@ -49,6 +51,9 @@ LIVE_RETRY_S = 1.0
 
 IN_FLIGHT = 1_024
 """Epochs that registrations planned before this one may still take: as many as can be in flight."""
+
+_ROLES = {Update: Role.AGENT, Unregister: Role.AGENT, Remove: Role.OPERATOR, SetOverlay: Role.OPERATOR}
+"""The role that a command needs where its service is, as in the method table."""
 
 _WHERE = frozenset({"host", "port", "health_check_url", "checks"})
 """Fields that say where checks go: by default to nowhere but the address that whoever wrote them last came from."""
@@ -125,6 +130,7 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
     Raises:
         RegistryError: the command is refused; see the RPC of the same name.
     """
+    _judge(fleet, command, actor)
     match command:
         case Register():
             return _plan_register(fleet, secrets, command, actor, now)
@@ -139,6 +145,23 @@ def plan(fleet: Fleet, secrets: SecretMaker, command: Command, actor: Actor, now
             return _plan_import(fleet, command)
         case SetOverlay():
             return _plan_overlay(fleet, command, actor, now)
+
+
+def _judge(fleet: Fleet, command: Command, actor: Actor) -> None:
+    """Lets a command act on a service as it is by now: when the call came in that was another one, or unknown.
+
+    Raises:
+        RegistryError: see `require_role`.
+    """
+    role = _ROLES.get(type(command))
+    if role is None:
+        return
+    service_id = key_of(command)
+    if isinstance(command, SetOverlay) and isinstance(command.target, ServiceKey) and not command.target.is_natural:
+        service_id = command.target.service_id
+    entry = fleet.catalog.get(service_id) if service_id else None
+    if entry is not None:
+        require_role(actor, entry, role)
 
 
 # Registering.

@@ -6,16 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from orion_registry.cluster.base import Cluster, News
-from orion_registry.core.access.rights import Role
-from orion_registry.core.authority import check_ref, refuse_ungranted, require_role
-from orion_registry.core.commands import Command, Imported, Remove, Result, SetOverlay, Unregister, Update
+from orion_registry.core.authority import check_ref, refuse_ungranted
+from orion_registry.core.commands import Command, Imported, Remove, Result
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import AgentFrame, Attach, GoAway, GoAwayReason, Hello
 from orion_registry.core.history import Edge
 from orion_registry.core.importing import SINCE_EXPORT
 from orion_registry.core.membership import Member, Membership, Sight
 from orion_registry.core.model import Actor, Now, Record, SessionRef
-from orion_registry.core.overlay import ServiceKey
 from orion_registry.core.planning import key_of
 from orion_registry.core.rebalancing import streams_to_move
 from orion_registry.core.sessions import HeartbeatSession
@@ -50,10 +48,6 @@ CONFLICT_S = 0.02
 UNKNOWN_READ = 8
 """Services of a hello that are looked up in etcd because nothing is known of them here."""
 REBALANCE_EVERY_S = 1.0
-
-
-_ROLES = {Update: Role.AGENT, Unregister: Role.AGENT, Remove: Role.OPERATOR, SetOverlay: Role.OPERATOR}
-"""The role that a command needs where its service is, as in the method table; Register is judged as it is planned."""
 
 _OF_STATE = (NotFound, AlreadyExists, PermissionDenied, FailedPrecondition)
 """Refusals that another member's doing may have made wrong."""
@@ -235,8 +229,6 @@ class ClusterCoordinator(Coordinator):
         for attempt in range(ATTEMPTS):
             entry = None if key is None else self.registry.find(key)
             await self._epochs_above(0 if entry is None else entry.epoch)
-            if attempt:
-                self._judge(command, actor)
             try:
                 return await super().execute(command, actor)
             except StoreConflict:
@@ -249,20 +241,6 @@ class ClusterCoordinator(Coordinator):
                 await self._ask(key)  # planned again whatever it says: news may have come since the refusal
                 asked = True
         raise AssertionError  # the last attempt returned or raised
-
-    def _judge(self, command: Command, actor: Actor) -> None:
-        """Judges a command by what is known of its service by now: when it came in that was another one, or unknown.
-
-        Raises:
-            RegistryError: its sender may not do that there.
-        """
-        role = _ROLES.get(type(command))
-        service_id = key_of(command)
-        if isinstance(command, SetOverlay) and isinstance(command.target, ServiceKey):
-            service_id = command.target.service_id
-        entry = self.registry.find(service_id) if service_id else None
-        if role is not None and entry is not None:
-            require_role(actor, entry, role)
 
     async def _ask(self, service_id: str) -> None:
         """Takes in what etcd knows of a service by now.

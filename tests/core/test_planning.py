@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from orion_registry.core.commands import Register, Registered, Remove, Unregister, Update
+from orion_registry.core.access.rights import Grant, Rights, Role
+from orion_registry.core.commands import Command, Register, Registered, Remove, SetOverlay, Unregister, Update
 from orion_registry.core.facts import Delete, Put
 from orion_registry.core.keys import derived_service_id
 from orion_registry.core.model import Actor, RemovalReason, SessionRef
+from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.planning import IN_FLIGHT, Change, Registration, Removal, Settled, is_live, key_of
 from orion_registry.errors import (
     AlreadyExists,
@@ -45,6 +47,34 @@ def test_key_of_names_the_service() -> None:
     assert key_of(Update(ref=ref, spec=make_spec(), paths=("tags",))) == "s"
     assert key_of(Unregister(ref=ref)) == "s"
     assert key_of(Remove(service_id="s", reason=RemovalReason.REMOVED)) == "s"
+
+
+# Who may.
+
+
+def of_role(role: Role, namespace: str = "default") -> Actor:
+    return Actor(identity="o", rights=Rights(grants=(Grant(roles=frozenset({role}), namespaces=(namespace,)),)))
+
+
+def test_a_command_is_judged_by_the_service_that_is_there_when_it_is_planned() -> None:
+    """The door judges what it knows: a service may come, or be another one, while a command waits for its turn."""
+    world = World()
+    entry = world.add()
+    ref, service_id = ref_of(entry), entry.service_id
+    target = ServiceKey(service_id=service_id)
+    drain = SetOverlay(target=target, mode=OverlayMode.DRAIN, weight=None, deadline_s=None, note="")
+    agents: tuple[Command, ...] = (Update(ref=ref, spec=make_spec(tags=("a",)), paths=("tags",)), Unregister(ref=ref))
+    operators: tuple[Command, ...] = (Remove(service_id=service_id, reason=RemovalReason.REMOVED), drain)
+    for role, mine, others in ((Role.AGENT, agents, operators), (Role.OPERATOR, operators, agents)):
+        for command in others:
+            with pytest.raises(PermissionDenied) as refused:
+                world.registry.plan(command, of_role(role), world.now)
+            assert refused.value.reason is Reason.NOT_ALLOWED
+        for command in (*mine, *others):
+            with pytest.raises(NotFound):
+                world.registry.plan(command, of_role(role, "elsewhere"), world.now)
+        for command in mine:
+            world.registry.plan(command, of_role(role), world.now)
 
 
 # Registering.

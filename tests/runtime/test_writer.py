@@ -5,9 +5,11 @@ import logging
 
 import pytest
 
+from orion_registry.core.access.rights import Grant, Rights, Role
 from orion_registry.core.commands import Command, Remove, Unregister, Update
 from orion_registry.core.facts import ReserveEpochs
-from orion_registry.core.model import Now, RemovalReason
+from orion_registry.core.model import Actor, Now, RemovalReason
+from orion_registry.core.planning import key_of
 from orion_registry.errors import Reason
 from orion_registry.testing.stores import FailingStore, SlowStore
 from tests.building import LOCAL, make_spec, ref_of
@@ -55,6 +57,27 @@ async def test_a_command_is_planned_on_what_the_one_before_made() -> None:
     store.release()
     await first
     assert (await second).reason is Reason.NO_SUCH_SERVICE
+    await coordinator.stop()
+
+
+@in_virtual_time
+async def test_who_waits_for_a_registration_is_judged_by_what_it_registered() -> None:
+    """The door lets pass whoever names a service that is not there: nobody knows its namespace."""
+    store = SlowStore()
+    coordinator = await coordinator_on(store)
+    store.hang()
+    first = asyncio.create_task(coordinator.execute(register(), LOCAL))
+    await settle()
+    service_id = key_of(register())
+    assert service_id is not None
+    remove = Remove(service_id=service_id, reason=RemovalReason.REMOVED)
+    elsewhere = Rights(grants=(Grant(roles=frozenset({Role.OPERATOR}), namespaces=("elsewhere",)),))
+    second = asyncio.create_task(refused(coordinator.execute(remove, Actor(identity="o", rights=elsewhere))))
+    await settle()
+    store.release()
+    await first
+    assert (await second).reason is Reason.NO_SUCH_SERVICE
+    assert service_id in coordinator.registry
     await coordinator.stop()
 
 
