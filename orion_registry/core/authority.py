@@ -52,14 +52,31 @@ def authorize(fleet: Fleet, ref: SessionRef, identity: str, now: Now) -> Entry:
 
 
 def check_ref(fleet: Fleet, ref: SessionRef, identity: str) -> Entry:
-    """The entry that a ref may act for; nothing changes.
+    """The entry that a ref may act for, now; nothing changes.
+
+    Raises:
+        Unavailable: STORE_DOWN, a claim or removal of it is on its way to the store, or the member that had it before
+            may be granting slots of it.
+        RegistryError: see `check_right`.
+    """
+    entry = check_right(fleet, ref, identity)
+    if entry.departing:
+        message = f"{ref.service_id!r} is being claimed or removed, which is not stored yet"
+        raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
+    if entry.held_off:
+        message = f"the member that had {ref.service_id!r} before has not said yet which slots of it are taken"
+        raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
+    return entry
+
+
+def check_right(fleet: Fleet, ref: SessionRef, identity: str) -> Entry:
+    """The entry that a ref may act for once nothing is in the way; nothing changes.
 
     Raises:
         InvalidArgument: BAD_FIELD, the epoch was never given.
         NotFound: NO_SUCH_SERVICE.
         PermissionDenied: WRONG_SECRET; NOT_OWNER, another identity registered it: a secret alone is worth nothing.
         FailedPrecondition: STALE_EPOCH.
-        Unavailable: STORE_DOWN, a claim or removal of it is on its way to the store.
     """
     entry = fleet.require(ref.service_id)
     if not secret_matches(ref.secret, entry.snapshot.record.secret_hash):
@@ -73,9 +90,6 @@ def check_ref(fleet: Fleet, ref: SessionRef, identity: str) -> Entry:
             f"ref.epoch: {ref.epoch} is stale, a session with epoch {entry.used_epoch} acts for {ref.service_id!r}"
         )
         raise FailedPrecondition(Reason.STALE_EPOCH, message)
-    if entry.departing:
-        message = f"{ref.service_id!r} is being claimed or removed, which is not stored yet"
-        raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=DEPARTING_RETRY_S)
     return entry
 
 

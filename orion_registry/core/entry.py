@@ -63,6 +63,8 @@ class Entry:
         owner: who owns it in a cluster. None = this member, and always so where there is no cluster; a life = the other
             member of that life: nothing that happens here changes it; empty = nobody since its owner was lost.
         departing: a claim or removal of it is on its way to the store: nobody may act for it until that is settled.
+        held_off: it was taken from another member, which may be granting slots of it: nobody may act for it until that
+            one has said what it granted, or is gone.
         counts_from: judged seconds before which no silence counts, because it was under another rule.
         deadline: judged seconds of its next DEADLINE, or before it; None = none.
         armed: the deadline that the deadline heap knows; never later than `deadline`.
@@ -78,6 +80,7 @@ class Entry:
         "encoded",
         "epoch",
         "flaps",
+        "held_off",
         "liveness",
         "load",
         "ordinal",
@@ -111,6 +114,7 @@ class Entry:
         self.peer: str | None = None
         self.owner: str | None = None
         self.departing = False
+        self.held_off = False
         self.counts_from = -math.inf
         self.deadline: float | None = None
         self.armed: float | None = None

@@ -34,6 +34,9 @@ def overdue(fleet: Fleet, entry: Entry, now: Now) -> None:
         if deadline is None or deadline > now.mono:
             fleet.deadlines.set(entry, deadline)
             return
+    if entry.held_off:  # its agent may be here, and is not let in
+        fleet.deadlines.set(entry, now.mono + LOOK_S)
+        return
     if state in CUT_OFF:
         missing = sum(map(fleet.headcount.having, CUT_OFF))
         if state is State.OWNER_LOST and (fleet.cut_off or fleet.still_heard(entry)):

@@ -332,6 +332,17 @@ class Membership:
         else:
             self._fleet.refresh(entry)
 
+    def hold_off(self, service_id: str, holds: bool, now: Now) -> None:
+        """While the former owner of a service of ours may be granting slots of it, nobody may speak for it here. Its
+        agent gets all the time that it is allowed once it may.
+        """
+        entry = self._fleet.catalog.get(service_id)
+        if entry is None or entry.held_off == holds:
+            return
+        entry.held_off = holds
+        if not holds and entry.owner is None:
+            self._fleet.allow_anew(entry, now)
+
     def speaks_here(self, service_id: str, now: Now) -> None:
         """A service that was taken has a stream here already: its agent never left."""
         entry = self._fleet.catalog.get(service_id)
@@ -384,6 +395,7 @@ class Membership:
 
     def _give_up(self, entry: Entry) -> None:
         """A service is ours no more."""
+        entry.held_off = False
         if entry.owner is None:
             self._lost(entry)
         if entry.flaps is not None:

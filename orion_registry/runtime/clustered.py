@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from orion_registry.cluster.base import Cluster, News
-from orion_registry.core.authority import check_ref, refuse_ungranted
+from orion_registry.core.authority import check_right, refuse_ungranted
 from orion_registry.core.commands import Command, Imported, Remove, Result
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import AgentFrame, Attach, GoAway, GoAwayReason, Hello
@@ -117,6 +117,7 @@ class ClusterCoordinator(Coordinator):
         self._early: list[News] | None = []
         self._reserving_block = asyncio.Lock()
         self._owed: dict[str, str] = {}
+        self._collecting = False
         self._taking: set[asyncio.Task[None]] = set()
         self._rebalanced_at = 0.0
         self._replaced = False
@@ -164,6 +165,7 @@ class ClusterCoordinator(Coordinator):
         if now.mono - self._rebalanced_at >= REBALANCE_EVERY_S:
             self._rebalanced_at = now.mono
             self._rebalance()
+            self._collect_again()
 
     def _take_wanted(self) -> None:
         """What its owner may speak for yet is not taken: one that is out of etcd and answers comes back, or is lost."""
@@ -317,10 +319,7 @@ class ClusterCoordinator(Coordinator):
                 unknown += 1
                 if unknown > UNKNOWN_READ or not await self._asked(ref.service_id):
                     continue
-            elif ref.service_id in self._owed:
-                wanted.append(ref.service_id)
-                continue
-            elif entry.owner is None:
+            elif entry.owner is None and not entry.held_off:
                 continue
             if await self._may(ref, actor):
                 wanted.append(ref.service_id)
@@ -335,7 +334,7 @@ class ClusterCoordinator(Coordinator):
 
     def _may_now(self, ref: SessionRef, actor: Actor) -> bool:
         try:
-            refuse_ungranted(actor, check_ref(self._fleet, ref, actor.identity))
+            refuse_ungranted(actor, check_right(self._fleet, ref, actor.identity))
         except RegistryError:
             return False
         return True
@@ -357,7 +356,13 @@ class ClusterCoordinator(Coordinator):
         highest = max((entry.epoch for one in owners if (entry := self.registry.find(one))), default=0)
         await self._epochs_above(highest)
         self._owed.update({service_id: owner for service_id, owner in owners.items() if owner})
-        await self._cluster.take(list(owners))
+        try:
+            await self._cluster.take(list(owners))
+        except StoreFailed:
+            for service_id in owners:
+                if not self.membership.is_ours(service_id):
+                    self._owed.pop(service_id, None)
+            raise
         await self._collect(service_ids)
 
     async def _collect(self, service_ids: Sequence[str]) -> None:
@@ -373,9 +378,24 @@ class ClusterCoordinator(Coordinator):
             now = self._clock.now()
             for service_id in of_one:
                 self._owed.pop(service_id, None)
-                self._hold_off(service_id, False)
+                self.membership.hold_off(service_id, False, self._judged_now())
                 if left is not None and member is not None and self.membership.is_ours(service_id):
                     self.registry.balancing.held_elsewhere(service_id, member.name, left.get(service_id, ()), now)
+
+    def _collect_again(self) -> None:
+        """Asks once more for what is owed still; their agents may have gone, and nobody else would."""
+        owed = [service_id for service_id in self._owed if self.membership.is_ours(service_id)]
+        if owed and not self._collecting:
+            self._collecting = True
+            self._spawn(self._collect_quietly(owed))
+
+    async def _collect_quietly(self, service_ids: Sequence[str]) -> None:
+        try:
+            await self._collect(service_ids)
+        except RegistryError as error:
+            log.info("services are held off", extra={"services": len(service_ids), "error": error.message})
+        finally:
+            self._collecting = False
 
     async def let_go(self, service_id: str, owner: str) -> None:
         """Another member says that a service is its own: if etcd says so too, no slot of it is granted here any more.
@@ -411,12 +431,6 @@ class ClusterCoordinator(Coordinator):
         for service_id, count in old_leases:
             if self.membership.is_ours(service_id):
                 balancing.still_elsewhere(service_id, member.name, count, now)
-
-    def _hold_off(self, service_id: str, holds: bool) -> None:
-        """While the former owner of a service may be granting slots of it, nobody may speak for it here."""
-        entry = self.registry.find(service_id)
-        if entry is not None:
-            entry.departing = holds
 
     async def _take_quietly(self, service_ids: Sequence[str]) -> None:
         try:
@@ -495,8 +509,9 @@ class ClusterCoordinator(Coordinator):
 
     def taken(self, service_id: str) -> None:
         """See `Listener`."""
-        self.membership.take(service_id, self._judged_now())
-        self._hold_off(service_id, service_id in self._owed)
+        now = self._judged_now()
+        self.membership.take(service_id, now)
+        self.membership.hold_off(service_id, service_id in self._owed, now)
 
     # Inside.
 

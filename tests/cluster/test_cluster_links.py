@@ -9,6 +9,7 @@ import pytest
 
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.client import RegistryClient
+from orion_registry.core.frames import GoAway, GoAwayReason
 from orion_registry.core.model import LivenessMode
 from orion_registry.errors import Reason, RegistryError, Unavailable
 from orion_registry.server.daemon import Daemon
@@ -186,6 +187,26 @@ async def test_an_agent_that_leaves_a_member_that_hangs_is_served_elsewhere() ->
         for proxy in (cut.etcd, *cut.between):
             await proxy.heal()
         await until(lambda: not of(one).membership.is_ours(service_id))
+
+
+async def test_an_agent_that_moves_while_members_are_cut_from_each_other_waits_and_is_not_dead() -> None:
+    """The member that it left is in etcd, and may be granting slots of it: until it answers, nobody else does."""
+    async with cluster() as cut, Agents() as agents:
+        one, two = cut.members
+        await agents.at(one, two, max_concurrency=1)
+        service_id = the_id(one)
+        await until(lambda: shown(two, service_id) == "HEALTHY(STREAM_OPEN)")
+        deaths = Deaths(cut.members)
+        cut.between[0].freeze()
+        stream = of(one).streams[0]
+        stream.go_away(GoAway(reason=GoAwayReason.REBALANCE, reconnect_after_s=0.0, alternates=(two.address,)))
+        stream.finish(None)
+        await until(lambda: of(two).membership.is_ours(service_id))
+        await asyncio.sleep(of(two).registry.config.not_seen_s + 4.0)  # longer than one that has left is waited for
+        assert shown(two, service_id) == "UNKNOWN(RECONNECT_GRACE)"
+        await cut.between[0].heal()
+        await until(lambda: shown(two, service_id) == "HEALTHY(STREAM_OPEN)")
+        assert deaths.seen == []
 
 
 THERE = 12

@@ -24,6 +24,7 @@ from tests.building import (
     last_sessions,
     make_record,
     make_spec,
+    ref_of,
     state_of,
 )
 from tests.core.joined import Joined, two
@@ -316,6 +317,38 @@ def test_a_member_that_still_answers_gets_a_moment() -> None:
     other.loses(one)
     other.membership.missing(other.me.name, other.now, reachable=False)
     assert other.membership.members == (other.me,)
+
+
+def test_who_is_held_off_is_not_dead_and_has_all_its_time_afterwards() -> None:
+    one, other = two()
+    entry = one.add()
+    one.live(entry)
+    here = other.hears(one, entry.service_id)
+    other.membership.take(entry.service_id, other.now)
+    other.membership.hold_off(entry.service_id, True, other.now)
+    with pytest.raises(Unavailable) as refused:
+        other.registry.beat(ref_of(here), None, ServiceStatus.UNSPECIFIED, other.now)
+    assert refused.value.reason is Reason.STORE_DOWN
+    grace_s = other.registry.config.reconnect_grace_s
+    other.advance(3 * grace_s)
+    assert state_of(here) == ("UNKNOWN", "RECONNECT_GRACE")
+    other.membership.hold_off(entry.service_id, False, other.now)
+    other.advance(grace_s - 1.0)
+    assert state_of(here) == ("UNKNOWN", "RECONNECT_GRACE")
+    other.advance(2.0)
+    assert state_of(here) == ("UNHEALTHY", "NOT_SEEN")
+
+
+def test_who_is_held_off_and_goes_to_another_member_is_not_held_off_there() -> None:
+    one, other = two()
+    entry = one.add()
+    one.live(entry)
+    here = other.hears(one, entry.service_id)
+    other.membership.take(entry.service_id, other.now)
+    other.membership.hold_off(entry.service_id, True, other.now)
+    other.membership.hold_off("gone", True, other.now)
+    other.hears(one, entry.service_id)
+    assert not here.held_off
 
 
 def test_one_that_was_lost_while_it_was_missing_is_lost_once() -> None:

@@ -1269,16 +1269,16 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "what etcd told is not judged",
-        "orion_registry/runtime/clustered.py",
-        "                self._judge(command, actor)\n",
-        "                pass\n",
+        "orion_registry/core/planning.py",
+        "    _judge(fleet, command, actor)\n",
+        "",
         f"{RIGHTS}::test_what_is_not_known_yet_is_judged_once_it_is",
     ),
     Fault(
         "who may not act moves a service",
         "orion_registry/runtime/clustered.py",
-        "refuse_ungranted(actor, check_ref(self._fleet, ref, actor.identity))",
-        "check_ref(self._fleet, ref, actor.identity)",
+        "refuse_ungranted(actor, check_right(self._fleet, ref, actor.identity))",
+        "check_right(self._fleet, ref, actor.identity)",
         f"{RIGHTS}::test_a_beat_of_one_who_may_not_moves_no_service",
     ),
     Fault(
