@@ -7,7 +7,7 @@ the owner's lease, by the owner's id, and only how full the service is stays her
 
 import asyncio
 import math
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -124,20 +124,33 @@ class ClusterSelections(Selections):
         """The leases that hold, and services that could not be asked for: all of a member that does not answer, which
         joins the silent ones.
         """
-        confirmed = await asyncio.gather(
-            *(self._confirm(lease, asked, silent) for lease in leases), return_exceptions=True
-        )
+        confirming = [asyncio.ensure_future(self._confirm(lease, asked, silent)) for lease in leases]
         kept, unreachable = [], set()
-        for lease, outcome in zip(leases, confirmed, strict=True):
-            if isinstance(outcome, Lease):
-                kept.append(outcome)
-            elif isinstance(outcome, ResourceExhausted):
-                continue
-            elif isinstance(outcome, RegistryError):
-                unreachable.add(lease.service_id)
-            elif isinstance(outcome, BaseException):
-                raise outcome
+        try:
+            await asyncio.gather(*confirming, return_exceptions=True)
+            for lease, ended in zip(leases, confirming, strict=True):
+                outcome = ended.exception() or ended.result()
+                if isinstance(outcome, Lease):
+                    kept.append(outcome)
+                elif isinstance(outcome, RegistryError):
+                    unreachable |= set() if isinstance(outcome, ResourceExhausted) else {lease.service_id}
+                else:
+                    raise outcome
+        except BaseException:
+            self._undo(leases, confirming)
+            raise
         return tuple(kept), frozenset(unreachable).union(*map(self._services_of, silent - {NOBODY}))
+
+    def _undo(self, leases: tuple[Lease, ...], confirming: "Sequence[asyncio.Future[Lease]]") -> None:
+        """Nobody waits any more: what was granted meanwhile is given back."""
+        for lease, ended in zip(leases, confirming, strict=True):
+            if ended.cancelled() or ended.exception() is not None:
+                continue
+            granted = ended.result()
+            if granted is lease:  # this member's own
+                self.balancing.drop(lease)
+            elif (owner := self.owner(granted.selection_id)) is not None:
+                self._peers.give_back(owner, granted.selection_id, granted.caller)
 
     async def _confirm(self, lease: Lease, asked: Wanted, silent: set[str]) -> Lease:
         entry, service_id = self.balancing.entry_of(lease), lease.service_id

@@ -1,7 +1,7 @@
 """Route in a cluster: commands that another member has to answer are under way side by side; the rest is as ever."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orion_registry.core.model import Actor, Now
@@ -38,7 +38,7 @@ class _ClusterRoute(Route):
         super().__init__(service, actor, stream)
         self._cluster = service
         self._under_way: set[asyncio.Task[None]] = set()
-        self._selecting: dict[int, asyncio.Task[None]] = {}
+        self._selecting: dict[int, tuple[asyncio.Task[None], str]] = {}
         self._held: dict[str, None] = {}
 
     def _over(self) -> None:
@@ -50,6 +50,14 @@ class _ClusterRoute(Route):
             self._cluster.abandon(tuple(held), self._actor.identity)
         super()._over()
 
+    def _awaited(self) -> Mapping[int, str]:
+        """See `Route`."""
+        return {command_id: namespace for command_id, (_, namespace) in self._selecting.items()}
+
+    def _give_up(self, command_id: int) -> None:
+        """See `Route`. What other members grant it by now is given back."""
+        self._selecting.pop(command_id)[0].cancel()
+
     def _read_plain(self, _data: bytes) -> Sequence[PlainCommand]:
         """None is: any command may be another member's to answer."""
         return ()
@@ -60,7 +68,7 @@ class _ClusterRoute(Route):
         if kind == "select":
             return self._select(command, now)
         if kind == "cancel" and command.cancel.id in self._selecting:
-            self._selecting.pop(command.cancel.id).cancel()
+            self._give_up(command.cancel.id)
             given_up = ResourceExhausted(Reason.NO_FREE_SLOT, "the wait was given up", retry_after_s=1.0)
             return result_error(command.cancel.id, given_up) + result_cancelled(command.id, True)
         if kind in {"release", "renew", "report"} and self._cluster.is_another(command):
@@ -72,7 +80,7 @@ class _ClusterRoute(Route):
             raise bad_field("id", "another than that of a select that is under way", command.id)
         wanted = self._service.wanted(command.select, self._origin)
         later = self._later(command.id, self._select_later(command.id, wanted))
-        self._selecting[command.id] = self._last
+        self._selecting[command.id] = self._last, wanted.selector.namespace
         return later
 
     async def _select_later(self, command_id: int, wanted: Any) -> bytes:

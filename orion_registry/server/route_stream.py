@@ -5,7 +5,7 @@ Results are fields of a RouteResponse, so a batch of them is put together by joi
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -81,18 +81,27 @@ class Route(Duplex):
     def go_on_as(self, actor: Actor) -> None:
         """See `Duplex`. Who waits where its caller has lost its role is given nothing any more."""
         self._actor = actor
-        for command_id, waiter in tuple(self._waiting.items()):
-            selector = waiter.pool.key
-            assert isinstance(selector, Selector)
-            method, registry = self._method, self._service.coordinator.registry
+        method, registry = self._method, self._service.coordinator.registry
+        for command_id, namespace in self._awaited().items():
             try:
-                require(Call(None, actor, method.name, method.roles, registry), selector.namespace)
+                require(Call(None, actor, method.name, method.roles, registry), namespace)
             except PermissionDenied as error:
-                del self._waiting[command_id]
-                self._selections.give_up(waiter)
+                self._give_up(command_id)
                 self._denied(error)
                 self._refused.note(error)
                 self._tell(result_error(command_id, error))
+
+    def _awaited(self) -> Mapping[int, str]:
+        """Selects that wait, by the id of the command, and the namespace of each."""
+        found = {}
+        for command_id, waiter in self._waiting.items():
+            assert isinstance(waiter.pool.key, Selector)
+            found[command_id] = waiter.pool.key.namespace
+        return found
+
+    def _give_up(self, command_id: int) -> None:
+        """One waits no more."""
+        self._selections.give_up(self._waiting.pop(command_id))
 
     def _over(self) -> None:
         """Nobody waits for answers any more; leases end soon."""

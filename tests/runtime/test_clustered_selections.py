@@ -1,0 +1,89 @@
+"""runtime/clustered_selections: what other members granted to a caller who has gone is given back."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from orion_registry.core.membership import Member
+from orion_registry.core.selection.pool import Pool
+from orion_registry.core.selection.request import SelectionRequest
+from orion_registry.core.selector import Selector
+from orion_registry.runtime.clustered_selections import ClusterSelections, Reserved
+from tests.building import STATIC
+from tests.core.joined import Joined, two
+
+
+@dataclass
+class Asked:
+    request: SelectionRequest
+    selector: Selector = Selector()
+    pool: Pool | None = None
+
+
+class OneAnswers:
+    """Another member, which grants one slot at once and does not answer for the others, or fails to."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.fault = fault
+        self.granted: list[str] = []
+        self.given_back: list[tuple[str, str]] = []
+
+    async def reserve(self, member: Member, service_id: str, namespace: str, request: SelectionRequest) -> Reserved:
+        if not self.granted:
+            self.granted.append(f"{member.life[:8]}-1")
+            return Reserved(selection_id=self.granted[0], ttl_s=10.0, in_flight=1)
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+        raise AssertionError(await asyncio.get_running_loop().create_future())
+
+    def is_silent(self, life: str) -> bool:
+        return False
+
+    def give_back(self, member: Member, selection_id: str, caller: str) -> None:
+        self.given_back.append((selection_id, caller))
+
+
+class TwoMembers:
+    """This one with a service of its own, and two of another's."""
+
+    def __init__(self, peers: OneAnswers) -> None:
+        one, here = two()
+        one.me = Member(name="one", life=one.me.life.encode().hex(), addresses=one.me.addresses)
+        one.membership.own = one.me
+        here.sees(one)
+        self.peers = peers
+        self.here: Joined = here
+        here.add("mine", liveness=STATIC, max_concurrency=1)
+        for number in range(2):
+            entry = one.add(f"other{number}", liveness=STATIC, max_concurrency=1)
+            here.hears(one, entry.service_id)
+        self.selections = ClusterSelections(here.registry.balancing, here.clock, here.membership, peers)
+
+    def select(self) -> "asyncio.Task[object]":
+        asked = Asked(SelectionRequest(caller="who/1", count=3))
+        return asyncio.get_running_loop().create_task(self.selections.select_or_wait(asked))
+
+    def nothing_is_held(self) -> None:
+        assert self.peers.given_back == [(self.peers.granted[0], "who/1")]
+        assert self.here.registry.balancing.stats.leases_open == 0
+
+
+async def test_what_was_granted_to_a_caller_who_gives_up_is_given_back() -> None:
+    members = TwoMembers(OneAnswers())
+    asking = members.select()
+    while not members.peers.granted:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    members.nothing_is_held()
+
+
+async def test_what_was_granted_before_a_fault_is_given_back() -> None:
+    members = TwoMembers(OneAnswers(RuntimeError("of a test")))
+    with pytest.raises(RuntimeError, match="of a test"):
+        await members.select()
+    members.nothing_is_held()
