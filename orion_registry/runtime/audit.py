@@ -26,6 +26,10 @@ GATHER_S = 1.0
 DENIALS = 32
 """Different denials of one known identity in one gathering; more are counted together in its name, by reason alone, so
 that who makes many hides no other."""
+ROOM = 256
+"""Records of denials by known identities that one gathering keeps apart, else many who make many would soon push what
+was before them out of the store. All share it evenly; what is beyond a share is counted together in the name of each.
+"""
 IDENTITIES = 128
 """Known identities whose denials are told apart in one gathering; those of more are counted together, by reason."""
 STRANGERS = 8
@@ -140,13 +144,18 @@ class AuditTrail:
         """What is to be committed now."""
         facts: list[Fact] = [
             Audit(entry=self._entry(key, wall, count))
-            for gathered in (*self._deeds.values(), *self._denials.values(), self._crowd, self._strangers)
+            for gathered in (*self._deeds.values(), *self._shared(), self._crowd, self._strangers)
             for key, (wall, count) in gathered.items()
         ]
         self._deeds, self._denials, self._crowd, self._strangers = {}, {}, {}, {}
         if (through := self._trimmed_through()) is not None:
             facts.append(TrimAudit(through=through))
         return facts
+
+    def _shared(self) -> list[_Gathered]:
+        """Denials of known identities, each with its share of the room."""
+        share = max(1, ROOM // max(1, len(self._denials)))
+        return [found if len(found) <= share else _folded(found, share) for found in self._denials.values()]
 
     def _entry(self, key: _Key, wall: float, count: int) -> AuditEntry:
         identity, address, method, namespace, target, outcome = key
@@ -185,6 +194,17 @@ class AuditTrail:
                 exc_info = None if expected else error
                 log.error("audit records are not stored", extra={"records": entries, "error": why}, exc_info=exc_info)
             self._trouble = f"{self.lost:,} audit records were lost: {why}"
+
+
+def _folded(found: _Gathered, share: int) -> _Gathered:
+    """What is beyond the share is counted together, by reason alone."""
+    kept: _Gathered = {}
+    for key, (wall, count) in found.items():
+        identity, reason = key[0], key[-1]
+        to = key if len(kept) < share else (identity, "", OTHERS, "", "", reason)
+        first, before = kept.get(to, (wall, 0))
+        kept[to] = min(first, wall), before + count
+    return kept
 
 
 def is_denial(error: RegistryError) -> bool:

@@ -17,7 +17,17 @@ from orion_registry.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from orion_registry.runtime.audit import DEEDS, DENIALS, IDENTITIES, SLACK, STRANGERS, TRIM, AuditConfig, AuditTrail
+from orion_registry.runtime.audit import (
+    DEEDS,
+    DENIALS,
+    IDENTITIES,
+    ROOM,
+    SLACK,
+    STRANGERS,
+    TRIM,
+    AuditConfig,
+    AuditTrail,
+)
 from orion_registry.runtime.coordinator import REGISTRY_ACTOR
 from orion_registry.store.base import Store
 from orion_registry.store.memory import MemoryStore
@@ -136,6 +146,25 @@ async def test_no_flood_of_one_identity_hides_another() -> None:
     await flushed(trail)
     found = [(one.identity, one.method, one.count) for one in await chain(store)]
     assert found[DENIALS:] == [("mallory", "*", 9 * DENIALS), ("eve", "ExportSnapshot", 1)]
+
+
+@in_virtual_time
+async def test_many_known_ones_share_the_room() -> None:
+    """Each is told of, by reason at least; all of them together push no more out of the store than a few would."""
+    store, crowd = MemoryStore(), IDENTITIES // 2
+    trail = trail_on(store)
+    for number in range(DENIALS):
+        for who in range(crowd):
+            trail.refused(Actor(identity=f"i{who}", address=f"10.0.0.{number}"), "UpdateService", WRONG)
+    trail.refused(Actor(identity="eve"), "ExportSnapshot", WRONG)
+    await flushed(trail)
+    found = await chain(store)
+    assert len(found) <= ROOM + crowd + 1
+    of = [[one for one in found if one.identity == f"i{who}"] for who in range(crowd)]
+    share = ROOM // (crowd + 1)
+    assert {tuple(one.count for one in mine) for mine in of} == {(*[1] * share, DENIALS - share)}
+    assert {mine[-1].method for mine in of} == {"*"}
+    assert [one.method for one in found if one.identity == "eve"] == ["ExportSnapshot"]
 
 
 @in_virtual_time

@@ -1,7 +1,7 @@
 """runtime/clustered_selections: what other members granted to a caller who has gone is given back."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.core.joined import Joined, two
 @dataclass
 class Asked:
     request: SelectionRequest
-    selector: Selector = Selector()
+    selector: Selector = field(default_factory=Selector)
     pool: Pool | None = None
 
 
@@ -27,10 +27,12 @@ class OneAnswers:
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
         self.granted: list[str] = []
+        self.asked = asyncio.Event()
         self.given_back: list[tuple[str, str]] = []
 
     async def reserve(self, member: Member, service_id: str, namespace: str, request: SelectionRequest) -> Reserved:
         if not self.granted:
+            self.asked.set()
             self.granted.append(f"{member.life[:8]}-1")
             return Reserved(selection_id=self.granted[0], ttl_s=10.0, in_flight=1)
         await asyncio.sleep(0)
@@ -73,8 +75,7 @@ class TwoMembers:
 async def test_what_was_granted_to_a_caller_who_gives_up_is_given_back() -> None:
     members = TwoMembers(OneAnswers())
     asking = members.select()
-    while not members.peers.granted:
-        await asyncio.sleep(0)
+    await members.peers.asked.wait()
     await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
