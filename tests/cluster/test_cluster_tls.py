@@ -165,7 +165,7 @@ async def test_nobody_calls_what_members_alone_may_without_their_certificate_and
         async with calls(address, foreign.client("registry", ca=own.authority.file)) as channel:
             assert await reserved_with(channel, token, service_id) == "UNAVAILABLE"
         async with calls(address, member) as channel:
-            assert await reserved_with(channel, "another", service_id) == Reason.NOT_ALLOWED
+            assert await reserved_with(channel, "another", service_id) == Reason.NO_IDENTITY
             assert await reserved_with(channel, token, service_id) == ""
 
 
