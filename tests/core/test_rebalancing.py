@@ -1,5 +1,7 @@
 """core/rebalancing: a member that came back gets its part, slowly, and nobody is moved for a little."""
 
+import itertools
+
 from orion_registry.core.rebalancing import AT_ONCE, PAUSE_MOST_S, PAUSE_S, Targets, streams_to_move
 
 
