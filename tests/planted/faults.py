@@ -957,6 +957,20 @@ FAULTS: tuple[Fault, ...] = (
         f"{T}monitoring.py::test_an_agent_whose_targets_hang_delays_no_other_at_a_target_that_they_share",
     ),
     Fault(
+        "a check that waits for both its places changes lines for ever",
+        f"{CORE}/checks/schedule.py",
+        "            keeps = came_by == AGENT\n",
+        "            keeps = False\n",
+        f"{T}monitoring.py::test_who_waits_for_both_places_in_turn_comes_to_run",
+    ),
+    Fault(
+        "who goes while it waits with its agent's place takes it along",
+        f"{CORE}/checks/schedule.py",
+        "*([agent] if check.waits_for == TARGET_NEXT else []))",
+        "*())",
+        f"{T}monitoring.py::test_a_check_that_goes_gives_its_agents_place_back",
+    ),
+    Fault(
         "a place is lost with each check that goes while it waits",
         f"{CORE}/checks/schedule.py",
         "                del self._ready[check]\n                self._leave(check, *self._lanes_of(check))\n",
