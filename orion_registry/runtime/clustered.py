@@ -359,13 +359,7 @@ class ClusterCoordinator(Coordinator):
         highest = max((entry.epoch for one in owners if (entry := self.registry.find(one))), default=0)
         await self._epochs_above(highest)
         self._owed.update({service_id: owner for service_id, owner in owners.items() if owner})
-        try:
-            await self._cluster.take(list(owners))
-        except StoreFailed:
-            for service_id in owners:
-                if not self.membership.is_ours(service_id):
-                    self._owed.pop(service_id, None)
-            raise
+        await self._cluster.take(list(owners))  # one that fails may have taken some, and is in doubt: they stay owed
         await self._collect(service_ids)
 
     async def _collect(self, service_ids: Sequence[str]) -> None:
@@ -387,6 +381,7 @@ class ClusterCoordinator(Coordinator):
 
     def _collect_again(self) -> None:
         """Asks once more for what is owed still; their agents may have gone, and nobody else would."""
+        self._owed = {service_id: life for service_id, life in self._owed.items() if service_id in self.registry}
         owed = [service_id for service_id in self._owed if self.membership.is_ours(service_id)]
         if owed and not self._collecting:
             self._collecting = True
