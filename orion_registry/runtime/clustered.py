@@ -15,7 +15,7 @@ from orion_registry.core.importing import SINCE_EXPORT
 from orion_registry.core.membership import Member, Membership, Sight
 from orion_registry.core.model import Actor, Now, Record, SessionRef
 from orion_registry.core.planning import key_of
-from orion_registry.core.rebalancing import streams_to_move
+from orion_registry.core.rebalancing import Targets, streams_to_move
 from orion_registry.core.sessions import HeartbeatSession
 from orion_registry.core.standing import Standing
 from orion_registry.errors import (
@@ -120,6 +120,7 @@ class ClusterCoordinator(Coordinator):
         self._collecting = False
         self._taking: set[asyncio.Task[None]] = set()
         self._rebalanced_at = 0.0
+        self._targets = Targets()
         self._replaced = False
         if reserving is not None:
             self.selections = reserving(self, self._clock)
@@ -211,10 +212,12 @@ class ClusterCoordinator(Coordinator):
         streams = self.peers.streams
         if not streams or self._fleet.cut_off:
             return
-        fewest = min(self.membership.others, key=lambda member: streams.get(member.life, 1 << 30), default=None)
-        if fewest is None:
-            return
         count = streams_to_move(len(self._sessions), tuple(streams.values()))
+        now = self._judged_now().mono
+        fewest = self.membership.member(self._targets.choose(streams, now) or "")
+        if not count or fewest is None:
+            return
+        self._targets.sent(fewest.life, streams[fewest.life], now)
         away = GoAway(reason=GoAwayReason.REBALANCE, reconnect_after_s=0.0, alternates=fewest.addresses)
         for session in [session for session in self._sessions if session.services][:count]:
             session.go_away(away)

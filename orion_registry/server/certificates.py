@@ -111,15 +111,16 @@ class Certificates:
             return True
         return is_issued_by(members, shown_chain(auth_context))
 
-    def look(self, wall_s: float) -> None:
-        """Takes files that have changed, if they are whole and not ended; else goes on with the old ones.
+    def look(self, wall_s: float) -> bool:
+        """Takes files that have changed, if they are whole and not ended; else goes on with the old ones. Returns
+        whether it took any: an authority may be out, and members' calls that it let in with it.
 
         Files change one after the other: what is wrong is told once it still is at the next look.
         """
         mark = self._seen()
         if mark == self._material.mark:
             self._doubted, self._fault = None, ""
-            return
+            return False
         try:
             material = _read(self._settings)
             if material.ends_wall <= wall_s:
@@ -131,11 +132,13 @@ class Certificates:
                 log.warning("new certificate refused, the old one goes on", extra={"error": self._fault})
             elif mark != self._doubted:
                 self._doubted, self._fault = mark, ""
-            return
-        if material.mark == self._seen():  # else they change right now
-            self._material = material
-            self._doubted, self._fault = None, ""
-            log.info("certificate taken", extra={"ends": _day(material.ends_wall)})
+            return False
+        if material.mark != self._seen():  # they change right now
+            return False
+        self._material = material
+        self._doubted, self._fault = None, ""
+        log.info("certificate taken", extra={"ends": _day(material.ends_wall)})
+        return True
 
     def trouble(self, wall_s: float) -> str:
         """What an operator should see to; empty = nothing. wall_s: now, for certificates end by the wall clock."""

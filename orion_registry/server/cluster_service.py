@@ -10,7 +10,7 @@ from orion_registry.core.fleet import no_such_service
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.slots import Slots
-from orion_registry.errors import PermissionDenied, Reason, RegistryError, ResourceExhausted, Unavailable, bad_field
+from orion_registry.errors import Reason, RegistryError, ResourceExhausted, Unauthenticated, Unavailable, bad_field
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.door import Door
@@ -58,8 +58,9 @@ class ClusterService:
         }
 
     def _check(self, token: str) -> None:
+        """Refuses whoever is no member, or means an earlier life of this one: as no call that is relayed is refused."""
         if not hmac.compare_digest(token.encode(), self._membership.own.token.encode()):
-            raise PermissionDenied(Reason.NOT_ALLOWED, "token: not this member's")
+            raise Unauthenticated(Reason.NO_IDENTITY, "token: not this member's, or that of an earlier life of it")
 
     def reserve(self, request: pb.ReserveRequest, _actor: Actor) -> bytes:
         """Reserve."""

@@ -12,7 +12,7 @@ from orion_registry.core.access.rights import ALL, Grant, Rights, Role
 from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
-from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.errors import Reason, RegistryError, Unauthenticated, Unavailable
 from orion_registry.etcd.handshakes import TlsSettings, explained
 from orion_registry.runtime.clustered_selections import Reserved
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
@@ -245,13 +245,17 @@ class AllPeers:
             )(pb.WatchLoadRequest(token=peer.member.token))
             try:
                 async for answer in call:
+                    self._load(peer.member, answer)
                     peer.tells, peer.streams = True, answer.streams
                     if peer.failures >= TOLD_AFTER:
                         log.info("a member is heard again", extra={"member": peer.member.name})
                     peer.failures = 0
-                    self._load(peer.member, answer)
             except grpc.aio.AioRpcError as error:
-                self._not_heard(peer, error)
+                self._not_heard(peer, self._told(error))
+            except Exception as error:  # a fault of ours: it is heard again, or counts as silent
+                if not peer.failures:
+                    log.exception("what a member tells could not be taken in", extra={"member": peer.member.name})
+                self._not_heard(peer, f"{type(error).__name__}: {error}")
             finally:
                 peer.tells = False
                 call.cancel()
@@ -264,11 +268,11 @@ class AllPeers:
                 self._close(peer.channel, CALL_S)
                 peer.channel, peer.shown = self._open(peer.member.addresses[0]), self._shown
 
-    def _not_heard(self, peer: _Peer, failure: grpc.aio.AioRpcError) -> None:
+    def _not_heard(self, peer: _Peer, why: str) -> None:
         """Told once, if it is not over at once as a start is: it is tried for as long as the member is in etcd."""
         peer.failures += 1
         if peer.failures == TOLD_AFTER:
-            log.warning("a member cannot be heard", extra={"member": peer.member.name, "error": self._told(failure)})
+            log.warning("a member cannot be heard", extra={"member": peer.member.name, "error": why})
 
     def _told(self, failure: grpc.aio.AioRpcError) -> str:
         settings = TlsSettings(
@@ -281,7 +285,8 @@ class AllPeers:
     def _error_of(self, failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
         for key, value in failure.trailing_metadata() or ():
             if key == DETAILS_KEY and isinstance(value, bytes):
-                return error_from_status(failure.code().value[0], failure.details() or "", value)
+                error = error_from_status(failure.code().value[0], failure.details() or "", value)
+                return MemberGone(member) if isinstance(error, Unauthenticated) else error
         if "connection refused" in (failure.details() or "").lower():
             return MemberGone(member)
         message = f"member {member.name!r} does not answer: {self._told(failure)}"
@@ -295,7 +300,7 @@ def _is_cancelled() -> bool:
 
 
 class MemberGone(Unavailable):
-    """No process listens where a member was: it is dead."""
+    """No process listens where a member was, or another life of it does: it is dead."""
 
     def __init__(self, member: Member) -> None:
         super().__init__(Reason.STORE_DOWN, f"member {member.name!r} is gone", retry_after_s=CALL_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from orion_registry.client.admin import AdminClient
 from orion_registry.client.balancer import BalancerClient
 from orion_registry.client.client import RegistryClient
 from orion_registry.client.session import HeartbeatSession
-from orion_registry.core.model import LivenessMode, ServiceSpec, ServiceStatus
+from orion_registry.core.model import Actor, LivenessMode, ServiceSpec, ServiceStatus
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
-from orion_registry.errors import FailedPrecondition, Reason, RegistryError
+from orion_registry.errors import FailedPrecondition, Reason, RegistryError, Unavailable
 from orion_registry.server.daemon import Daemon
-from orion_registry.server.peers import AllPeers
+from orion_registry.server.peers import RELEASE, AllPeers
 from tests.cluster.members import of, running_members, shown, until
 from tests.etcd.node import needs_etcd
 
@@ -200,3 +201,14 @@ async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_er
                 monkeypatch.setattr(AllPeers, "reachable", lambda _self, _life: True)
             await caller.release(held)
             assert of(members[1]).membership.member(gone.life) == gone, "etcd shows it still"
+
+
+async def test_another_life_of_a_member_means_that_the_one_before_is_gone() -> None:
+    """It answers at the same address, and knows nothing of what was granted; its refusal is not the caller's."""
+    async with running_members(2) as (one, two):
+        before = replace(of(one).membership.own, token="of a life before")
+        peers = of(two).peers
+        assert isinstance(peers, AllPeers)
+        assert await peers.hand_over(before, ["calc"]) is None
+        with pytest.raises(Unavailable, match="is gone"):
+            await peers.relay(before, RELEASE, b"", Actor())

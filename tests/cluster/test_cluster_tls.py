@@ -165,7 +165,7 @@ async def test_nobody_calls_what_members_alone_may_without_their_certificate_and
         async with calls(address, foreign.client("registry", ca=own.authority.file)) as channel:
             assert await reserved_with(channel, token, service_id) == "UNAVAILABLE"
         async with calls(address, member) as channel:
-            assert await reserved_with(channel, "another", service_id) == Reason.NOT_ALLOWED
+            assert await reserved_with(channel, "another", service_id) == Reason.NO_IDENTITY
             assert await reserved_with(channel, token, service_id) == ""
 
 
@@ -224,6 +224,24 @@ async def test_links_come_back_with_the_certificates_that_took_the_place_of_the_
         await until(lambda: shown(members[1], service_id) == "HEALTHY(STATIC)")
         async with BalancerClient(members[1].address, credentials=caller) as balancer:
             await balancer.release(await balancer.acquire(CALC))
+
+
+async def test_links_end_with_the_authority_that_let_them_in(tmp_path: Path) -> None:
+    certs, other = Certs(tmp_path / "certs"), Certs(tmp_path / "other")
+    authorities, prefix = tmp_path / "members.crt", fresh_prefix()
+    authorities.write_bytes(certs.authority.file.read_bytes())
+    async with AsyncExitStack() as stack:
+        one, two = [
+            await stack.enter_async_context(
+                Daemon(settings_of(name, prefix, **member_settings(certs), member_ca_file=member_ca_file))
+            )
+            for name, member_ca_file in (("m1", str(authorities)), ("m2", str(certs.authority.file)))
+        ]
+        await until(lambda: len(of(one).membership.others) == 1 and linked([one, two]))
+        authorities.write_bytes(other.authority.file.read_bytes())
+        await until(lambda: not linked([two]))
+        await asyncio.sleep(1.0)
+        assert not linked([two]), "it is let in no more"
 
 
 def material(daemon: Daemon) -> Any:

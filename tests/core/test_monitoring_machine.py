@@ -132,7 +132,9 @@ class Machine(RuleBasedStateMachine):
     def on_time(self) -> None:
         """Whoever is overdue has no room: runs take all places, or those of its target or agent."""
         ports = Counter(run.spec.probes[0].port for run, _, _ in self.running)  # type: ignore[union-attr]
-        agents = self.agents()
+        targets, _ = self.bench.monitoring._schedule._lanes
+        in_hand = Counter(check.agent[1] for lane in targets.values() for check in lane.first)
+        agents = self.agents() + in_hand
         busy = [check for _, _, check in self.running]
         late = [
             (name, check)

@@ -1,6 +1,8 @@
 """core/rebalancing: a member that came back gets its part, slowly, and nobody is moved for a little."""
 
-from orion_registry.core.rebalancing import AT_ONCE, streams_to_move
+import itertools
+
+from orion_registry.core.rebalancing import AT_ONCE, PAUSE_MOST_S, PAUSE_S, Targets, streams_to_move
 
 
 def test_nobody_is_moved_for_a_little() -> None:
@@ -29,3 +31,36 @@ def test_several_that_are_a_little_above_leave_nobody_far_below() -> None:
     assert 1 < looks < 30
     assert min(streams) >= 25
     assert max(streams) <= 35
+
+
+def test_who_has_fewest_is_sent_some_for_as_long_as_they_come() -> None:
+    targets = Targets()
+    assert targets.choose({}, 0.0) is None
+    assert targets.choose({"a": 3, "b": 2}, 0.0) == "b"
+    targets.sent("b", 2, 0.0)
+    assert targets.choose({"a": 3, "b": 2}, 1.0) == "a", "it is not known yet whether they come"
+    assert targets.choose({"a": 3, "b": 3}, 1.0) == "a"
+    assert targets.choose({"a": 9, "b": 3}, 1.0) == "b", "they came"
+
+
+def test_a_member_that_agents_cannot_reach_is_sent_some_ever_more_seldom() -> None:
+    """It is heard of, so it counts as empty; those that are sent come back, and have lost a connection for nothing."""
+    targets, sent = Targets(), list[float]()
+    for second in range(600):
+        if targets.choose({"cut off": 0}, float(second)) is not None:
+            targets.sent("cut off", 0, float(second))
+            sent.append(float(second))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert gaps[0] == PAUSE_S
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == PAUSE_MOST_S
+    assert targets.choose({"cut off": 1}, sent[-1]) == "cut off", "one came: it can be reached"
+    targets.sent("cut off", 1, sent[-1])
+    assert targets.choose({"cut off": 1}, sent[-1] + PAUSE_S) == "cut off"
+
+
+def test_who_is_gone_is_forgotten() -> None:
+    targets = Targets()
+    targets.sent("a", 0, 0.0)
+    assert targets.choose({"b": 0}, 0.0) == "b"
+    assert targets.choose({"a": 0, "b": 5}, 0.0) == "a"

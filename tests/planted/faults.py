@@ -930,8 +930,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "one run too many at a target",
         f"{CORE}/checks/schedule.py",
-        "if lane.taken >= lane.most:",
-        "if lane.taken > lane.most:",
+        "if target.taken >= target.most:",
+        "if target.taken > target.most:",
         f"{T}monitoring.py::test_check_now_bypasses_no_cap",
     ),
     Fault(
@@ -944,22 +944,36 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "who was held up goes to the front",
         f"{CORE}/checks/schedule.py",
-        "                self._enter(lane.waiting.popitem(last=False)[0])\n",
-        "                self._enter(lane.waiting.popitem(last=False)[0])\n"
+        "                self._enter(line.popitem(last=False)[0])\n",
+        "                self._enter(line.popitem(last=False)[0])\n"
         "                self._ready.move_to_end(next(reversed(self._ready)), last=False)\n",
         f"{T}monitoring.py::test_who_was_held_up_goes_to_the_end_of_the_queue",
     ),
     Fault(
         "a check holds its target's place while it waits for its agent's",
         f"{CORE}/checks/schedule.py",
-        "                lane.waiting[check] = None\n",
-        "                lane.waiting[check] = None\n                lanes[0].taken += number\n",
+        "            self._hold_up(check, agent, AGENT)\n",
+        "            self._hold_up(check, agent, AGENT)\n            target.taken += 1\n",
         f"{T}monitoring.py::test_an_agent_whose_targets_hang_delays_no_other_at_a_target_that_they_share",
+    ),
+    Fault(
+        "a check that waits for both its places changes lines for ever",
+        f"{CORE}/checks/schedule.py",
+        "            keeps = came_by == AGENT\n",
+        "            keeps = False\n",
+        f"{T}monitoring.py::test_who_waits_for_both_places_in_turn_comes_to_run",
+    ),
+    Fault(
+        "who goes while it waits with its agent's place takes it along",
+        f"{CORE}/checks/schedule.py",
+        "*([agent] if check.waits_for == TARGET_NEXT else []))",
+        "*())",
+        f"{T}monitoring.py::test_a_check_that_goes_gives_its_agents_place_back",
     ),
     Fault(
         "a place is lost with each check that goes while it waits",
         f"{CORE}/checks/schedule.py",
-        "                del self._ready[check]\n                self._leave(check)\n",
+        "                del self._ready[check]\n                self._leave(check, *self._lanes_of(check))\n",
         "                del self._ready[check]\n",
         f"{T}monitoring.py::test_a_check_may_go_at_any_time",
     ),

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+import grpc.aio
 import pytest
 
 from orion_registry.core.membership import Member
-from orion_registry.server.peers import AllPeers
+from orion_registry.server.cluster_methods import CLUSTER_SERVICE
+from orion_registry.server.peers import AllPeers, Load
+from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 
 @asynccontextmanager
@@ -25,13 +29,50 @@ async def hanging() -> AsyncIterator[Member]:
 
 
 @asynccontextmanager
-async def knowing(member: Member) -> AsyncIterator[AllPeers]:
-    peers = AllPeers("1" * 32, None, lambda *_: None)
+async def knowing(member: Member, load: Load = lambda *_: None) -> AsyncIterator[AllPeers]:
+    peers = AllPeers("1" * 32, None, load)
     peers.know([member])
     try:
         yield peers
     finally:
         await peers.close()
+
+
+@asynccontextmanager
+async def telling() -> AsyncIterator[Member]:
+    """A member that tells how many streams it has, and no more."""
+
+    async def watch_load(_request: pb.WatchLoadRequest, _context: object) -> AsyncIterator[pb.WatchLoadResponse]:
+        yield pb.WatchLoadResponse(streams=7)
+        await asyncio.Event().wait()
+
+    handler = grpc.unary_stream_rpc_method_handler(
+        watch_load, pb.WatchLoadRequest.FromString, pb.WatchLoadResponse.SerializeToString
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(CLUSTER_SERVICE, {"WatchLoad": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield Member(name="m2", life="2" * 32, addresses=(f"127.0.0.1:{port}",))
+    finally:
+        await server.stop(None)
+
+
+async def test_what_cannot_be_taken_in_once_is_heard_again(caplog: pytest.LogCaptureFixture) -> None:
+    faults = [RuntimeError("of a test"), ValueError("of a test")]
+
+    def load(_member: Member, _answer: pb.WatchLoadResponse) -> None:
+        if faults:
+            raise faults.pop()
+
+    async with telling() as member, knowing(member, load) as peers:
+        async with asyncio.timeout(10.0):
+            while faults or not peers.reachable(member.life):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        assert peers.streams == {member.life: 7}
+    told = [record for record in caplog.records if record.message == "what a member tells could not be taken in"]
+    assert len(told) == 1, "once for faults in a row"
 
 
 async def test_a_call_to_a_member_that_is_lost_meanwhile_says_that_it_is_gone() -> None:

@@ -146,7 +146,8 @@ def test_what_is_broken_takes_no_certificates_place(tmp_path: Path, caplog: pyte
     assert "a file that can be read" in found.trouble(0.0)
     certs.server_key.write_bytes(whole)
     os.chmod(certs.server_key, 0o600)
-    found.look(0.0)
+    assert found.look(0.0)
+    assert not found.look(0.0)
     assert found.trouble(0.0) == ""
     assert found._material is not first
 

@@ -70,7 +70,7 @@ class ActiveCheck:
         ended: judged seconds of its last run's end; -inf = there was none.
         phase: where it is between two runs; belongs to `Schedule`, as do deadline (judged seconds when it is due; None
             unless `Phase.TIMED`), armed, next_due (of a running one: when it is due again), and waits_for (of one that
-            is held up: a place of its target's, 0, or of its agent's, 1).
+            is held up: see `schedule`).
         freshness: the timer until it is stale.
     """
 

@@ -1,9 +1,10 @@
 """When checks run: each by its own interval, few at once at one target, some of one agent, and not too many in all.
 
 A check that is due takes a place of its target's and one of its agent's, both or neither, or waits where there is
-none; who has both waits in one queue for a turn, the longest first. So a target that hangs holds up nobody but its own
-checks, an agent whose targets all hang nobody but itself, not even at targets that it shares with others, and what does
-not move costs nothing: the work of a tick is what is due, never what there is.
+none; who has waited for its agent's keeps that one, and goes first at its target. Who has both waits in one queue for
+a turn, the longest first. So a target that hangs holds up nobody but its own checks, an agent whose targets all hang
+nobody but itself, not even at targets that it shares with others, and what does not move costs nothing: the work of a
+tick is what is due, never what there is.
 """
 
 from collections import OrderedDict
@@ -23,6 +24,9 @@ AGENTS_SHARE = 4
 
 FIRST_RUN_S = 5.0
 """The first run is due within this, or within the interval if that is less: soon, and not all together."""
+
+TARGET, AGENT, TARGET_NEXT = range(3)
+"""What a check waits for: a place of its target's, of its agent's, or of its target's with its agent's in hand."""
 
 JITTER = 0.1
 """Share of the interval by which two starts may be nearer or farther: checks that began together drift apart."""
@@ -52,14 +56,22 @@ class Run:
 
 
 class Lane:
-    """The places of one target or agent: how many are taken, and who waits for one, the longest first."""
+    """The places of one target or agent: how many are taken, and who waits for one, the longest first.
 
-    __slots__ = ("most", "taken", "waiting")
+    Those with a place of their agent's in hand (first) go before the others (waiting).
+    """
+
+    __slots__ = ("first", "most", "taken", "waiting")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
+        self.first: OrderedDict[ActiveCheck, None] = OrderedDict()
         self.waiting: OrderedDict[ActiveCheck, None] = OrderedDict()
+
+    def line(self, waits_for: int) -> OrderedDict[ActiveCheck, None]:
+        """Where who waits for this stands."""
+        return self.first if waits_for == TARGET_NEXT else self.waiting
 
 
 class Schedule:
@@ -121,12 +133,13 @@ class Schedule:
             case Phase.TIMED:
                 self._timers.forget(check)
             case Phase.HELD_UP:
-                del self._lanes_of(check)[check.waits_for].waiting[check]
+                target, agent = self._lanes_of(check)
+                del (agent if check.waits_for == AGENT else target).line(check.waits_for)[check]
                 self._held_up -= 1
-                self._close_idle(check)
+                self._leave(check, *([agent] if check.waits_for == TARGET_NEXT else []))
             case Phase.READY:
                 del self._ready[check]
-                self._leave(check)
+                self._leave(check, *self._lanes_of(check))
         check.phase = Phase.GONE
 
     def hasten(self, check: ActiveCheck, mono: float) -> None:
@@ -156,7 +169,7 @@ class Schedule:
         if self._running.get(check) is not run:
             return False
         del self._running[check]
-        self._leave(check)
+        self._leave(check, *self._lanes_of(check))
         if check.phase is Phase.GONE:
             return False
         self._set(check, check.next_due)
@@ -169,33 +182,40 @@ class Schedule:
     def _enter(self, check: ActiveCheck) -> None:
         """It takes both its places, or none: then it waits for the first that is not free.
 
-        A place that is held while another is waited for stands idle, and would keep out whoever needs that one alone.
+        A target's place that is held while an agent's is waited for stands idle, and would keep out whoever needs that
+        one alone. An agent's that it has waited for it keeps, and goes first at its target: else it could change lines
+        for ever, and what stands idle is its own agent's, for one run at most of each that goes before it.
         """
-        lanes = self._lanes_of(check)
-        for number, lane in enumerate(lanes):
-            if lane.taken >= lane.most:
-                check.phase, check.waits_for = Phase.HELD_UP, number
-                lane.waiting[check] = None
-                self._held_up += 1
-                break
+        target, agent = self._lanes_of(check)
+        came_by = check.waits_for if check.phase is Phase.HELD_UP else None
+        if target.taken >= target.most:
+            keeps = came_by == AGENT
+            agent.taken += keeps
+            self._hold_up(check, target, TARGET_NEXT if keeps else TARGET)
+        elif came_by != TARGET_NEXT and agent.taken >= agent.most:
+            self._hold_up(check, agent, AGENT)
         else:
-            for lane in lanes:
-                lane.taken += 1
+            target.taken += 1
+            agent.taken += came_by != TARGET_NEXT
             check.phase = Phase.READY
             self._ready[check] = None
         self._close_idle(check)
 
-    def _leave(self, check: ActiveCheck) -> None:
-        """Its places are free: who waits for one, the longest first, goes on to the end of the queue of all, or waits
-        for the other now.
+    def _hold_up(self, check: ActiveCheck, lane: Lane, waits_for: int) -> None:
+        check.phase, check.waits_for = Phase.HELD_UP, waits_for
+        lane.line(waits_for)[check] = None
+        self._held_up += 1
+
+    def _leave(self, check: ActiveCheck, *lanes: Lane) -> None:
+        """Its places there are free: who waits for one, the longest first, goes on to the end of the queue of all, or
+        waits for the other now.
         """
-        lanes = self._lanes_of(check)
         for lane in lanes:
             lane.taken -= 1
         for lane in lanes:
-            while lane.waiting and lane.taken < lane.most:
+            while lane.taken < lane.most and (line := lane.first or lane.waiting):
                 self._held_up -= 1
-                self._enter(lane.waiting.popitem(last=False)[0])
+                self._enter(line.popitem(last=False)[0])
         self._close_idle(check)
 
     def _lanes_of(self, check: ActiveCheck) -> tuple[Lane, Lane]:
