@@ -41,11 +41,18 @@ async def start_etcd(directory: str) -> tuple[asyncio.subprocess.Process, str]:
     return process, address
 
 
+def member_flags(number: int, port: int, etcd: str) -> list[str]:
+    """HTTP takes a free port: its default, 6747, is the gRPC port of the second member."""
+    return [
+        "--listen", f"127.0.0.1:{port}", "--http", "127.0.0.1:0", "--ephemeral",
+        "--etcd-endpoints", etcd, "--member-name", f"member-{number}",
+    ]  # fmt: skip
+
+
 async def start_member(number: int, port: int, etcd: str, flags: list[str]) -> asyncio.subprocess.Process:
     """One daemon; it logs to this program's stderr."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orion_registry", "serve", "--listen", f"127.0.0.1:{port}", "--ephemeral",
-        "--etcd-endpoints", etcd, "--member-name", f"member-{number}", *flags,
+        sys.executable, "-m", "orion_registry", "serve", *member_flags(number, port, etcd), *flags,
         stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 

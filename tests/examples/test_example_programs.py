@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from examples.cluster.__main__ import member_flags
 from orion_registry import Selector
 from orion_registry.sync import RegistryClient
 from tests.cli.process import clean_environment, daemon_process
@@ -61,3 +62,7 @@ def test_the_seven_scenarios_in_one_process() -> None:
     assert titles == SCENARIOS
     assert "NOT" not in told.stdout
     assert told.stdout.count("   ok: ") >= 3 * len(SCENARIOS)
+
+
+def test_no_member_of_the_cluster_to_try_takes_the_port_of_another_for_http() -> None:
+    assert member_flags(1, 6746, "127.0.0.1:2379")[2:4] == ["--http", "127.0.0.1:0"]
