@@ -1,6 +1,7 @@
 """The services that a member takes from others: how, for whom, and what their former owners owe an answer on."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
@@ -173,21 +174,26 @@ class Taking:
         self._membership.hold_off(service_id, service_id in self._owed, now)
 
     async def _collect(self, service_ids: Sequence[str]) -> None:
-        """Asks former owners what they have granted; then the services may be spoken for here."""
+        """Asks former owners what they have granted, all at once: what one answers for may be spoken for here."""
         owed: dict[str, list[str]] = {}
         for service_id in service_ids:
             life = self._owed.get(service_id)
             if life is not None:
                 owed.setdefault(life, []).append(service_id)
-        for life, of_one in owed.items():
-            member = self._membership.member(life) or self._peers.member(life)
-            left = None if member is None else await self._peers.hand_over(member, of_one)
-            now = self._clock.now()
-            for service_id in of_one:
-                self._owed.pop(service_id, None)
-                self._membership.hold_off(service_id, False, self._judged_now())
-                if left is not None and member is not None and self._membership.is_ours(service_id):
-                    self._registry.balancing.held_elsewhere(service_id, member.name, left.get(service_id, ()), now)
+        asked = itertools.starmap(self._collect_from, owed.items())
+        for failure in await asyncio.gather(*asked, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _collect_from(self, life: str, service_ids: Sequence[str]) -> None:
+        member = self._membership.member(life) or self._peers.member(life)
+        left = None if member is None else await self._peers.hand_over(member, service_ids)
+        now = self._clock.now()
+        for service_id in service_ids:
+            self._owed.pop(service_id, None)
+            self._membership.hold_off(service_id, False, self._judged_now())
+            if left is not None and member is not None and self._membership.is_ours(service_id):
+                self._registry.balancing.held_elsewhere(service_id, member.name, left.get(service_id, ()), now)
 
     # What others take.
 

@@ -1450,6 +1450,13 @@ FAULTS: tuple[Fault, ...] = (
         f"{LINKS}::test_an_agent_that_leaves_a_member_cut_from_etcd_has_its_leases_counted",
     ),
     Fault(
+        "who does not answer keeps what others have handed over",
+        "orion_registry/runtime/taking.py",
+        "await asyncio.gather(*asked, return_exceptions=True)",
+        "[await one for one in asked]",
+        "tests/runtime/test_taking.py::test_one_that_does_not_answer_holds_off_its_own_services_alone",
+    ),
+    Fault(
         "a silent member's services are left out one by one",
         "orion_registry/runtime/clustered_selections.py",
         ".union(*map(self._services_of, silent - {NOBODY}))",
