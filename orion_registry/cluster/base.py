@@ -1,6 +1,6 @@
 """What a member sees of its cluster, and what it asks of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -121,4 +121,37 @@ class Cluster(Protocol):
 
     async def leave(self) -> None:
         """Makes it known that this member goes."""
+        ...
+
+
+class Peers(Protocol):
+    """The other members, as far as they can be spoken to."""
+
+    def reachable(self, life: str) -> bool:
+        """Whether a member answers."""
+        ...
+
+    @property
+    def streams(self) -> Mapping[str, int]:
+        """Heartbeat streams of each member that tells, by life."""
+        ...
+
+    def know(self, members: Collection[Member]) -> None:
+        """Who is there now, but for this member. Who is gone from etcd and answers yet is known until it does not."""
+        ...
+
+    def member(self, life: str) -> Member | None:
+        """A member that is known."""
+        ...
+
+    async def hand_over(self, member: Member, service_ids: Sequence[str]) -> Mapping[str, Sequence[float]] | None:
+        """Has a member give no slots any more of services that are its no longer.
+
+        Returns:
+            For each of them the seconds that are left of each lease that it has granted and that is still held. None =
+            there is no such process any more.
+
+        Raises:
+            RegistryError: it does not answer, so it may be granting still.
+        """
         ...

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from orion_registry.cluster.base import Cluster, News
-from orion_registry.core.authority import check_right, refuse_ungranted
+from orion_registry.cluster.base import Cluster, News, Peers
 from orion_registry.core.commands import Command, Imported, Remove, Result
 from orion_registry.core.facts import Stored
 from orion_registry.core.frames import AgentFrame, Attach, GoAway, GoAwayReason, Hello
@@ -24,12 +23,12 @@ from orion_registry.errors import (
     NotFound,
     PermissionDenied,
     Reason,
-    RegistryError,
     Unavailable,
 )
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.selections import Selections
+from orion_registry.runtime.taking import Taking
 from orion_registry.store.base import StoreFailed
 from orion_registry.store.etcd import StoreConflict
 
@@ -45,45 +44,10 @@ MEMBER_REPLACED = "MEMBER_REPLACED"
 ATTEMPTS = 8
 """How often a command is planned anew that others were faster than."""
 CONFLICT_S = 0.02
-UNKNOWN_READ = 8
-"""Services of a hello that are looked up in etcd because nothing is known of them here."""
 REBALANCE_EVERY_S = 1.0
 
 _OF_STATE = (NotFound, AlreadyExists, PermissionDenied, FailedPrecondition)
 """Refusals that another member's doing may have made wrong."""
-
-
-class Peers(Protocol):
-    """The other members, as far as they can be spoken to."""
-
-    def reachable(self, life: str) -> bool:
-        """Whether a member answers."""
-        ...
-
-    @property
-    def streams(self) -> Mapping[str, int]:
-        """Heartbeat streams of each member that tells, by life."""
-        ...
-
-    def know(self, members: Collection[Member]) -> None:
-        """Who is there now, but for this member. Who is gone from etcd and answers yet is known until it does not."""
-        ...
-
-    def member(self, life: str) -> Member | None:
-        """A member that is known."""
-        ...
-
-    async def hand_over(self, member: Member, service_ids: Sequence[str]) -> Mapping[str, Sequence[float]] | None:
-        """Has a member give no slots any more of services that are its no longer.
-
-        Returns:
-            For each of them the seconds that are left of each lease that it has granted and that is still held. None =
-            there is no such process any more.
-
-        Raises:
-            RegistryError: it does not answer, so it may be granting still.
-        """
-        ...
 
 
 class ClusterCoordinator(Coordinator):
@@ -112,13 +76,18 @@ class ClusterCoordinator(Coordinator):
         fleet = self._fleet = self.registry.fleet
         monitoring = self.registry.monitoring
         self.membership = Membership(fleet, own, monitoring.adopt, monitoring.release)
-        fleet.still_heard = lambda entry: self._former_owner(entry.service_id) is not None
+        self._taking = Taking(
+            registry=self.registry,
+            membership=self.membership,
+            cluster=cluster,
+            peers=peers,
+            clock=self._clock,
+            epochs_above=self._epochs_above,
+        )
+        fleet.still_heard = lambda entry: self._taking.former_owner(entry.service_id) is not None
         fleet.epoch_used = lambda entry: self._touch(entry.service_id)
         self._early: list[News] | None = []
         self._reserving_block = asyncio.Lock()
-        self._owed: dict[str, str] = {}
-        self._collecting = False
-        self._taking: set[asyncio.Task[None]] = set()
         self._rebalanced_at = 0.0
         self._targets = Targets()
         self._replaced = False
@@ -142,8 +111,7 @@ class ClusterCoordinator(Coordinator):
         log.info("joined", extra={"member": self.membership.own.name, "members": len(self.membership.members)})
 
     async def _leave(self) -> None:
-        for task in self._taking:
-            task.cancel()
+        self._taking.stop()
         await self._cluster.leave()
 
     def _alternates(self, turn: int = 0) -> tuple[str, ...]:
@@ -162,32 +130,11 @@ class ClusterCoordinator(Coordinator):
         self.alarms.keep(ETCD_LOST, self._lost_etcd())
         self.alarms.keep(MEMBER_REPLACED, "another daemon has taken this member's name" if self._replaced else "")
         if not self._fleet.cut_off:
-            self._take_wanted()
+            self._taking.take_wanted()
         if now.mono - self._rebalanced_at >= REBALANCE_EVERY_S:
             self._rebalanced_at = now.mono
             self._rebalance()
-            self._collect_again()
-
-    def _take_wanted(self) -> None:
-        """What its owner may speak for yet is not taken: one that is out of etcd and answers comes back, or is lost."""
-        wanted = [
-            service_id
-            for service_id in self.membership.wanted
-            if self._speaks_here(service_id) or self._former_owner(service_id) is None
-        ]
-        for service_id in wanted:
-            del self.membership.wanted[service_id]
-        if wanted:
-            self._spawn(self._take_quietly(wanted))
-
-    def _speaks_here(self, service_id: str) -> bool:
-        entry = self.registry.find(service_id)
-        return entry is not None and bool(entry.streams)
-
-    def _former_owner(self, service_id: str) -> Member | None:
-        """The member that owned a service of nobody's, if it answers still: it is cut off from etcd alone."""
-        life = self.membership.last_owner(service_id)
-        return self.peers.member(life) if life and self.peers.reachable(life) else None
+            self._taking.collect_again()
 
     @property
     def stale_s(self) -> float:
@@ -259,13 +206,6 @@ class ClusterCoordinator(Coordinator):
             message = "what other members have stored cannot be seen"
             raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=1.0) from error
 
-    async def _asked(self, service_id: str) -> bool:
-        """Whether etcd knows more, as far as it can be asked."""
-        try:
-            return await self._cluster.refresh(service_id)
-        except StoreFailed:
-            return False
-
     async def import_stored(self, stored: Stored, actor: Actor) -> Imported:
         """See `Coordinator.import_stored`."""
         await self._new_block(stored.epochs_below + SINCE_EXPORT)
@@ -311,108 +251,12 @@ class ClusterCoordinator(Coordinator):
         await super().receive(session, frame)
 
     async def take_for(self, refs: Sequence[SessionRef], actor: Actor) -> None:
-        """Takes the services that these refs, and who sends them, may act for.
-
-        What cannot be taken stays as it is, and is refused later.
-        """
-        wanted, unknown = [], 0
-        for ref in refs:
-            entry = self.registry.find(ref.service_id)
-            if entry is None:
-                unknown += 1
-                if unknown > UNKNOWN_READ or not await self._asked(ref.service_id):
-                    continue
-            elif entry.owner is None and not entry.held_off:
-                continue
-            if await self._may(ref, actor):
-                wanted.append(ref.service_id)
-        if wanted:
-            try:
-                await self.take(wanted)
-            except (StoreFailed, RegistryError) as error:
-                log.info("services could not be taken", extra={"services": len(wanted), "error": str(error)})
-
-    async def _may(self, ref: SessionRef, actor: Actor) -> bool:
-        return self._may_now(ref, actor) or (await self._asked(ref.service_id) and self._may_now(ref, actor))
-
-    def _may_now(self, ref: SessionRef, actor: Actor) -> bool:
-        try:
-            refuse_ungranted(actor, check_right(self._fleet, ref, actor.identity))
-        except RegistryError:
-            return False
-        return True
-
-    async def take(self, service_ids: Sequence[str]) -> None:
-        """Makes services ours, and has their former owners grant no slots of them any more.
-
-        Raises:
-            StoreFailed: etcd did not take it.
-            RegistryError: a former owner that is there does not answer: they stay out of selection until it does, or
-                is lost.
-        """
-        owners = {}
-        for service_id in service_ids:
-            entry = self.registry.find(service_id)
-            if entry is not None and entry.owner is not None:
-                former = None if entry.owner else self._former_owner(service_id)
-                owners[service_id] = entry.owner if former is None else former.life
-        highest = max((entry.epoch for one in owners if (entry := self.registry.find(one))), default=0)
-        await self._epochs_above(highest)
-        self._owed.update({service_id: owner for service_id, owner in owners.items() if owner})
-        await self._cluster.take(list(owners))  # one that fails may have taken some, and is in doubt: they stay owed
-        await self._collect(service_ids)
-
-    async def _collect(self, service_ids: Sequence[str]) -> None:
-        """Asks former owners what they have granted; then the services may be spoken for here."""
-        owed: dict[str, list[str]] = {}
-        for service_id in service_ids:
-            life = self._owed.get(service_id)
-            if life is not None:
-                owed.setdefault(life, []).append(service_id)
-        for life, of_one in owed.items():
-            member = self.membership.member(life) or self.peers.member(life)
-            left = None if member is None else await self.peers.hand_over(member, of_one)
-            now = self._clock.now()
-            for service_id in of_one:
-                self._owed.pop(service_id, None)
-                self.membership.hold_off(service_id, False, self._judged_now())
-                if left is not None and member is not None and self.membership.is_ours(service_id):
-                    self.registry.balancing.held_elsewhere(service_id, member.name, left.get(service_id, ()), now)
-
-    def _collect_again(self) -> None:
-        """Asks once more for what is owed still; their agents may have gone, and nobody else would."""
-        self._owed = {service_id: life for service_id, life in self._owed.items() if service_id in self.registry}
-        owed = [service_id for service_id in self._owed if self.membership.is_ours(service_id)]
-        if owed and not self._collecting:
-            self._collecting = True
-            self._spawn(self._collect_quietly(owed))
-
-    async def _collect_quietly(self, service_ids: Sequence[str]) -> None:
-        try:
-            await self._collect(service_ids)
-        except RegistryError as error:
-            log.info("services are held off", extra={"services": len(service_ids), "error": error.message})
-        finally:
-            self._collecting = False
+        """See `Taking`."""
+        await self._taking.take_for(refs, actor)
 
     async def let_go(self, service_id: str, owner: str) -> None:
-        """Another member says that a service is its own: if etcd says so too, no slot of it is granted here any more.
-        Where that cannot be seen none is granted either, if its agent has left.
-
-        Raises:
-            Unavailable: STORE_DOWN, it cannot be seen now, and its agent speaks here.
-        """
-        if not self.membership.is_ours(service_id):
-            return
-        if self._fleet.cut_off and self.membership.is_left(service_id):
-            # At once: who asks waits for no longer than a call between members takes. etcd has taken its word.
-            self.membership.let_go(service_id, owner, self._judged_now())
-            return
-        try:
-            await self._cluster.refresh(service_id)
-        except StoreFailed as error:
-            message = f"whether {service_id!r} is {owner!r}'s cannot be seen in etcd"
-            raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=1.0) from error
+        """See `Taking`."""
+        await self._taking.let_go(service_id, owner)
 
     def told_of_load(
         self,
@@ -429,21 +273,6 @@ class ClusterCoordinator(Coordinator):
         for service_id, count in old_leases:
             if self.membership.is_ours(service_id):
                 balancing.still_elsewhere(service_id, member.name, count, now)
-
-    async def _take_quietly(self, service_ids: Sequence[str]) -> None:
-        try:
-            await self.take(service_ids)
-        except (StoreFailed, RegistryError) as error:
-            log.info("services could not be taken", extra={"services": len(service_ids), "error": str(error)})
-            self.membership.wanted.update(dict.fromkeys(service_ids))
-        now = self._judged_now()
-        for service_id in service_ids:
-            self.membership.speaks_here(service_id, now)
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
 
     # What the cluster tells: `cluster.base.Listener`.
 
@@ -507,9 +336,7 @@ class ClusterCoordinator(Coordinator):
 
     def taken(self, service_id: str) -> None:
         """See `Listener`."""
-        now = self._judged_now()
-        self.membership.take(service_id, now)
-        self.membership.hold_off(service_id, service_id in self._owed, now)
+        self._taking.taken(service_id)
 
     # Inside.
 

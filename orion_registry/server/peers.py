@@ -68,7 +68,7 @@ class _Peer:
 
 
 class AllPeers:
-    """See `runtime.clustered.Peers` and `runtime.clustered_selections.Reserving`.
+    """See `cluster.base.Peers` and `runtime.clustered_selections.Reserving`.
 
     Args:
         certificates: for channels to other members; None = plaintext.

@@ -1290,9 +1290,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "who may not act moves a service",
-        "orion_registry/runtime/clustered.py",
-        "refuse_ungranted(actor, check_right(self._fleet, ref, actor.identity))",
-        "check_right(self._fleet, ref, actor.identity)",
+        "orion_registry/runtime/taking.py",
+        "refuse_ungranted(actor, check_right(self._registry.fleet, ref, actor.identity))",
+        "check_right(self._registry.fleet, ref, actor.identity)",
         f"{RIGHTS}::test_a_beat_of_one_who_may_not_moves_no_service",
     ),
     Fault(
@@ -1437,17 +1437,24 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "what an owner that answers has is taken",
-        "orion_registry/runtime/clustered.py",
-        "if self._speaks_here(service_id) or self._former_owner(service_id) is None",
+        "orion_registry/runtime/taking.py",
+        "if self._speaks_here(service_id) or self.former_owner(service_id) is None",
         "if True",
         f"{LINKS}::test_what_a_member_cut_from_etcd_owns_is_not_taken_while_it_answers",
     ),
     Fault(
         "a former owner that is out of etcd is not asked for its leases",
-        "orion_registry/runtime/clustered.py",
-        "former = None if entry.owner else self._former_owner(service_id)",
+        "orion_registry/runtime/taking.py",
+        "former = None if entry.owner else self.former_owner(service_id)",
         "former = None",
         f"{LINKS}::test_an_agent_that_leaves_a_member_cut_from_etcd_has_its_leases_counted",
+    ),
+    Fault(
+        "who does not answer keeps what others have handed over",
+        "orion_registry/runtime/taking.py",
+        "await asyncio.gather(*asked, return_exceptions=True)",
+        "[await one for one in asked]",
+        "tests/runtime/test_taking.py::test_one_that_does_not_answer_holds_off_its_own_services_alone",
     ),
     Fault(
         "a silent member's services are left out one by one",

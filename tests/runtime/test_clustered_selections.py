@@ -12,6 +12,7 @@ from orion_registry.core.selector import Selector
 from orion_registry.runtime.clustered_selections import ClusterSelections, Reserved
 from tests.building import STATIC
 from tests.core.joined import Joined, two
+from tests.runtime.virtual import settle
 
 
 @dataclass
@@ -76,7 +77,7 @@ async def test_what_was_granted_to_a_caller_who_gives_up_is_given_back() -> None
     members = TwoMembers(OneAnswers())
     asking = members.select()
     await members.peers.asked.wait()
-    await asyncio.sleep(0.01)
+    await settle()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
