@@ -190,7 +190,9 @@ class Taking:
         left = None if member is None else await self._peers.hand_over(member, service_ids)
         now = self._clock.now()
         for service_id in service_ids:
-            self._owed.pop(service_id, None)
+            if self._owed.get(service_id) != life:  # another member had it meanwhile, and owes the answer now
+                continue
+            del self._owed[service_id]
             self._membership.hold_off(service_id, False, self._judged_now())
             if left is not None and member is not None and self._membership.is_ours(service_id):
                 self._registry.balancing.held_elsewhere(service_id, member.name, left.get(service_id, ()), now)
