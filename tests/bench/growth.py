@@ -40,7 +40,7 @@ CONCURRENCY = 16
 SERVICE = "/orion.registry.v1.RegistryService"
 UNITS = {
     "discover": ("DiscoverServices, 10 found: CPU", "us a call"),
-    "select": ("SelectService and ReleaseService among all: CPU", "us a selection"),
+    "select": ("select and release among all: CPU", "us a selection"),
     "beat": ("beat: CPU", "us a beat"),
     "memory": ("memory of an agent, its connection", "kB"),
     "watch": ("a change to a watcher: p50", "ms"),
