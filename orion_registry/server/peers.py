@@ -208,9 +208,7 @@ class AllPeers:
         except grpc.aio.AioRpcError as failure:
             raise self._error_of(failure, member) from failure
         except asyncio.CancelledError as cancelled:
-            if member.life in self._peers or _is_cancelled():
-                raise
-            raise MemberGone(member) from cancelled  # its channel was closed under the call, for it is there no more
+            raise self._cut_off(member) from cancelled
 
     # Inside.
 
@@ -282,6 +280,19 @@ class AllPeers:
         )
         return explained(failure.details() or failure.code().name.lower(), settings)
 
+    def _cut_off(self, member: Member) -> RegistryError:
+        """The error of a call whose channel was closed under it.
+
+        Raises:
+            asyncio.CancelledError: the task that waits for it is to end, not the call alone.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        if member.life not in self._peers:
+            return MemberGone(member)
+        return Unavailable(Reason.STORE_DOWN, f"the link to member {member.name!r} was renewed", retry_after_s=CALL_S)
+
     def _error_of(self, failure: grpc.aio.AioRpcError, member: Member) -> RegistryError:
         for key, value in failure.trailing_metadata() or ():
             if key == DETAILS_KEY and isinstance(value, bytes):
@@ -291,12 +302,6 @@ class AllPeers:
             return MemberGone(member)
         message = f"member {member.name!r} does not answer: {self._told(failure)}"
         return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves
-
-
-def _is_cancelled() -> bool:
-    """Whether the task that runs is to end, itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class MemberGone(Unavailable):

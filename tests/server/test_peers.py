@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import grpc.aio
 import pytest
 
 from orion_registry.core.membership import Member
+from orion_registry.errors import Unavailable
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.peers import AllPeers, Load
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
@@ -82,6 +84,16 @@ async def test_a_call_to_a_member_that_is_lost_meanwhile_says_that_it_is_gone() 
         assert not asked.done()
         peers.know(())
         assert await asked is None
+
+
+async def test_a_call_whose_link_is_renewed_may_be_made_again() -> None:
+    async with hanging() as member, knowing(member) as peers:
+        asked = asyncio.create_task(peers.hand_over(member, ["calc"]))
+        await asyncio.sleep(0.05)
+        peers.know([replace(member, addresses=("127.0.0.1:1",))])
+        with pytest.raises(Unavailable, match="was renewed") as cut:
+            await asked
+        assert cut.value.retry_after_s
 
 
 async def test_who_is_cancelled_while_asking_is_cancelled() -> None:
