@@ -129,11 +129,18 @@ def run(
     except StoreFailed as error:
         return _fail(str(error), EXIT_FAILED if isinstance(error, StoreDamaged) else EXIT_CANNOT_BEGIN)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
+        _give_up_stdout()
         return _fail("stdout was closed before everything was written", EXIT_FAILED) if whole else 0
     except OSError as error:
+        if error.filename is None and writes == "stdout":
+            _give_up_stdout()
         return _fail(f"{error.filename or writes}: {(error.strerror or str(error)).lower()}", EXIT_FAILED)
     return code
+
+
+def _give_up_stdout() -> None:
+    """What it would not take goes nowhere, else Python complains once more when it exits, and takes another code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str, code: int) -> int:
