@@ -1556,10 +1556,10 @@ FAULTS: tuple[Fault, ...] = (
         MATRIX,
     ),
     Fault(
-        "RemoveService reaches into every namespace",
+        "GetServiceHealth reaches into every namespace",
         f"{SERVER}/methods.py",
-        "admin_pb2.RemoveServiceRequest, _OPERATORS, scopes.by_service_id",
-        "admin_pb2.RemoveServiceRequest, _OPERATORS, scopes.anywhere",
+        "monitor_pb2.GetServiceHealthRequest, _ALL, scopes.by_service_id",
+        "monitor_pb2.GetServiceHealthRequest, _ALL, scopes.anywhere",
         MATRIX,
     ),
     Fault(
