@@ -44,8 +44,7 @@ def build_sdist(place: Path) -> Path:
 
 def build_wheel(place: Path, sdist: Path) -> Path:
     """The wheel, built from the sdist alone."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(place / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, place / "unpacked")  # our own: tarfile's filters are not in every 3.11
     (tree,) = (place / "unpacked").iterdir()
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", place, cwd=tree, env=clean())
     return next(place.glob("*.whl"))
