@@ -80,13 +80,22 @@ def failure_of(error: grpc.aio.AioRpcError, endpoint: str) -> EtcdError:
     return EtcdUnavailable(message)
 
 
+def end_if_cancelled() -> None:
+    """Goes on if a call alone was cancelled, as by the end of its channel: gRPC raises CancelledError for that as well.
+
+    Raises:
+        asyncio.CancelledError: the task that waits for it is to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def cut_off(endpoint: str) -> EtcdUnavailable:
     """The failure of a call that ended because its connection was given up.
 
     Raises:
         asyncio.CancelledError: the task that waits for it is to end, not the call alone.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    end_if_cancelled()
     return EtcdUnavailable(f"{endpoint}: the connection was given up")

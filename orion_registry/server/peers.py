@@ -13,6 +13,7 @@ from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.errors import Reason, RegistryError, Unauthenticated, Unavailable
+from orion_registry.etcd.failures import end_if_cancelled
 from orion_registry.etcd.handshakes import TlsSettings, explained
 from orion_registry.runtime.clustered_selections import Reserved
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
@@ -286,9 +287,7 @@ class AllPeers:
         Raises:
             asyncio.CancelledError: the task that waits for it is to end, not the call alone.
         """
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+        end_if_cancelled()
         if member.life not in self._peers:
             return MemberGone(member)
         return Unavailable(Reason.STORE_DOWN, f"the link to member {member.name!r} was renewed", retry_after_s=CALL_S)

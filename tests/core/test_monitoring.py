@@ -630,21 +630,23 @@ def test_who_waits_for_one_place_may_come_to_wait_for_the_other() -> None:
     assert [run.service_id for run in bench.start()] == ["3"]
 
 
+def come(bench: Bench, agent: str, host: str, name: str) -> None:
+    """A service comes with a check that is due at once."""
+    entry = bench.add(agent, make_check(), host=host, service_id=name)
+    bench.monitoring.check_now(entry.service_id, "", bench.world.now)
+    bench.start()
+
+
 def test_who_waits_for_both_places_in_turn_comes_to_run() -> None:
     """However the others' runs end: each time one of its places is free the other is taken, and others come."""
     bench = Bench(lambda _: None, check_runs=4, check_runs_per_target=1)  # one place for each agent
 
-    def come(agent: str, host: str, name: str) -> None:
-        entry = bench.add(agent, make_check(), host=host, service_id=name)
-        bench.monitoring.check_now(entry.service_id, "", bench.world.now)
-        bench.start()
-
-    come("b0", "x", "target0")
-    come("a", "y0", "agent0")
-    come("a", "x", "wanted")
+    come(bench, "b0", "x", "target0")
+    come(bench, "a", "y0", "agent0")
+    come(bench, "a", "x", "wanted")
     for number in range(1, 8):
-        come(f"b{number}", "x", f"target{number}")
-        come("a", f"y{number}", f"agent{number}")
+        come(bench, f"b{number}", "x", f"target{number}")
+        come(bench, "a", f"y{number}", f"agent{number}")
         for kind in ("target", "agent"):
             if run := next((run for run in bench.under_way if run.service_id == f"{kind}{number - 1}"), None):
                 bench.finish(run)
@@ -655,19 +657,14 @@ def test_who_waits_for_both_places_in_turn_comes_to_run() -> None:
 def test_a_check_that_goes_gives_its_agents_place_back() -> None:
     bench = Bench(lambda _: None, check_runs=4, check_runs_per_target=1)  # one place for each agent
 
-    def come(agent: str, host: str, name: str) -> None:
-        entry = bench.add(agent, make_check(), host=host, service_id=name)
-        bench.monitoring.check_now(entry.service_id, "", bench.world.now)
-        bench.start()
-
     def end(name: str) -> None:
         bench.finish(next(run for run in bench.under_way if run.service_id == name))
         bench.start()
 
     for agent, host, name in (("b", "x", "1"), ("a", "y", "2"), ("a", "x", "gone"), ("c", "x", "3")):
-        come(agent, host, name)
+        come(bench, agent, host, name)
     end("1")
-    come("a", "z", "4")
+    come(bench, "a", "z", "4")
     end("2")
     assert [run.service_id for run in bench.under_way] == ["3"], "the agent's place is kept for what waits at x"
     bench.world.remove("gone")
