@@ -63,12 +63,13 @@ def _check(check: CheckHealth, paint: Paint) -> Iterator[str]:
 
 def checked_lines(checked: CheckedNow, paint: Paint) -> Iterator[str]:
     """What checks found that were run on demand."""
+    width = max([12, *(len(result.check) + 2 for result in checked.results)])
     for result in checked.results:
-        yield f"{result.check:<12}{_outcome(result, paint)}"
+        yield f"{result.check:<{width}}{_outcome(result, paint)}"
     if not checked.results:
         yield "nothing was run: the checks were changed meanwhile"
     why = ", ".join(reason.code.name for reason in checked.reasons)
-    yield f"{'service':<12}{_status(checked.status, checked.ready, paint)} ({why})"
+    yield f"{'service':<{width}}{_status(checked.status, checked.ready, paint)} ({why})"
 
 
 def stats_lines(stats: HealthStats, paint: Paint) -> Iterator[str]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -204,6 +205,14 @@ def test_lines_of_a_service_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert lines[11] == f"timeline    {at[:-2]}02.000Z  UNHEALTHY (CHECK_FAILED)"
     assert len(lines) == 21
+
+
+def test_a_long_name_of_a_check_stands_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = replace(result(Verdict.PASSED), check="health_check_url")
+    checked = CheckedNow(results=(passed,), status=ServiceStatus.HEALTHY, reasons=(), ready=True)
+    run_line, service = checked_lines(checked, plain_paint(monkeypatch))
+    assert run_line.startswith("health_check_url  PASSED  ")
+    assert service == "service           HEALTHY, ready ()"
 
 
 def test_lines_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,21 @@ async def test_a_call_goes_on_with_its_callers_trace_and_holds_the_selection() -
         assert picked.attributes["orion.service_ids"] == (registered.ref.service_id,)
 
 
+def test_whoever_makes_spans_sends_them_along() -> None:
+    """Making spans does not load what writes them into metadata."""
+    code = (
+        "import sys\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from orion_registry.client.trace_context import trace_metadata\n"
+        "assert 'opentelemetry.propagate' not in sys.modules\n"
+        "with TracerProvider().get_tracer('caller').start_as_current_span('mine') as mine:\n"
+        "    ((name, value),) = trace_metadata()\n"
+        "assert name == 'traceparent' and f'{mine.get_span_context().trace_id:032x}' in value\n"
+        "assert trace_metadata() is None\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 async def test_an_error_is_its_spans_status_and_no_exception() -> None:
     async with running_daemon(traces=PLACE) as daemon, RegistryClient(daemon.address) as client:
         with pytest.raises(NotFound):
