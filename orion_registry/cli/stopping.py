@@ -3,9 +3,13 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 EXIT_INTERRUPTED = 130
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -39,7 +43,18 @@ def stopped() -> None:
     """Once a signal has ended it in order, the same signal coming again must not change how Python exits."""
     for number in STOPPING:
         if isinstance(signal.getsignal(number), _Stop):
+            sys.unraisablehook = _unheard
             signal.signal(number, signal.SIG_IGN)
+
+
+def _unheard(told: "UnraisableHookArgs") -> None:
+    """Tells what Python cannot raise, but for a signal that came while it was being ignored: it is to be ignored.
+
+    CPython finds SIG_IGN where the handler was that the signal was caught for, and complains ("ignored due to race
+    condition", `_PyErr_CheckSignalsTstate` in Modules/signalmodule.c).
+    """
+    if not (isinstance(told.exc_value, OSError) and told.object is None and "race condition" in str(told.exc_value)):
+        sys.__unraisablehook__(told)
 
 
 class _Stop:

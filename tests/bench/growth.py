@@ -2,7 +2,7 @@
 
 Agents live as everywhere: they beat as the daemon's default budget tells them to, so its CPU without any call is told
 as `held`, in percent of one core, and taken off what calls and beats cost. `kill`: from a SIGKILL of one agent's
-process to the moment when a watcher of everything has been told that it is UNHEALTHY. Beside each: ten agents.
+process to the moment when a watcher of everything has been told that it is not ready. Beside each: ten agents.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from tests.bench.nats import Connection, NatsLoad
 from tests.bench.numbers import NUMBER, numbered, percentiles
 from tests.bench.plot import curves, svg
 from tests.bench.redis import command, reply
-from tests.bench.watching import tells_death
+from tests.bench.watching import tells_unready
 
 TOLD = """
 finished in 2.00s, 1016.50 req/s, 163.66KB/s
@@ -100,13 +100,12 @@ async def test_what_nats_refuses_ends_a_connection() -> None:
 
 
 def test_a_watcher_is_told_of_a_death_and_not_of_a_life() -> None:
-    event = registry_pb2.WatchEvent(service=service_pb2.ServiceInfo(agent_id="one"))
+    event = registry_pb2.WatchEvent(service=service_pb2.ServiceInfo(agent_id="one", ready=True))
     message = registry_pb2.WatchServicesResponse(events=[event])
-    message.events[0].service.status = service_pb2.SERVICE_STATUS_HEALTHY
-    assert not tells_death(message.SerializeToString(), b"one")
-    message.events[0].service.status = service_pb2.SERVICE_STATUS_UNHEALTHY
-    assert tells_death(message.SerializeToString(), b"one")
-    assert not tells_death(message.SerializeToString(), b"other")
+    assert not tells_unready(message.SerializeToString(), b"one")
+    message.events[0].service.ready = False
+    assert tells_unready(message.SerializeToString(), b"one")
+    assert not tells_unready(message.SerializeToString(), b"other")
 
 
 def test_numbers_keep_lengths_and_percentiles_are_those_of_the_sorted() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 
-from orion_registry_pb.v1 import registry_pb2, service_pb2
+from orion_registry_pb.v1 import registry_pb2
 from tests.bench.numbers import NUMBER, numbered, percentiles
 
 OPENED_AT_ONCE = 50
@@ -25,7 +25,7 @@ class Watchers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._marker = b""
-        self._dead = False
+        self._gone = False
         self._arrived: dict[int, float] = {}
         self._all = asyncio.Event()
         self._last_message = 0.0
@@ -65,7 +65,7 @@ class Watchers:
             await channel.channel_ready()
             for _ in range(order["count"]):
                 number = next(self._numbers)
-                self._expect(numbered(NUMBER, number), dead=False)
+                self._expect(numbered(NUMBER, number), gone=False)
                 sent = time.monotonic()
                 await method(numbered(template, number))
                 await self._told(len(self._channels))
@@ -76,8 +76,8 @@ class Watchers:
         return {"messages": len(took), "p50_ms": p50_ms, "p99_ms": p99_ms, "last_ms": percentiles(last)[0] * 1e3}
 
     async def expect(self, order: dict[str, Any]) -> dict[str, float]:
-        """From now on the watchers look for a service that is UNHEALTHY and whose agent has this name."""
-        self._expect(order["agent"].encode(), dead=True)
+        """From now on the watchers look for a service that is not ready and whose agent has this name."""
+        self._expect(order["agent"].encode(), gone=True)
         return {}
 
     async def told(self, _order: dict[str, Any]) -> dict[str, float]:
@@ -85,8 +85,8 @@ class Watchers:
         await self._told(1)
         return {"at": min(self._arrived.values())}
 
-    def _expect(self, marker: bytes, *, dead: bool) -> None:
-        self._marker, self._dead = marker, dead
+    def _expect(self, marker: bytes, *, gone: bool) -> None:
+        self._marker, self._gone = marker, gone
         self._arrived.clear()
         self._all.clear()
 
@@ -99,13 +99,12 @@ class Watchers:
     async def _read(self, call: Any, place: int) -> None:
         while (data := await call.read()) is not grpc.aio.EOF:
             self._last_message = time.monotonic()
-            if self._marker and self._marker in data and (not self._dead or tells_death(data, self._marker)):
+            if self._marker and self._marker in data and (not self._gone or tells_unready(data, self._marker)):
                 self._arrived.setdefault(place, self._last_message)
                 self._all.set()
 
 
-def tells_death(data: bytes, agent: bytes) -> bool:
-    """Whether a response says that a service of this agent is UNHEALTHY."""
-    unhealthy = service_pb2.SERVICE_STATUS_UNHEALTHY
+def tells_unready(data: bytes, agent: bytes) -> bool:
+    """Whether a response says that a service of this agent may not be selected."""
     events = registry_pb2.WatchServicesResponse.FromString(data).events
-    return any(event.service.agent_id == agent.decode() and event.service.status == unhealthy for event in events)
+    return any(event.service.agent_id == agent.decode() and not event.service.ready for event in events)
