@@ -16,6 +16,8 @@ _ADVICE: Final = (
 """A piece of what gRPC says, and what it means."""
 
 _CLOSED: Final = "Socket closed"
+_OPENED: Final = "Stream removed"
+"""In what gRPC says of a call that was under way: plaintext was understood."""
 _PLAINTEXT: Final = "if it speaks TLS, set ca_file (ORION_CA_FILE), and cert_file and key_file if it wants to know you"
 _TLS: Final = (
     "it may want another certificate of yours: cert_file and key_file (ORION_CERT_FILE, ORION_KEY_FILE) of an "
@@ -28,6 +30,8 @@ def tls_advice(message: str, *, tls: bool) -> str:
     for piece, advice in _ADVICE:
         if piece in message:
             return advice
-    if _CLOSED in message:
-        return _TLS if tls else _PLAINTEXT
-    return ""
+    if _CLOSED not in message:
+        return ""
+    if tls:
+        return _TLS
+    return "" if _OPENED in message else _PLAINTEXT

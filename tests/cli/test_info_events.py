@@ -154,7 +154,7 @@ def test_following(daemon: DaemonProcess) -> None:
 
 
 def test_a_registry_that_is_killed_under_a_follower(daemon: DaemonProcess) -> None:
-    """It is told how to go on."""
+    """It is told how to go on, and nothing of TLS: it was understood."""
     address = daemon.wait_ready()
     with follow(address) as process:
         try:
@@ -164,6 +164,8 @@ def test_a_registry_that_is_killed_under_a_follower(daemon: DaemonProcess) -> No
             assert process.stderr is not None
             (line,) = process.stderr.read().splitlines()
             assert re.search(r"; go on with --since [0-9a-f]{32}:[1-9]$", line)
+            assert "start it (orion-registry serve)" in line
+            assert "TLS" not in line
         finally:
             process.kill()
 
