@@ -62,8 +62,8 @@ class Settings(ClusterSettings):
         default_text="the user's state directory, one for each port",
         meaning=(
             "Directory that registrations are kept in; made if it is not there. Not set: "
-            "$XDG_STATE_HOME/orion-registry/PORT (where it listens on a Unix socket first, the path with - for /), where "
-            "$XDG_STATE_HOME is ~/.local/state unless set."
+            "$XDG_STATE_HOME/orion-registry/PORT (where it listens on a Unix socket first, the path with - for /), "
+            "where $XDG_STATE_HOME is ~/.local/state unless set."
         ),
         trade_off="Every write waits for this disk to sync. Only its owner may read it; secrets are kept as hashes.",
     )
