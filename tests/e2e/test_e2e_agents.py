@@ -16,7 +16,7 @@ from orion_registry.errors import Reason, Unavailable
 from orion_registry.wire.service import Service
 from tests.e2e.shutdown import exit_code, start_ready
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
 SLEEPERS = Selector(service_name="sleepers", include_not_ready=True)
 ROOT = Path(__file__).resolve().parents[2]
 CALL_S = 2.0
