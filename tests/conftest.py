@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("orion", deadline=None)  # no example fails because the machine was slow
-settings.register_profile("quick", settings.get_profile("orion"), max_examples=25)  # scripts/test; .ci/run has all
+settings.register_profile("quick", settings.get_profile("orion"), max_examples=10)  # scripts/test; .ci/run has all
 settings.load_profile("orion")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: children would inherit that

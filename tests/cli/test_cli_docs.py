@@ -36,6 +36,7 @@ def type_in(script: str, place: Path, **environment: str) -> "subprocess.Complet
     )
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(240)
 def test_what_the_page_says_can_be_typed(tmp_path: Path) -> None:
     assert list(TRIED) == ["round", "select", "operate", "top", "scripts", "register", "completion"]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,17 +27,10 @@ from orion_registry.server.access import ACCESS, CERTIFICATE
 from orion_registry.wire.balancer_reports import ServicePerformance
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
 from orion_registry.wire.service import Service
-from tests.cli.process import DaemonProcess, daemon_process
 from tests.cli.running import done, failed, run
 from tests.cli.test_services_process import WAITING, register, spec_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "not-selectable.md"
-
-
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
 
 
 def looked(code: int, *arguments: str) -> dict[str, dict[str, str]]:
@@ -53,8 +45,7 @@ def looked(code: int, *arguments: str) -> dict[str, dict[str, str]]:
 # With a daemon.
 
 
-def test_a_registry_that_is_well(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_a_registry_that_is_well(address: str) -> None:
     register(address, spec_of("calc-1"))
     found = looked(0, "--address", address)
     wells = ("reachable", "serving", "alarms", "services", "selection")
@@ -71,9 +62,8 @@ def test_a_registry_that_cannot_be_reached() -> None:
     assert "address: must be" in failed(2, "doctor", "--address", "nowhere")
 
 
-def test_why_a_service_is_not_selectable(daemon: DaemonProcess) -> None:
+def test_why_a_service_is_not_selectable(address: str) -> None:
     """Every reason that holds, with a command that can be copied; and that it is, once it is."""
-    address = daemon.wait_ready()
     at = ("--address", address)
     one, two = register(address, spec_of("calc-1", capabilities=("math.add",)), spec_of("calc-2", **WAITING))
     assert looked(0, "calc-1/calc", *at)["selectable"]["verdict"] == "OK"
@@ -91,8 +81,7 @@ def test_why_a_service_is_not_selectable(daemon: DaemonProcess) -> None:
     assert looked(0, "calc-1/calc", *at)["weight"]["told"] == "an operator set 0.5, its own is 1"
 
 
-def test_a_service_that_says_so_itself_and_one_whose_calls_fail(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_a_service_that_says_so_itself_and_one_whose_calls_fail(address: str) -> None:
 
     async def work() -> str:
         async with RegistryClient(address) as client, BalancerClient(address) as balancer:
@@ -113,8 +102,7 @@ def test_a_service_that_says_so_itself_and_one_whose_calls_fail(daemon: DaemonPr
     assert looked(0, *at)["selection"]["verdict"] == "NOTE"
 
 
-def test_a_full_service(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_a_full_service(address: str) -> None:
     register(address, spec_of("calc-1", max_concurrency=1))
 
     async def work() -> "list[Any]":
@@ -126,9 +114,8 @@ def test_a_full_service(daemon: DaemonProcess) -> None:
     assert found["FULL"]["told"] == "All its slots are taken (`max_concurrency`). 1 of 1, 1 lease among them."
 
 
-def test_a_service_that_is_not_there(daemon: DaemonProcess) -> None:
+def test_a_service_that_is_not_there(address: str) -> None:
     """What became of it, if events know."""
-    address = daemon.wait_ready()
     at = ("--address", address)
     (one, _) = register(address, spec_of("calc-1"), spec_of("calc-1", "other"))
     done("remove", one, *at)

@@ -24,14 +24,7 @@ from orion_registry.core.model import ServiceStatus, StatusReason
 from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.core.timeline import StatusEdge
 from orion_registry.wire.monitor import CheckedNow, ServiceHealth
-from tests.cli.process import DaemonProcess, daemon_process
 from tests.cli.running import done, failed, run
-
-
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
 
 
 @contextmanager
@@ -73,8 +66,8 @@ PORT = CheckSpec(name="port", probes=(TcpProbe(),), interval_s=3600.0, fall=1)
 AFAR = CheckSpec(name="afar", probes=(IcmpProbe(host="192.0.2.1"),), interval_s=3600.0)
 
 
-def test_a_service_is_checked_and_shown(daemon: DaemonProcess) -> None:
-    at = ("--address", daemon.wait_ready())
+def test_a_service_is_checked_and_shown(address: str) -> None:
+    at = ("--address", address)
     with listener() as port:
         service_id = register(at[1], PORT, port=port)
         ended = check("calc-1/calc", *at)
@@ -99,9 +92,9 @@ def test_a_service_is_checked_and_shown(daemon: DaemonProcess) -> None:
     assert (json.loads(line)["total"]["passed"], json.loads(line)["kinds"]["TCP"]["runs"]) == (runs, runs)
 
 
-def test_the_exit_code_says_what_was_found(daemon: DaemonProcess) -> None:
+def test_the_exit_code_says_what_was_found(address: str) -> None:
     """1 if one failed, whatever the others say; 3 if one could not be looked at."""
-    at = ("--address", daemon.wait_ready())
+    at = ("--address", address)
     register(at[1], PORT, AFAR, port=1)
     ended = check("calc-1/calc", "--json", *at)
     assert (ended.returncode, ended.stderr) == (1, "")
@@ -115,8 +108,8 @@ def test_the_exit_code_says_what_was_found(daemon: DaemonProcess) -> None:
     assert "192.0.2.1" in ended.stdout
 
 
-def test_what_fails_says_why_in_a_line_and_what_to_do(daemon: DaemonProcess) -> None:
-    at = ("--address", daemon.wait_ready())
+def test_what_fails_says_why_in_a_line_and_what_to_do(address: str) -> None:
+    at = ("--address", address)
     register(at[1])
     for command in ("health", "check"):
         assert "no service 'x' is registered" in failed(1, command, "x", *at)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from orion_registry.core.model import StatusReasonCode as Code
 from orion_registry.core.overlay import OverlayMode
 from orion_registry.runtime.coordinator import MASS_HOLD, STORE_DOWN
 from orion_registry.wire.server_info import HeldAlarm, ServerInfo
-from tests.cli.process import DaemonProcess, clean_environment, daemon_process
+from tests.cli.process import clean_environment, daemon_process
 from tests.cli.running import done, failed
 
 COMMAND = (sys.executable, "-m", "orion_registry")
@@ -47,17 +46,10 @@ def fill(address: str) -> str:
     return asyncio.run(register())
 
 
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
-
-
 # With a daemon.
 
 
-def test_info(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_info(address: str) -> None:
     fill(address)
     lines = done("info", "--address", address)
     assert [line.split("  ")[0] for line in lines] == [
@@ -73,8 +65,7 @@ def test_info(daemon: DaemonProcess) -> None:
     assert (told["event_seq"], told["alarms"], told["store_kind"]) == (4, [], "memory")
 
 
-def test_events(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_events(address: str) -> None:
     service_id = fill(address)
     told = [json.loads(line) for line in done("events", "--json", "--address", address)]
     assert [(line["seq"], line["type"]) for line in told] == [
@@ -131,10 +122,13 @@ def next_of(process: "subprocess.Popen[str]") -> Any:
     return told
 
 
-def test_following(daemon: DaemonProcess) -> None:
+def test_following() -> None:
     """What was, what comes, and the end: with the registry, or by Ctrl-C."""
-    address = daemon.wait_ready()
-    with follow(address) as all_of_it, follow(address, "--since", "1") as later:
+    with (
+        daemon_process() as daemon,
+        follow(address := daemon.wait_ready()) as all_of_it,
+        follow(address, "--since", "1") as later,
+    ):
         try:
             assert next_of(all_of_it)["type"] == "REGISTRY_STARTED"
             fill(address)
@@ -153,10 +147,9 @@ def test_following(daemon: DaemonProcess) -> None:
             later.kill()
 
 
-def test_a_registry_that_is_killed_under_a_follower(daemon: DaemonProcess) -> None:
+def test_a_registry_that_is_killed_under_a_follower() -> None:
     """It is told how to go on, and nothing of TLS: it was understood."""
-    address = daemon.wait_ready()
-    with follow(address) as process:
+    with daemon_process() as daemon, follow(daemon.wait_ready()) as process:
         try:
             assert next_of(process)["seq"] == 1
             daemon.stop(signal.SIGKILL)
@@ -170,9 +163,8 @@ def test_a_registry_that_is_killed_under_a_follower(daemon: DaemonProcess) -> No
             process.kill()
 
 
-def test_a_place_names_the_life(daemon: DaemonProcess) -> None:
+def test_a_place_names_the_life(address: str) -> None:
     """In this life one goes on from it; after a restart, when numbers begin at 1 again, one is told."""
-    address = daemon.wait_ready()
     fill(address)
     life = json.loads(done("info", "--json", "--address", address)[0])["history_id"]
     about = ("events", "--json", "--address", address)
@@ -192,9 +184,8 @@ def test_a_place_names_the_life(daemon: DaemonProcess) -> None:
 
 
 @pytest.mark.parametrize("command", ["info", "events"])
-def test_a_reader_that_goes_away_is_no_failure(daemon: DaemonProcess, command: str) -> None:
+def test_a_reader_that_goes_away_is_no_failure(address: str, command: str) -> None:
     """`events | head -1`, and `info`, which writes all at its end."""
-    address = daemon.wait_ready()
     fill(address)
     with subprocess.Popen(
         [*COMMAND, command, "--address", address],
@@ -208,9 +199,7 @@ def test_a_reader_that_goes_away_is_no_failure(daemon: DaemonProcess, command: s
         assert (process.stderr.read(), process.wait(20)) == (b"", 0)
 
 
-def test_colour_on_a_terminal_alone(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
-
+def test_colour_on_a_terminal_alone(address: str) -> None:
     def on_a_terminal(**environment: str) -> str:
         master, slave = pty.openpty()
         arguments = [*COMMAND, "info", "--address", address]

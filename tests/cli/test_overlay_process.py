@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import click
 import pytest
@@ -18,17 +17,11 @@ from orion_registry.cli.showing import Paint
 from orion_registry.core.overlay import OverlayMode, ServiceKey
 from orion_registry.core.selector import Selector
 from orion_registry.wire.overlay import OverlayState
-from tests.cli.process import DaemonProcess, clean_environment, daemon_process
+from tests.cli.process import clean_environment
 from tests.cli.running import done, failed, run
 from tests.cli.test_info_events import COMMAND
 
 COMMANDS = ("drain", "maintenance", "quarantine", "weight", "clear", "overlays", "remove")
-
-
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
 
 
 def register(address: str, *agents: str, liveness: LivenessMode = LivenessMode.STATIC) -> list[str]:
@@ -59,8 +52,7 @@ def waiting_drain(address: str) -> "subprocess.Popen[str]":
     return waiting
 
 
-def test_a_service_is_taken_out_and_back(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_a_service_is_taken_out_and_back(address: str) -> None:
     one, two = register(address, "calc-1", "calc-2")
     at = ("--address", address)
     assert done("overlays", *at) == ["nothing is set"]
@@ -88,9 +80,8 @@ def test_a_service_is_taken_out_and_back(daemon: DaemonProcess) -> None:
     assert told_events[2].endswith("MAINTENANCE, weight 0.5")
 
 
-def test_drain_waits_until_it_is_safe_to_stop(daemon: DaemonProcess) -> None:
+def test_drain_waits_until_it_is_safe_to_stop(address: str) -> None:
     """A static service at once; one that never says anything at the deadline."""
-    address = daemon.wait_ready()
     register(address, "calc-1")
     assert done("drain", "calc-1/calc", "--wait", "--address", address) == ["drained 1 service: safe to stop"]
     register(address, "calc-2", liveness=LivenessMode.STREAM)
@@ -105,8 +96,7 @@ def test_drain_waits_until_it_is_safe_to_stop(daemon: DaemonProcess) -> None:
     ]
 
 
-def test_ctrl_c_ends_the_wait_and_not_the_drain(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_ctrl_c_ends_the_wait_and_not_the_drain(address: str) -> None:
     waiting = waiting_drain(address)
     time.sleep(0.5)
     waiting.send_signal(signal.SIGINT)
@@ -116,8 +106,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_drain(daemon: DaemonProcess) -> None:
 
 
 @pytest.mark.parametrize("command", ["clear", "quarantine"])
-def test_what_somebody_ends_meanwhile_is_not_drained(daemon: DaemonProcess, command: str) -> None:
-    address = daemon.wait_ready()
+def test_what_somebody_ends_meanwhile_is_not_drained(address: str, command: str) -> None:
     waiting = waiting_drain(address)
     done(command, "calc-1/calc", "--address", address)
     told, why = waiting.communicate(timeout=10)
@@ -125,8 +114,7 @@ def test_what_somebody_ends_meanwhile_is_not_drained(daemon: DaemonProcess, comm
     assert "drained no more" in why
 
 
-def test_a_service_is_removed(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_a_service_is_removed(address: str) -> None:
     one, two = register(address, "calc-1", "calc-2")
     assert done("remove", one, "--address", address) == [f"removed {one}"]
     (line,) = done("remove", two, "--json", "--address", address)
@@ -136,8 +124,7 @@ def test_a_service_is_removed(daemon: DaemonProcess) -> None:
     assert done("remove", "calc-3/calc", "--address", address) == [f"removed {three}"]
 
 
-def test_what_fails_says_why_in_a_line(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_what_fails_says_why_in_a_line(address: str) -> None:
     at = ("--address", address)
     assert failed(1, "drain", "tag=none", *at) == "orion-registry: no service matches"
     assert "no service 'x' is registered" in failed(1, "clear", "x", *at)

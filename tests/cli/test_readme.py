@@ -10,7 +10,7 @@ import pytest
 
 from orion_registry import Selector
 from orion_registry.sync import RegistryClient
-from tests.cli.process import clean_environment, daemon_process
+from tests.cli.process import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,12 +20,6 @@ PROGRAMS = dict(re.findall(r"<!-- tried: (\w+) -->\n```python\n(.*?)```", SDK, r
 DAEMON = '"127.0.0.1:6746"'
 TOLD = {"session": "127.0.0.1 9000 HEALTHY\n", "progress": ""}
 LINES = 150
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with daemon_process() as daemon:
-        yield daemon.wait_ready()
 
 
 @pytest.fixture

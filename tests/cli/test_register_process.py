@@ -3,21 +3,12 @@
 import json
 import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.process import DaemonProcess, daemon_process
 from tests.cli.running import done, failed, run
 from tests.cli.test_watch_process import next_of, start
-
-
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
-
 
 OPTIONS = (
     "--host", "10.0.0.7", "--port", "631", "--protocol", "ipp", "--capability", "print.pdf", "--capability", "print.ps",
@@ -26,10 +17,7 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def test_every_option_is_registered_and_what_get_shows_can_be_registered_again(
-    daemon: DaemonProcess, tmp_path: Path
-) -> None:
-    address = daemon.wait_ready()
+def test_every_option_is_registered_and_what_get_shows_can_be_registered_again(address: str, tmp_path: Path) -> None:
     at = ("--address", address)
     assert done("register", "lab/printer-1/print", *OPTIONS, *at) == ["registered printer"]
     (line,) = done("get", "--json", "printer", *at)
@@ -53,10 +41,7 @@ def test_every_option_is_registered_and_what_get_shows_can_be_registered_again(
     }
 
 
-def test_a_secret_file_is_made_once_and_lets_the_same_be_registered_again(
-    daemon: DaemonProcess, tmp_path: Path
-) -> None:
-    address = daemon.wait_ready()
+def test_a_secret_file_is_made_once_and_lets_the_same_be_registered_again(address: str, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     ttl = ("register", "cron-1/report", "--liveness", "ttl", "--ttl", "1s", "--secret-file", str(file))
     assert done(*ttl, "--address", address)[0].startswith("registered ")
@@ -73,8 +58,7 @@ def test_a_secret_file_is_made_once_and_lets_the_same_be_registered_again(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_alive_as_long_as_it_runs(daemon: DaemonProcess, number: int, code: int) -> None:
-    address = daemon.wait_ready()
+def test_alive_as_long_as_it_runs(address: str, number: int, code: int) -> None:
     with start("register", "calc-1/calc", "--liveness", "stream", "--json", "--address", address) as running:
         try:
             service_id = next_of(running)["service_id"]
@@ -87,8 +71,7 @@ def test_alive_as_long_as_it_runs(daemon: DaemonProcess, number: int, code: int)
     assert (removed["service_id"], removed["removal"]) == (service_id, "UNREGISTERED")
 
 
-def test_one_that_lives_is_not_taken_unless_asked(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_one_that_lives_is_not_taken_unless_asked(address: str) -> None:
     with start("register", "calc-1/calc", "--liveness", "stream", "--json", "--address", address) as running:
         try:
             next_of(running)

@@ -2,11 +2,9 @@
 
 import json
 import signal
-from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.process import DaemonProcess, daemon_process
 from tests.cli.running import done, failed, run
 from tests.cli.test_services_process import WAITING, register, spec_of
 from tests.cli.test_watch_process import next_of, start
@@ -14,14 +12,7 @@ from tests.cli.test_watch_process import next_of, start
 ADD = ("math.add",)
 
 
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
-
-
-def test_select_shows_the_chosen_and_gives_its_slot_back(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_select_shows_the_chosen_and_gives_its_slot_back(address: str) -> None:
     at = ("--address", address)
     (one, two) = register(
         address,
@@ -40,9 +31,8 @@ def test_select_shows_the_chosen_and_gives_its_slot_back(daemon: DaemonProcess) 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_a_slot_is_held_until_told(daemon: DaemonProcess, number: int, code: int) -> None:
+def test_a_slot_is_held_until_told(address: str, number: int, code: int) -> None:
     """It stands in leases and stats; nobody else gets it, until its end gives it back."""
-    address = daemon.wait_ready()
     at = ("--address", address)
     (one,) = register(address, spec_of("calc-1", capabilities=ADD, max_concurrency=1))
     with start("select", "math.add", "--hold", "--json", "--caller", "ann", *at) as holding:
@@ -64,8 +54,7 @@ def test_a_slot_is_held_until_told(daemon: DaemonProcess, number: int, code: int
     assert done("leases", *at) == ["no leases are open"]
 
 
-def test_who_holds_a_slot_is_told_that_its_service_is_gone(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_who_holds_a_slot_is_told_that_its_service_is_gone(address: str) -> None:
     (one,) = register(address, spec_of("calc-1"))
     with start("select", "--where", "name=calc", "--hold", "--address", address) as holding:
         try:
@@ -79,8 +68,7 @@ def test_who_holds_a_slot_is_told_that_its_service_is_gone(daemon: DaemonProcess
     assert told.splitlines()[1] == "orion-registry: the service is lost: it was removed"
 
 
-def test_explain_shows_every_candidate_and_what_stands_against_it(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_explain_shows_every_candidate_and_what_stands_against_it(address: str) -> None:
     at = ("--address", address)
     one, two, three = register(
         address,
@@ -105,8 +93,7 @@ def test_explain_shows_every_candidate_and_what_stands_against_it(daemon: Daemon
     assert done("leases", *at) == ["no leases are open"], "it selects nothing"
 
 
-def test_what_is_wrong_is_said_in_a_line(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_what_is_wrong_is_said_in_a_line(address: str) -> None:
     at = ("--address", address)
     assert "name a CAPABILITY" in failed(2, "select", *at)
     assert "--explain selects nothing" in failed(2, "select", "x", "--explain", "--hold", *at)

@@ -17,6 +17,8 @@ import pytest
 from orion_registry.cli.main import cli
 from tests.cli.process import COMMAND, clean_environment, daemon_process, run_serve
 
+pytestmark = pytest.mark.processes
+
 
 def check(address: str) -> int:
     """grpc.health.v1 Check of "": the status number."""

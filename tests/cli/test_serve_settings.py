@@ -12,6 +12,7 @@ from orion_registry.server.settings import TABLE, Settings
 from orion_registry.server.settings_sources import load, print_config
 from orion_registry.server.start_error import SettingError, StartError
 from tests.cli.process import run_serve
+from tests.cli.running import failed
 
 ROOT = Path(__file__).parents[2]
 
@@ -239,9 +240,6 @@ def test_documentation_is_the_table() -> None:
         (("--listen", "no.such.host.invalid:1"), "the host no.such.host.invalid of no.such.host.invalid:1 is unknown"),
         (("--listen", "192.0.2.1:0", "--insecure-listen"), "192.0.2.1 is not an address of this machine"),
         (("--listen", "unix:/nowhere/x.sock"), "cannot listen on unix:/nowhere/x.sock"),
-        (("--no-such-flag",), "No such option"),
-        (("surplus",), "unexpected extra argument"),
-        (("--retention",), "requires an argument"),
     ],
 )
 def test_what_cannot_start_says_so_in_one_line_and_exits_2(arguments: tuple[str, ...], expected: str) -> None:
@@ -251,6 +249,18 @@ def test_what_cannot_start_says_so_in_one_line_and_exits_2(arguments: tuple[str,
     assert result.stderr.count("\n") == 1
     assert expected in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("--no-such-flag", "No such option"),
+        ("surplus", "unexpected extra argument"),
+        ("--retention", "requires an argument"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(argument: str, expected: str) -> None:
+    assert expected in failed(2, "serve", argument)
 
 
 def test_a_refused_listen_says_where_it_came_from() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,9 @@ import pytest
 from orion_registry import LivenessMode, RegistryClient, ServiceSpec, with_metadata
 from orion_registry.cli.overlay_target import read_which
 from orion_registry.core.selector import Selector
-from tests.cli.process import DaemonProcess, clean_environment, daemon_process
+from tests.cli.process import clean_environment
 from tests.cli.running import done, failed, run
 from tests.cli.test_info_events import COMMAND
-
-
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
 
 
 def register(address: str, *specs: ServiceSpec) -> list[str]:
@@ -44,9 +37,8 @@ WAITING: dict[str, Any] = {"liveness": LivenessMode.STREAM}
 """Of a service whose agent never comes: STARTING(AWAITING_BEAT)."""
 
 
-def test_services(daemon: DaemonProcess) -> None:
+def test_services(address: str) -> None:
     """Ready ones alone, and how many more there are; all with --all; a JSON object a line."""
-    address = daemon.wait_ready()
     at = ("--address", address)
     assert done("services", *at) == ["no service matches"]
     one, two, _ = register(
@@ -74,8 +66,7 @@ def test_services(daemon: DaemonProcess) -> None:
     assert done("services", "lab/calc-9/calc", *at)[1].startswith("lab/calc-9/calc  HEALTHY(STATIC)")
 
 
-def test_get(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_get(address: str) -> None:
     at = ("--address", address)
     spec = with_metadata(spec_of("calc-1", capabilities=("math.add",), zone="b"), {"model": "m", "cores": 8})
     (one, _) = register(address, spec, spec_of("calc-2"))
@@ -143,8 +134,7 @@ def test_a_variable_that_is_not_set_does_not_mean_everybody(command: str) -> Non
 
 
 @pytest.mark.parametrize("command", ["services", "watch", "select", "leases", "events"])
-def test_of_several_addresses_one_that_accepts_is_asked(daemon: DaemonProcess, command: str) -> None:
-    address = daemon.wait_ready()
+def test_of_several_addresses_one_that_accepts_is_asked(address: str, command: str) -> None:
     register(address, spec_of("calc-1"))
     given = {"select": ("--where", "name=calc"), "watch": ("--json",)}.get(command, ())
     arguments = (*COMMAND, command, *given)
@@ -165,8 +155,7 @@ def test_an_empty_address_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
-def test_streams_that_are_closed_are_no_failure(daemon: DaemonProcess, closed: str) -> None:
-    address = daemon.wait_ready()
+def test_streams_that_are_closed_are_no_failure(address: str, closed: str) -> None:
     register(address, spec_of("calc-1"))
     script = f'exec "$@" {closed}'
     shell = ("sh", "-c", script, "sh", *COMMAND, "services", "--address", address)

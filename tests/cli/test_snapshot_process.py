@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from orion_registry.store.base import StoreFailed
 from orion_registry.store.snapshot import SnapshotReader, write_snapshot
 from orion_registry.store.sqlite import SqliteStore
 from tests.building import make_record, make_spec
-from tests.cli.process import clean_environment, daemon_process
+from tests.cli.process import clean_environment
 from tests.cli.running import run_bytes
 
 COMMAND = (sys.executable, "-m", "orion_registry", "snapshot")
@@ -89,12 +88,6 @@ def file(tmp_path: Path) -> str:
     path = tmp_path / "orion.snapshot"
     path.write_bytes(FILE)
     return str(path)
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with daemon_process() as daemon:
-        yield daemon.wait_ready()
 
 
 # With a daemon.

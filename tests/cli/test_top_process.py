@@ -19,6 +19,8 @@ from tests.cli.process import DaemonProcess, clean_environment, daemon_process
 from tests.cli.running import done, failed
 from tests.cli.test_services_process import register, spec_of
 
+pytestmark = pytest.mark.processes
+
 MODULES = "import sys; from orion_registry.cli.main import cli; print('\\n'.join(sys.modules))"
 
 

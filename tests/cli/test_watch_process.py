@@ -6,21 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.cli.process import DaemonProcess, clean_environment, daemon_process
+from tests.cli.process import clean_environment, daemon_process
 from tests.cli.running import done, failed, run
 from tests.cli.test_info_events import COMMAND
 from tests.cli.test_services_process import WAITING, register, spec_of
-
-
-@pytest.fixture
-def daemon() -> Iterator[DaemonProcess]:
-    with daemon_process() as process:
-        yield process
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
@@ -34,8 +27,7 @@ def next_of(process: "subprocess.Popen[str]") -> Any:
     return json.loads(process.stdout.readline())
 
 
-def test_watch_shows_what_is_and_what_comes(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_watch_shows_what_is_and_what_comes(address: str) -> None:
     (one,) = register(address, spec_of("calc-1"))
     with start("watch", "--json", "name=calc", "--address", address) as watching:
         try:
@@ -59,8 +51,7 @@ def test_watch_shows_what_is_and_what_comes(daemon: DaemonProcess) -> None:
             watching.kill()
 
 
-def test_watch_for_people_and_its_end_by_a_closed_pipe(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_watch_for_people_and_its_end_by_a_closed_pipe(address: str) -> None:
     (one,) = register(address, spec_of("calc-1", **WAITING))
     with start("watch", "--all", "--address", address) as watching:
         try:
@@ -95,8 +86,7 @@ def test_watch_goes_on_when_the_registry_is_back() -> None:
         watching.communicate()
 
 
-def test_wait_ends_when_enough_are_ready(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_wait_ends_when_enough_are_ready(address: str) -> None:
     register(address, spec_of("calc-1", capabilities=("math.add",)))
     with start("wait", "--capability", "math.add", "--count", "2", "--address", address) as waiting:
         try:
@@ -125,8 +115,7 @@ def test_wait_waits_for_the_registry_itself() -> None:
         waiting.communicate()
 
 
-def test_wait_says_what_is_missing(daemon: DaemonProcess) -> None:
-    address = daemon.wait_ready()
+def test_wait_says_what_is_missing(address: str) -> None:
     at = ("--address", address)
 
     def why(*arguments: str) -> str:

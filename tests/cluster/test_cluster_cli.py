@@ -16,7 +16,7 @@ from tests.cli.process import clean_environment
 from tests.cluster.members import of, running_members, until
 from tests.etcd.node import needs_etcd
 
-pytestmark = [needs_etcd, pytest.mark.timeout(120)]
+pytestmark = [needs_etcd, pytest.mark.processes, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[2]
 
 

@@ -17,7 +17,7 @@ from tests.cluster.members import epoch, of, running_members, shown, until
 from tests.cluster.test_cluster_members import CALC, Agents, spec, the_id
 from tests.etcd.node import needs_etcd, running_node
 
-pytestmark = [needs_etcd, pytest.mark.timeout(180)]
+pytestmark = [needs_etcd, pytest.mark.processes, pytest.mark.timeout(180)]
 
 
 class Deaths:

@@ -19,7 +19,7 @@ from tests.cluster.test_cluster_faults import Deaths
 from tests.cluster.test_cluster_members import CALC, Agents, spec, the_id
 from tests.etcd.node import free_port, needs_etcd, shared_etcd
 
-pytestmark = [needs_etcd, pytest.mark.timeout(180)]
+pytestmark = [needs_etcd, pytest.mark.processes, pytest.mark.timeout(180)]
 
 
 @asynccontextmanager

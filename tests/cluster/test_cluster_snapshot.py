@@ -17,7 +17,7 @@ from tests.cluster.test_cluster_cli import cli
 from tests.cluster.test_cluster_members import spec
 from tests.etcd.node import needs_etcd
 
-pytestmark = [needs_etcd, pytest.mark.timeout(120)]
+pytestmark = [needs_etcd, pytest.mark.processes, pytest.mark.timeout(120)]
 
 ABSENT = ServiceKey(agent_id="absent", service_name="calc")
 """What an operator set for an agent that is not registered."""

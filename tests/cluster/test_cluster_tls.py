@@ -121,6 +121,7 @@ def test_half_a_setting_is_refused(field: str, given: dict[str, str]) -> None:
         Settings(etcd_endpoints=("127.0.0.1:1",), **given)  # type: ignore[arg-type]  # of a test
 
 
+@pytest.mark.processes
 async def test_members_go_on_while_their_tokens_at_etcd_run_out(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     async with running_node(tmp_path, "--auth-token-ttl", "1") as node:

@@ -212,20 +212,22 @@ def test_ttl_services_are_held_like_others() -> None:
 
 
 def cost_of_each_fall(count: int) -> float:
-    """CPU seconds, the best of three crowds: what else the machine does is in the others."""
-    costs = []
-    for _ in range(3):
-        crowd = Crowd(count, beat_budget=1_000_000.0, admission_rate=1_000_000.0)
-        began = time.process_time()
-        crowd.end(count)
-        costs.append((time.process_time() - began) / count)
-        assert crowd.looks(count) == {DEAD}
-    return min(costs)
+    """CPU seconds in a new crowd."""
+    crowd = Crowd(count, beat_budget=1_000_000.0, admission_rate=1_000_000.0)
+    began = time.process_time()
+    crowd.end(count)
+    cost = (time.process_time() - began) / count
+    assert crowd.looks(count) == {DEAD}
+    return cost
 
 
 def test_five_thousand_kills_at_once_cost_the_same_each() -> None:
-    """A hold is judged at each fall without looking at all of them: that would be 16 times as much each."""
-    assert cost_of_each_fall(4_000) < cost_of_each_fall(250) * 6
+    """A hold is judged at each fall without looking at all of them: that would be 16 times as much each.
+
+    The best of three: what else the machine does is in the others.
+    """
+    few = min(cost_of_each_fall(250) for _ in range(3))
+    assert any(cost_of_each_fall(4_000) < few * 6 for _ in range(3))
 
 
 # Again and again.

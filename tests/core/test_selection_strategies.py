@@ -227,7 +227,7 @@ def test_health_shifts_load_away_from_those_that_fail_or_are_busy() -> None:
     assert 2.5 < counts["s2"] / counts["s1"] < 5  # (1 / 0.5)^2 = 4, less what explores
 
 
-def keys_to(bench: Bench, number: int = 3_000) -> dict[str, str]:
+def keys_to(bench: Bench, number: int = 1_000) -> dict[str, str]:
     return {
         key: bench.call(strategy=N.BOUNDED_CONSISTENT_HASH, key=key)
         for key in (f"conversation-{place}" for place in range(number))

@@ -39,6 +39,7 @@ def unknown(line: str) -> str:
     return next((word for word in words if re.match("--[a-z]", word) and word.partition("=")[0] not in options), "")
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(120)
 def test_what_the_page_says_can_be_typed(tmp_path: Path) -> None:
     assert list(TRIED) == ["agent", "caller", "kill"]

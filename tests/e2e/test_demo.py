@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.kill_latency import measure
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "examples/demo/main.py"]
 

@@ -4,9 +4,13 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
+
 from examples.demo.processes import ROOT
 from tests.cli.process import daemon_process
 from tests.e2e import many_checks
+
+pytestmark = pytest.mark.processes
 
 
 async def test_checks_of_every_kind_see_what_breaks_and_what_is_mended() -> None:

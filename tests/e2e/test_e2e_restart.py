@@ -1,6 +1,10 @@
 """Quick forms of tests.e2e.restart: fewer of everything, and less patience."""
 
+import pytest
+
 from tests.e2e import restart
+
+pytestmark = pytest.mark.processes
 
 
 async def test_what_was_stored_is_served_again_and_nobody_is_declared_dead() -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from tests.e2e import restarts
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.timeout(90)
 async def test_agents_come_back_and_callers_go_on_selecting(monkeypatch: pytest.MonkeyPatch) -> None:

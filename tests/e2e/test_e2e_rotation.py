@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from examples.demo.processes import Nursery
 from tests.e2e import rotation, start_matrix
+
+pytestmark = pytest.mark.processes
 
 
 async def test_no_stream_is_lost_to_a_rotation_and_strangers_stay_out(tmp_path: Path) -> None:

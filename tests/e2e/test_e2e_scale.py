@@ -4,6 +4,8 @@ import pytest
 
 from tests.e2e import discover_scale, mass_kill, watch_resume
 
+pytestmark = pytest.mark.processes
+
 
 async def test_a_mass_kill_is_seen_about_as_fast_as_a_bare_server_sees_it() -> None:
     """Must-show 4 with 150 agents: all UNHEALTHY, the fold equal to discovery, no matter how often."""

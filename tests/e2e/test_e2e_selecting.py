@@ -24,7 +24,7 @@ from orion_registry_pb.v1 import balancer_pb2 as pb
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
 from tests.e2e.selecting_agent import NAME, PATH, Worker
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
 WORK = Selector(service_name=NAME)
 SLOTS = 2
 LONGER_THAN_A_RESTART_MS = 5_000

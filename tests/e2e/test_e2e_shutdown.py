@@ -8,6 +8,8 @@ import pytest
 from examples.demo.processes import Nursery
 from tests.e2e import shutdown
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:

@@ -17,6 +17,8 @@ from tests.e2e import store_hung
 from tests.e2e.raw_stream import RawStream, connected, refused, register, renewed, service, status_of
 from tests.e2e.raw_watch import snapshot
 
+pytestmark = pytest.mark.processes
+
 
 async def test_a_hung_store_touches_writes_alone() -> None:
     """Must-show 10, the quick form: 4 s, few agents, and room for a machine that is busy with other tests."""

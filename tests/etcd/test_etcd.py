@@ -200,6 +200,7 @@ async def test_own_writes_and_what_was_read_past_the_watch_are_not_told_again(tm
 # Leases.
 
 
+@pytest.mark.processes
 async def test_a_lease_lost_while_etcd_was_stopped_is_asked_for_anew(tmp_path: Path) -> None:
     async with running_node(tmp_path) as node, client(node.address, timeout_s=0.5) as etcd:
         leases: list[int] = []
@@ -225,6 +226,7 @@ async def test_a_lease_lost_while_etcd_was_stopped_is_asked_for_anew(tmp_path: P
 # Several nodes.
 
 
+@pytest.mark.processes
 async def test_one_of_three_nodes_may_die_or_hang(tmp_path: Path) -> None:
     async with running_nodes(tmp_path, 3) as nodes, client_of(nodes) as etcd:
         seen: list[Change] = []
@@ -246,6 +248,7 @@ def client_of(nodes: list[Node]) -> AbstractAsyncContextManager[Etcd]:
     return client(*(node.address for node in nodes), timeout_s=1.0)
 
 
+@pytest.mark.processes
 async def test_without_a_majority_nothing_is_written(tmp_path: Path) -> None:
     async with running_nodes(tmp_path, 3) as nodes, client_of(nodes) as etcd:
         await put(etcd, "/t/a", "1")

@@ -44,7 +44,7 @@ def run_tests(tree: Path, *names: str, keep: bool = False) -> subprocess.Complet
     if keep:
         del environment["PYTHONDONTWRITEBYTECODE"]
     environment.pop("PYTEST_ADDOPTS", None)
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=30"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=30", "-m", "not long"]
     command = [sys.executable, "-m", "pytest", *options, *names]
     return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
 

@@ -79,7 +79,7 @@ def run_tests(place: Path, built: Path, python: str) -> str:
     suites = [f"tests/{room}" for room in SUITES]
     left_out = [f"--deselect={name}" for name in READ_SOURCES]
     pytest = (there, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--dist", "loadfile")
-    said = run(*pytest, *left_out, *suites, within_s=SUITE_S, cwd=project, env=clean())
+    said = run(*pytest, "-m", "not long", *left_out, *suites, within_s=SUITE_S, cwd=project, env=clean())
     return said.splitlines()[-1].strip("= ")
 
 
