@@ -1085,9 +1085,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a denial in a stream is not noted",
-        "orion_registry/runtime/coordinator.py",
-        "            if result.error is not None:\n                self.audit",
-        "            if False:\n                self.audit",
+        "orion_registry/runtime/streams.py",
+        "            if result.error is not None:\n                self._audit",
+        "            if False:\n                self._audit",
         "tests/runtime/test_audit.py::test_a_service_refused_alone_on_a_stream_is_a_denial",
     ),
     Fault(
@@ -1487,8 +1487,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "epochs of a snapshot are not gone above in a cluster",
         "orion_registry/runtime/clustered.py",
-        "await self._new_block(stored.epochs_below + SINCE_EXPORT)",
-        "await self._new_block(0)",
+        "await self._epochs.new_block(stored.epochs_below + SINCE_EXPORT)",
+        "await self._epochs.new_block(0)",
         "tests/cluster/test_cluster_snapshot.py::test_a_single_daemon_moves_into_a_cluster_and_back",
     ),
     Fault(
