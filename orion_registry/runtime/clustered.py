@@ -144,7 +144,7 @@ class ClusterCoordinator(Coordinator):
 
     def sights(self) -> tuple[Sight, ...]:
         """See `Coordinator.sights`."""
-        streams = {**self.peers.streams, self.membership.own.life: len(self.streams)}
+        streams = {**self.peers.streams, self.membership.own.life: len(self._streams)}
         reachable = {member.life for member in self.membership.others if self.peers.reachable(member.life)}
         return self.membership.sights(reachable, streams)
 
@@ -160,14 +160,14 @@ class ClusterCoordinator(Coordinator):
         streams = self.peers.streams
         if not streams or self._fleet.cut_off:
             return
-        count = streams_to_move(len(self.streams), tuple(streams.values()))
+        count = streams_to_move(len(self._streams), tuple(streams.values()))
         now = self._judged_now().mono
         fewest = self.membership.member(self._targets.choose(streams, now) or "")
         if not count or fewest is None:
             return
         self._targets.sent(fewest.life, streams[fewest.life], now)
         away = GoAway(reason=GoAwayReason.REBALANCE, reconnect_after_s=0.0, alternates=fewest.addresses)
-        for session in [session for session in self.streams if session.services][:count]:
+        for session in [session for session in self._streams if session.services][:count]:
             session.go_away(away)
             session.finish(None)
 
@@ -291,7 +291,7 @@ class ClusterCoordinator(Coordinator):
             log.error("another daemon has this member's name: this one serves no more")
             self._replaced = True
             self.serving = False
-            self.streams.send_away("this member was replaced", 0.0, self._alternates)
+            self._streams.send_away("this member was replaced", 0.0, self._alternates)
 
     def standing(self, service_id: str) -> Standing | None:
         """See `Listener`."""

@@ -86,7 +86,6 @@ class Coordinator:
         selections: callers, and what they hold.
         monitor: the runs of active checks.
         detection: how soon falls were seen.
-        streams: heartbeat streams open.
         ticker: lets time pass; a test may stop it, as a stall of the daemon would.
         before_close: what `stop` is to wait for, so many seconds, before it closes the store.
     """
@@ -133,7 +132,7 @@ class Coordinator:
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
         self.detection = Detection(self.registry, clock)
-        self.streams = Streams(
+        self._streams = Streams(
             registry=self.registry,
             clock=clock,
             writer=self._writer,
@@ -183,7 +182,7 @@ class Coordinator:
         self.monitor.stop()
         await self.ticker.stop()
         away_s = self.registry.config.go_away_s
-        self.streams.send_away(STOPPING, away_s, self._alternates)
+        self._streams.send_away(STOPPING, away_s, self._alternates)
         self._hub.stop()
         self.selections.stop()
         self._reaper.stop()
@@ -265,6 +264,11 @@ class Coordinator:
     def commits(self) -> CommitTally:
         """How the store takes writes."""
         return self._writer.tally
+
+    @property
+    def streams(self) -> tuple[HeartbeatSession, ...]:
+        """Heartbeat streams open."""
+        return tuple(self._streams)
 
     @property
     def uptime_s(self) -> float:
@@ -350,7 +354,7 @@ class Coordinator:
             Unavailable: NOT_SERVING.
         """
         self.require_serving()
-        return self.streams.open(actor, wake)
+        return self._streams.open(actor, wake)
 
     def beat(self, session: HeartbeatSession, frame: Beat) -> None:
         """Takes a beat: the hot path of `receive`."""
@@ -358,11 +362,11 @@ class Coordinator:
 
     async def receive(self, session: HeartbeatSession, frame: AgentFrame) -> None:
         """Takes any other frame; see `Streams.receive`."""
-        await self.streams.receive(session, frame)
+        await self._streams.receive(session, frame)
 
     def close_stream(self, session: HeartbeatSession) -> None:
         """The stream is over, however it ended. Calling it again does nothing."""
-        self.streams.close(session)
+        self._streams.close(session)
 
     def drain(self, service_id: str, deadline_s: float | None = None) -> int:
         """Asks the agent of a service, on every stream that carries it, to take nothing new; returns how many streams.
