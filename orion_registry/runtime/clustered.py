@@ -31,7 +31,7 @@ from orion_registry.runtime.selections import Selections
 from orion_registry.runtime.shared_epoch_blocks import SharedEpochBlocks
 from orion_registry.runtime.taking import Taking
 from orion_registry.store.base import StoreFailed
-from orion_registry.store.etcd import StoreConflict
+from orion_registry.store.etcd_writes import StoreConflict
 
 log = logging.getLogger("orion_registry")
 

@@ -9,7 +9,7 @@ from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.epoch_blocks import EpochBlocks
 from orion_registry.runtime.writer import Writer
 from orion_registry.store.base import StoreFailed
-from orion_registry.store.etcd import StoreConflict
+from orion_registry.store.etcd_writes import StoreConflict
 
 
 class SharedEpochBlocks(EpochBlocks):

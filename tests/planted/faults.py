@@ -1542,9 +1542,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a write is sent behind its own fence",
-        "orion_registry/store/etcd.py",
-        "outcome = await self.etcd.commit({**unchanged, self._fence.key: fence}, ops)",
-        "outcome = await self.etcd.commit(unchanged, ops)",
+        "orion_registry/store/etcd_writes.py",
+        "outcome = await self._etcd.commit({**unchanged, self.fence.key: fence}, ops)",
+        "outcome = await self._etcd.commit(unchanged, ops)",
         "tests/etcd/test_etcd_store.py::test_a_write_of_a_fenced_store_is_refused",
     ),
     # Who is let in, and to what.
