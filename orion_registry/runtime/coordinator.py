@@ -132,14 +132,7 @@ class Coordinator:
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
         self.detection = Detection(self.registry, clock)
-        self._streams = Streams(
-            registry=self.registry,
-            clock=clock,
-            writer=self._writer,
-            audit=self.audit,
-            detection=self.detection,
-            execute=self.execute,
-        )
+        self._streams = Streams(self.registry, clock, self._writer, self.audit, self.detection, self.execute)
         self._epochs = EpochBlocks(self.registry, self._writer)
         self.before_close: Callable[[float], Awaitable[None]] | None = None
 

@@ -30,7 +30,6 @@ class Streams:
 
     def __init__(
         self,
-        *,
         registry: Registry,
         clock: Clock,
         writer: Writer,
