@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 import grpc.aio
 
+from orion_registry.calls.cancellation import cancelled_from_outside
 from orion_registry.client.capability import METHOD, dump_arguments
 from orion_registry.client.channel import ChannelOptions
 from orion_registry.client.environment import Environment
-from orion_registry.client.failures import cancelled_from_outside, registry_error
+from orion_registry.client.failures import registry_error
 from orion_registry.client.trace_context import trace_metadata
 from orion_registry.core.selection.performance import Outcome
 from orion_registry.core.selection.request import WAIT_MAX_S

@@ -17,8 +17,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from orion_registry.calls.cancellation import cancelled_from_outside
 from orion_registry.client.capability import MESSAGE_BYTES, METHOD, Capability, dump_json
-from orion_registry.client.failures import cancelled_from_outside
 from orion_registry.errors import (
     InvalidArgument,
     Reason,

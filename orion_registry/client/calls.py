@@ -5,8 +5,9 @@ from typing import TypeVar
 
 import grpc.aio
 
+from orion_registry.calls.cancellation import cancelled_from_outside
 from orion_registry.client.channel import Connection
-from orion_registry.client.failures import Unreachable, cancelled_from_outside, registry_error
+from orion_registry.client.failures import Unreachable, registry_error
 from orion_registry.client.trace_context import trace_metadata
 from orion_registry.errors import Reason, RegistryError, Unauthenticated
 

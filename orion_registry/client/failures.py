@@ -1,6 +1,5 @@
 """gRPC's failures as the registry's typed errors, with advice where the registry itself said nothing."""
 
-import asyncio
 from typing import ClassVar
 
 import grpc
@@ -103,9 +102,3 @@ def _plain_error(code: grpc.StatusCode, message: str, address: str, tls: bool) -
                 f"{code.name} from {address}{said}: the registry failed, or something else answers there; see its log",
                 address=address,
             )
-
-
-def cancelled_from_outside() -> bool:
-    """Whether the current task itself was cancelled; grpc.aio raises CancelledError also when only the call was."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

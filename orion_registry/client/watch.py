@@ -21,12 +21,13 @@ from typing import Final, Literal
 
 import grpc.aio
 
+from orion_registry.calls.cancellation import cancelled_from_outside
 from orion_registry.client.backoff import Backoff
 from orion_registry.client.calls import error_of
 from orion_registry.client.channel import Connection
 from orion_registry.client.decoding import decode_watch_response
 from orion_registry.client.environment import Environment
-from orion_registry.client.failures import Unreachable, cancelled_from_outside
+from orion_registry.client.failures import Unreachable
 from orion_registry.client.fold import Fold, WatchEvent, WatchKind, coalesce
 from orion_registry.client.guard import Guard
 from orion_registry.client.holding import is_lasting

@@ -16,8 +16,9 @@ from orion_registry.etcd.client import Etcd, KeyValue, Op, Put
 from orion_registry.etcd.failures import EtcdError
 from orion_registry.etcd.watch import Change
 from orion_registry.store.base import Store, StoreFailed
-from orion_registry.store.etcd import BATCH, EtcdStore, StoreConflict, plain
+from orion_registry.store.etcd import BATCH, EtcdStore
 from orion_registry.store.etcd_keys import Keys
+from orion_registry.store.etcd_writes import StoreConflict, plain
 from orion_registry.store.rows import overlay_from_json, record_from_json
 
 log = logging.getLogger("orion_registry")
@@ -47,7 +48,7 @@ class EtcdCluster:
         self._presence = Presence(etcd, keys.member(member.name), member, ttl_s)
         self.store = EtcdStore(etcd, keys, name=member.life, fence=self._presence, audit=audit, told=self._told)
         self.store.owned = self._owned
-        self.store.notes = lambda service_id: self._listener.standing(service_id) is not None
+        self.store.edges.notes = lambda service_id: self._listener.standing(service_id) is not None
         self._listener: Listener
         self._touched: dict[str, None] = {}
         self._written: dict[str, Standing] = {}

@@ -13,7 +13,7 @@ log = logging.getLogger("orion_registry")
 
 
 class Presence:
-    """A `store.etcd.Fence`.
+    """A `store.etcd_fence.Fence`.
 
     Attributes:
         revision: of the key as written last; 0 while this member is not there.

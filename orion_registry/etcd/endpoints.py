@@ -21,7 +21,7 @@ from orion_registry.etcd.failures import (
     failure_of,
     is_token_refused,
 )
-from orion_registry.etcd.handshakes import TlsSettings, explained
+from orion_registry.etcd.tls_advice import TlsSettings, explained
 
 log = logging.getLogger("orion_registry")
 

@@ -1,9 +1,9 @@
 """What may become of a call to etcd."""
 
-import asyncio
-
 import grpc
 import grpc.aio
+
+from orion_registry.calls.cancellation import end_if_cancelled
 
 _OLD_AUTH = "revision of auth store is old"
 _NO_USER = "user name is empty"
@@ -78,17 +78,6 @@ def failure_of(error: grpc.aio.AioRpcError, endpoint: str) -> EtcdError:
     }:
         return EtcdRefused(message)
     return EtcdUnavailable(message)
-
-
-def end_if_cancelled() -> None:
-    """Goes on if a call alone was cancelled, as by the end of its channel: gRPC raises CancelledError for that as well.
-
-    Raises:
-        asyncio.CancelledError: the task that waits for it is to end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def cut_off(endpoint: str) -> EtcdUnavailable:

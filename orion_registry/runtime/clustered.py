@@ -28,9 +28,10 @@ from orion_registry.errors import (
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.coordinator import Coordinator
 from orion_registry.runtime.selections import Selections
+from orion_registry.runtime.shared_epoch_blocks import SharedEpochBlocks
 from orion_registry.runtime.taking import Taking
 from orion_registry.store.base import StoreFailed
-from orion_registry.store.etcd import StoreConflict
+from orion_registry.store.etcd_writes import StoreConflict
 
 log = logging.getLogger("orion_registry")
 
@@ -75,6 +76,7 @@ class ClusterCoordinator(Coordinator):
         self.peers = peers
         fleet = self._fleet = self.registry.fleet
         monitoring = self.registry.monitoring
+        self._epochs: SharedEpochBlocks = SharedEpochBlocks(self.registry, self._writer, cluster)
         self.membership = Membership(fleet, own, monitoring.adopt, monitoring.release)
         self._taking = Taking(
             registry=self.registry,
@@ -82,12 +84,11 @@ class ClusterCoordinator(Coordinator):
             cluster=cluster,
             peers=peers,
             clock=self._clock,
-            epochs_above=self._epochs_above,
+            epochs_above=self._epochs.be_above,
         )
         fleet.still_heard = lambda entry: self._taking.former_owner(entry.service_id) is not None
         fleet.epoch_used = lambda entry: self._touch(entry.service_id)
         self._early: list[News] | None = []
-        self._reserving_block = asyncio.Lock()
         self._rebalanced_at = 0.0
         self._targets = Targets()
         self._replaced = False
@@ -99,7 +100,7 @@ class ClusterCoordinator(Coordinator):
     async def _restore(self) -> None:
         joined = await self._cluster.join(self)
         self.timelines.restore(joined.stored.edges)
-        await self._reserve_epochs()
+        await self._epochs.reserve()
         now = self._judged_now()
         for member in joined.members:
             self.membership.present(member, now)
@@ -143,7 +144,7 @@ class ClusterCoordinator(Coordinator):
 
     def sights(self) -> tuple[Sight, ...]:
         """See `Coordinator.sights`."""
-        streams = {**self.peers.streams, self.membership.own.life: len(self._sessions)}
+        streams = {**self.peers.streams, self.membership.own.life: len(self._streams)}
         reachable = {member.life for member in self.membership.others if self.peers.reachable(member.life)}
         return self.membership.sights(reachable, streams)
 
@@ -159,14 +160,14 @@ class ClusterCoordinator(Coordinator):
         streams = self.peers.streams
         if not streams or self._fleet.cut_off:
             return
-        count = streams_to_move(len(self._sessions), tuple(streams.values()))
+        count = streams_to_move(len(self._streams), tuple(streams.values()))
         now = self._judged_now().mono
         fewest = self.membership.member(self._targets.choose(streams, now) or "")
         if not count or fewest is None:
             return
         self._targets.sent(fewest.life, streams[fewest.life], now)
         away = GoAway(reason=GoAwayReason.REBALANCE, reconnect_after_s=0.0, alternates=fewest.addresses)
-        for session in [session for session in self._sessions if session.services][:count]:
+        for session in [session for session in self._streams if session.services][:count]:
             session.go_away(away)
             session.finish(None)
 
@@ -180,7 +181,7 @@ class ClusterCoordinator(Coordinator):
         key, asked = key_of(command), False
         for attempt in range(ATTEMPTS):
             entry = None if key is None else self.registry.find(key)
-            await self._epochs_above(0 if entry is None else entry.epoch)
+            await self._epochs.be_above(0 if entry is None else entry.epoch)
             try:
                 return await super().execute(command, actor)
             except StoreConflict:
@@ -208,7 +209,7 @@ class ClusterCoordinator(Coordinator):
 
     async def import_stored(self, stored: Stored, actor: Actor) -> Imported:
         """See `Coordinator.import_stored`."""
-        await self._new_block(stored.epochs_below + SINCE_EXPORT)
+        await self._epochs.new_block(stored.epochs_below + SINCE_EXPORT)
         return await super().import_stored(stored, actor)
 
     async def _remove(self, command: Remove) -> None:
@@ -216,31 +217,6 @@ class ClusterCoordinator(Coordinator):
         if entry is not None and entry.owner is not None and not self.membership.is_chosen(command.service_id):
             return  # another member does it
         await super()._remove(command)
-
-    async def _reserve_epochs(self) -> None:
-        if self.registry.epochs_wanted is not None:
-            await self._new_block(0)
-
-    async def _epochs_above(self, epoch: int) -> None:
-        if not self._fleet.epochs.is_above(epoch):
-            await self._new_block(epoch)
-
-    async def _new_block(self, above: int) -> None:
-        """A block of epochs above all that others have given.
-
-        Raises:
-            Unavailable: STORE_DOWN.
-        """
-        async with self._reserving_block:
-            epochs = self._fleet.epochs
-            if epochs.is_above(above) and self.registry.epochs_wanted is None:
-                return
-            try:
-                first, below = await self._cluster.reserve_epochs(self.registry.config.epoch_block, above)
-            except (StoreFailed, StoreConflict) as error:
-                message = "no epochs could be reserved: the store took no write"
-                raise Unavailable(Reason.STORE_DOWN, message, retry_after_s=1.0) from error
-            epochs.granted(first, below)
 
     # Agents that come to this member.
 
@@ -287,10 +263,8 @@ class ClusterCoordinator(Coordinator):
             log.exception("news of other members could not be taken in")
 
     def _take_in(self, news: News, now: Now) -> None:
-        members, epochs = self.membership, self._fleet.epochs
-        if news.epochs_below - epochs.below > SINCE_EXPORT:
-            # Somebody has taken in what another registry stored: its agents may have epochs above those of our block.
-            epochs.overtaken(news.epochs_below - 1)
+        members = self.membership
+        self._epochs.told(news.epochs_below)
         for member in news.members.values():
             members.present(member, now)
         for service_id in news.removed:
@@ -317,10 +291,7 @@ class ClusterCoordinator(Coordinator):
             log.error("another daemon has this member's name: this one serves no more")
             self._replaced = True
             self.serving = False
-            for turn, session in enumerate(list(self._sessions)):
-                elsewhere = self._alternates(turn)
-                session.go_away(GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=0.0, alternates=elsewhere))
-                session.finish(Unavailable(Reason.NOT_SERVING, "this member was replaced", retry_after_s=1.0))
+            self._streams.send_away("this member was replaced", 0.0, self._alternates)
 
     def standing(self, service_id: str) -> Standing | None:
         """See `Listener`."""

@@ -1,7 +1,6 @@
 """The one writer of the registry's state: joins core, store, clock and streams in one event loop."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -13,37 +12,29 @@ from orion_registry.core.config import RegistryConfig
 from orion_registry.core.entry import Entry
 from orion_registry.core.events import RegistryEvent, RegistryStarted, RegistryStopping, SnapshotImported
 from orion_registry.core.facts import Stored
-from orion_registry.core.frames import (
-    AgentFrame,
-    Attach,
-    Beat,
-    GoAway,
-    GoAwayReason,
-    Goodbye,
-    GoodbyeReason,
-    Hello,
-    Sessions,
-)
+from orion_registry.core.frames import AgentFrame, Beat
 from orion_registry.core.history import Edge
-from orion_registry.core.model import Actor, Load, RemovalReason, ServiceStatus, SessionRef
+from orion_registry.core.model import Actor, Load, ServiceStatus, SessionRef
 from orion_registry.core.overlay import OverlayFilter
 from orion_registry.core.overlay_page import OverlayPage
 from orion_registry.core.registry import Registry
 from orion_registry.core.selection.config import BalancerConfig
 from orion_registry.core.selector import Selector
 from orion_registry.core.sessions import HeartbeatSession
-from orion_registry.errors import Reason, RegistryError, Unavailable
+from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.alarms import Alarms
 from orion_registry.runtime.audit import AUDIT, AuditConfig, AuditTrail
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.detection import Detection, is_fall
 from orion_registry.runtime.entropy import Entropy
+from orion_registry.runtime.epoch_blocks import EpochBlocks
 from orion_registry.runtime.events import EventLog
 from orion_registry.runtime.journal import Journal
 from orion_registry.runtime.monitor import Monitor, Probe, no_prober
 from orion_registry.runtime.reaper import Reaper
 from orion_registry.runtime.refusal_log import RefusalLog
 from orion_registry.runtime.selections import Selections
+from orion_registry.runtime.streams import Streams
 from orion_registry.runtime.ticker import Ticker
 from orion_registry.runtime.timelines import Timelines
 from orion_registry.runtime.vitals import VitalSigns
@@ -64,6 +55,9 @@ STORE_DOWN = "STORE_DOWN"
 
 MASS_HOLD = "MASS_HOLD"
 """Alarm: many agents fell silent together, and those not proven dead are held for a while. See `core.mass_hold`."""
+
+STOPPING = "the registry is starting or stopping"
+"""Why nobody is served."""
 
 CLOSE_S = 1.0
 """How long a store that hangs may hold up the end of the daemon. What was acknowledged is stored already."""
@@ -137,11 +131,10 @@ class Coordinator:
         self._refusal_log = RefusalLog(self.registry.refused)
         self._reaper = Reaper(self._remove)
         self.ticker = Ticker(self.tick)
-        self._sessions: set[HeartbeatSession] = set()
-        self.detection = Detection()
-        self._heard_at: float | None = None
+        self.detection = Detection(self.registry, clock)
+        self._streams = Streams(self.registry, clock, self._writer, self.audit, self.detection, self.execute)
+        self._epochs = EpochBlocks(self.registry, self._writer)
         self.before_close: Callable[[float], Awaitable[None]] | None = None
-        self._reserving: asyncio.Task[None] | None = None
 
     # Life.
 
@@ -164,7 +157,7 @@ class Coordinator:
         stored = await self._store.load()
         self.timelines.restore(stored.edges)
         self.registry.restore_epochs(stored)
-        await self._reserve_epochs()
+        await self._epochs.reserve()
         self.registry.restore(stored, self._clock.now())
 
     async def _leave(self) -> None:
@@ -182,10 +175,7 @@ class Coordinator:
         self.monitor.stop()
         await self.ticker.stop()
         away_s = self.registry.config.go_away_s
-        for turn, session in enumerate(list(self._sessions)):
-            elsewhere = self._alternates(turn)
-            session.go_away(GoAway(reason=GoAwayReason.SHUTDOWN, reconnect_after_s=away_s, alternates=elsewhere))
-            session.finish(_stopping())
+        self._streams.send_away(STOPPING, away_s, self._alternates)
         self._hub.stop()
         self.selections.stop()
         self._reaper.stop()
@@ -220,13 +210,12 @@ class Coordinator:
         self._journal.flush()
         self._refusal_log.tick(now.mono)
         self.timelines.flush()
-        if self.registry.epochs_wanted is not None and (self._reserving is None or self._reserving.done()):
-            self._reserving = asyncio.get_running_loop().create_task(self._reserve_quietly())
+        self._epochs.tick()
 
     def require_serving(self) -> None:
         """Raises `Unavailable` (NOT_SERVING) before `start` and after `stop`."""
         if not self.serving:
-            raise _stopping()
+            raise Unavailable(Reason.NOT_SERVING, STOPPING, retry_after_s=1.0)
 
     # How it is.
 
@@ -272,7 +261,7 @@ class Coordinator:
     @property
     def streams(self) -> tuple[HeartbeatSession, ...]:
         """Heartbeat streams open."""
-        return tuple(self._sessions)
+        return tuple(self._streams)
 
     @property
     def uptime_s(self) -> float:
@@ -334,18 +323,6 @@ class Coordinator:
     async def _remove(self, command: Remove) -> None:
         await self.execute(command, REGISTRY_ACTOR)
 
-    async def _reserve_epochs(self) -> None:
-        fact = self.registry.epochs_wanted
-        if fact is not None:
-            await self._writer.commit([fact])
-            self.registry.epochs_reserved(fact)
-
-    async def _reserve_quietly(self) -> None:
-        try:
-            await self._reserve_epochs()
-        except Unavailable as error:
-            log.warning("epochs not reserved, will try again", extra={"error": error.message})
-
     # The soft lane.
 
     def report_status(self, ref: SessionRef, status: ServiceStatus, actor: Actor = ANYBODY) -> Entry:
@@ -370,45 +347,19 @@ class Coordinator:
             Unavailable: NOT_SERVING.
         """
         self.require_serving()
-        session = self.registry.open_stream(actor, wake)
-        self._sessions.add(session)
-        return session
+        return self._streams.open(actor, wake)
 
     def beat(self, session: HeartbeatSession, frame: Beat) -> None:
         """Takes a beat: the hot path of `receive`."""
         session.receive(frame, self._clock.now())
 
     async def receive(self, session: HeartbeatSession, frame: AgentFrame) -> None:
-        """Takes a frame; answers land in the session's outbox.
-
-        A hello or attach for a service that is being claimed or removed waits for that to be over. If the store takes
-        too long that service is refused, alone.
-        """
-        if isinstance(frame, Hello | Attach):
-            await self._settled(frame)
-        if session not in self._sessions:
-            return  # its stream ended while the frame waited
-        unsent = len(session.outbox)
-        session.receive(frame, self._clock.now())
-        for answer in itertools.islice(session.outbox, unsent, None):
-            if isinstance(answer, Sessions):
-                self._note_refusals(session, answer)
-        if isinstance(frame, Goodbye) and not session.ended:
-            await self._part(session)
-
-    def _note_refusals(self, session: HeartbeatSession, answer: Sessions) -> None:
-        for result in answer.results:
-            if result.error is not None:
-                self.audit.refused(session.actor, "Heartbeat", result.error)
+        """Takes any other frame; see `Streams.receive`."""
+        await self._streams.receive(session, frame)
 
     def close_stream(self, session: HeartbeatSession) -> None:
         """The stream is over, however it ended. Calling it again does nothing."""
-        if session in self._sessions:
-            self._sessions.discard(session)
-            now = self._clock.now()
-            self._heard_at = now.mono
-            self.registry.close_stream(session, now)
-            self._heard_at = None
+        self._streams.close(session)
 
     def drain(self, service_id: str, deadline_s: float | None = None) -> int:
         """Asks the agent of a service, on every stream that carries it, to take nothing new; returns how many streams.
@@ -420,31 +371,6 @@ class Coordinator:
         for session in streams:
             session.drain((service_id,), deadline_s)
         return len(streams)
-
-    async def _settled(self, frame: Hello | Attach) -> None:
-        """Waits until nothing is in the way of the frame's services, or for as long as callers wait for the store."""
-        service_ids = [request.ref.service_id for request in frame.sessions]
-        give_up = self._clock.now().mono + self._writer.timeout_s
-        while tasks := self._writer.in_the_way(service_ids):
-            left_s = give_up - self._clock.now().mono
-            if left_s <= 0:
-                return
-            await asyncio.wait(tasks, timeout=left_s)
-
-    async def _part(self, session: HeartbeatSession) -> None:
-        """After a goodbye: unregisters what is to go for good, then ends the stream."""
-        outcome: RegistryError | None = None
-        if session.goodbye is GoodbyeReason.STOPPING:
-            removals = [
-                self.execute(_farewell(service_id, entry.streams[session]), session.actor)
-                for service_id, entry in session.services.items()
-            ]
-            for result in await asyncio.gather(*removals, return_exceptions=True):
-                if isinstance(result, RegistryError):
-                    outcome = result
-                elif isinstance(result, BaseException):
-                    raise result
-        session.finish(outcome)
 
     # Watches.
 
@@ -466,21 +392,4 @@ class Coordinator:
         self._hub.publish(edge)
         self.events.note(edge)
         if is_fall(edge):
-            self._measure(edge.service_id)
-
-    def _measure(self, service_id: str) -> None:
-        """Takes note of how soon a fall was seen."""
-        entry, latest = self.registry.get(service_id), self.registry.latest
-        if self._heard_at is not None:
-            delay_s = self._clock.now().mono - self._heard_at
-        else:
-            delay_s = latest - (latest if entry.deadline is None else entry.deadline)
-        self.detection.fell(entry, delay_s, latest - entry.pulse.mono if entry.pulse is not None else None)
-
-
-def _farewell(service_id: str, epoch: int) -> Remove:
-    return Remove(service_id=service_id, reason=RemovalReason.UNREGISTERED, at_epoch=epoch)
-
-
-def _stopping() -> Unavailable:
-    return Unavailable(Reason.NOT_SERVING, "the registry is starting or stopping", retry_after_s=1.0)
+            self.detection.fell(edge.service_id)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from orion_registry.calls.cancellation import cancelled_from_outside
 from orion_registry.core.checks.active import ActiveCheck, Result
 from orion_registry.core.checks.monitoring import Monitoring
 from orion_registry.core.checks.schedule import Run
@@ -90,8 +91,7 @@ class Monitor:
         try:
             outcome = await self._probe(run.spec, run.address)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if cancelled_from_outside():
                 raise
             outcome = _broken(run, "it cancelled itself")  # the place of this run must not stay taken
         except Exception as error:  # a prober never raises; if one does, no service may suffer for it

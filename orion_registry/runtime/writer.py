@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from orion_registry.core.commands import Command, Result
@@ -141,7 +141,16 @@ class Writer:
         """What is wrong with the store as far as can be seen here; empty while it answers."""
         return self._trouble(self._judged()) if self._commits else ""
 
-    def in_the_way(self, keys: Iterable[str]) -> set[asyncio.Future[None]]:
+    async def settled(self, keys: Collection[str]) -> None:
+        """Returns when nothing is in the way of these services, or after as long as callers wait for the store."""
+        give_up = self._clock.now().mono + self.timeout_s
+        while ends := self._in_the_way(keys):
+            left_s = give_up - self._clock.now().mono
+            if left_s <= 0:
+                return
+            await asyncio.wait(ends, timeout=left_s)
+
+    def _in_the_way(self, keys: Iterable[str]) -> set[asyncio.Future[None]]:
         """The ends of commands under way that a session for one of these services must wait for.
 
         Those that end it are; those that may be about to add it too. Other changes of it are not.

@@ -13,7 +13,6 @@ import grpc.aio
 
 from orion_registry import __version__
 from orion_registry.core.access.rates import Rates
-from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import Unavailable
 from orion_registry.probes.prober import Prober
 from orion_registry.runtime.audit import AuditConfig
@@ -27,7 +26,6 @@ from orion_registry.server.accepting import open_server, serve
 from orion_registry.server.access import Access, say_who_may
 from orion_registry.server.admin_service import AdminService
 from orion_registry.server.balancer_service import BalancerService
-from orion_registry.server.check_settings import callables_of
 from orion_registry.server.health import Health
 from orion_registry.server.identity import Identities
 from orion_registry.server.limit_settings import rate_limits
@@ -39,6 +37,7 @@ from orion_registry.server.options import server_options
 from orion_registry.server.place import store_of
 from orion_registry.server.probing import prober_of
 from orion_registry.server.reflection import Reflection
+from orion_registry.server.registry_config import registry_config
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.rpc_tally import RpcTally
 from orion_registry.server.selection_settings import balancer_config
@@ -54,10 +53,6 @@ if TYPE_CHECKING:
     from orion_registry.server.tracing import Tracing
 
 log = logging.getLogger("orion_registry")
-
-PING_SLACK_S = 0.2
-"""PING may give up so much sooner than its two spans say, for timers are rounded: 240 of 240 cuts were measured above
-(references/reliability-security.md 1.4)."""
 
 GC_EVERY = 10_000
 """Objects between two looks of the garbage collector: measured, it saves 12 to 15% of a durable registration's CPU."""
@@ -128,42 +123,9 @@ class Daemon:
         server = open_server(server_options(self.settings))
         try:
             await self._bind(server)
-            if self._side_door is not None:
-                await self._side_door.bind(self.settings)
             self._tracing = tracing_of(self.settings)
             self.coordinator = self._make_coordinator()
-            identities = Identities(self._access, self._clock) if self.settings.callers_known else None
-            self._door = LimitedDoor(
-                lambda: self.coordinator.serving,
-                lambda: self.coordinator.registry,
-                identify=identities,
-                prove_member=None if self._clustering is None else self._clustering.prove_member,
-                rates=self._rates,
-                clock=lambda: self._clock.now().mono,
-            )
-            self._door.tell_refusals(self.coordinator.audit.refused)
-            admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
-            handlers = {
-                **self._services(),
-                **admin.handlers,
-                **self._health.handlers,
-                **self._reflection.handlers,
-            }
-            tally = None if self._side_door is None else RpcTally(self._methods)  # counted where somebody can ask
-            serve(server, build_handlers(self._methods, handlers, self._door, tally, self._tracing))
-            log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
-            say_who_may(self.settings, self.where(), exposed=self.settings.insecure_listen)
-            await server.start()
-            if self._side_door is not None:
-                served = Served(
-                    settings=self.settings,
-                    coordinator=self.coordinator,
-                    handlers=handlers,
-                    authenticate=None if identities is None else identities.bearer,
-                    rates=self._rates,
-                    rpcs=tally,
-                )
-                await self._side_door.open(served)
+            await self._open(server)
             await self._start_coordinator()
         except BaseException:
             await server.stop(None)
@@ -184,6 +146,41 @@ class Daemon:
         if self._access.certificates is not None:
             self._listeners = Listeners(self._access.certificates.server_credentials)
         await self._listeners.bind(server, settings.listen, exposed=settings.insecure_listen or settings.safe_beyond)
+        if self._side_door is not None:
+            await self._side_door.bind(settings)
+
+    async def _open(self, server: grpc.aio.Server) -> None:
+        """Answers from now on: NOT_SERVING, until the coordinator has started."""
+        identities = Identities(self._access, self._clock) if self.settings.callers_known else None
+        self._door = self._make_door(identities)
+        handlers = self._handlers()
+        tally = None if self._side_door is None else RpcTally(self._methods)  # counted where somebody can ask
+        serve(server, build_handlers(self._methods, handlers, self._door, tally, self._tracing))
+        log.info("starting", extra={"version": __version__, "pid": os.getpid(), **self.where()})
+        say_who_may(self.settings, self.where(), exposed=self.settings.insecure_listen)
+        await server.start()
+        if self._side_door is not None:
+            served = Served(
+                settings=self.settings,
+                coordinator=self.coordinator,
+                handlers=handlers,
+                authenticate=None if identities is None else identities.bearer,
+                rates=self._rates,
+                rpcs=tally,
+            )
+            await self._side_door.open(served)
+
+    def _make_door(self, identities: Identities | None) -> LimitedDoor:
+        door = LimitedDoor(
+            lambda: self.coordinator.serving,
+            lambda: self.coordinator.registry,
+            identify=identities,
+            prove_member=None if self._clustering is None else self._clustering.prove_member,
+            rates=self._rates,
+            clock=lambda: self._clock.now().mono,
+        )
+        door.tell_refusals(self.coordinator.audit.refused)
+        return door
 
     def _make_coordinator(self) -> Coordinator:
         settings = self.settings
@@ -219,6 +216,15 @@ class Daemon:
             audit=AuditConfig(keep=settings.audit_keep),
             probe=probe if tracing is None else tracing.probe(probe),
         )
+
+    def _handlers(self) -> Handlers:
+        admin = AdminService(self.coordinator, self._listeners.addresses, self.settings.profile)
+        return {
+            **self._services(),
+            **admin.handlers,
+            **self._health.handlers,
+            **self._reflection.handlers,
+        }
 
     def _services(self) -> Handlers:
         if self._clustering is not None:
@@ -331,24 +337,6 @@ def tracing_of(settings: Settings) -> "Tracing | None":
     except ImportError as error:
         raise StartError(f"traces: {error.name} is missing: install orion-registry[server,otel]") from error
     return Tracing(settings.traces)
-
-
-def registry_config(settings: Settings) -> RegistryConfig:
-    """The part of the settings that the core needs."""
-    return RegistryConfig(
-        retention_s=settings.retention_s,
-        beat_budget=settings.beat_budget,
-        history=settings.history_size,
-        admission_rate=settings.admission_rate,
-        registration_rate=settings.registration_rate,
-        silence_floor_s=settings.silence_floor_s,
-        cut_silence_s=max(0.0, settings.keepalive_time_s + settings.ping_timeout_s - PING_SLACK_S),
-        probation_s=settings.probation_s,
-        stuck_after_s=settings.stuck_after_s,
-        check_runs=settings.check_runs,
-        check_runs_per_target=settings.check_runs_per_target,
-        custom_checks=frozenset(callables_of(settings)),
-    )
 
 
 def settle_memory() -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from orion_registry.calls.cancellation import end_if_cancelled
 from orion_registry.core.access.rights import ALL, Grant, Rights, Role
 from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.errors import Reason, RegistryError, Unauthenticated, Unavailable
-from orion_registry.etcd.failures import end_if_cancelled
-from orion_registry.etcd.handshakes import TlsSettings, explained
+from orion_registry.etcd.tls_advice import TlsSettings, explained
 from orion_registry.runtime.clustered_selections import Reserved
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.methods import BALANCER_SERVICE

@@ -33,7 +33,7 @@ def test_an_agent_pays_for_no_server_and_no_balancer() -> None:
     took_s, _, loaded = min(imported("orion_registry.RegistryClient") for _ in range(5))
     assert took_s < BUDGET * grpc_s
     rooms = {name.split(".")[1] for name in loaded if name.startswith("orion_registry.")}
-    assert rooms == {"client", "core", "errors", "wire"}
+    assert rooms == {"calls", "client", "core", "errors", "wire"}
     assert "orion_registry.core.selection.balancer" not in loaded
     assert "orion_registry.client.local_view" not in loaded
     # grpcio itself imports grpc_health and grpc_reflection where they are installed; they import nothing.
@@ -44,7 +44,7 @@ def test_a_local_view_brings_its_balancer_and_nothing_of_the_server() -> None:
     _, _, loaded = imported("orion_registry.LocalView")
     assert "orion_registry.core.selection.unleased" in loaded
     rooms = {name.split(".")[1] for name in loaded if name.startswith("orion_registry.")}
-    assert rooms == {"client", "core", "errors", "wire"}
+    assert rooms == {"calls", "client", "core", "errors", "wire"}
 
 
 def test_the_embedded_manager_brings_neither_network_nor_probes() -> None:

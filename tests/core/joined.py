@@ -69,3 +69,11 @@ def two(**config: object) -> tuple[Joined, Joined]:
     one.sees(other)
     other.sees(one)
     return one, other
+
+
+def two_with_a_service(**config: object) -> tuple[Joined, Joined, Entry, Entry]:
+    """Two members, and a service whose agent speaks to the first: there, and as the second has heard of it."""
+    one, other = two(**config)
+    entry = one.add()
+    one.live(entry)
+    return one, other, entry, other.hears(one, entry.service_id)

@@ -27,7 +27,7 @@ from tests.building import (
     ref_of,
     state_of,
 )
-from tests.core.joined import Joined, two
+from tests.core.joined import Joined, two, two_with_a_service
 
 OPEN, LOST = ("HEALTHY", "STREAM_OPEN"), ("UNKNOWN", "OWNER_LOST")
 
@@ -51,10 +51,7 @@ def test_a_service_is_shown_as_its_owner_says() -> None:
 
 
 def test_nothing_that_happens_here_changes_it() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    _, other, _, here = two_with_a_service()
     edges = len(other.edges)
     fleet = other.registry.fleet
     for event in (Event.ENDED, Event.DETACHED, Event.BEAT):
@@ -68,10 +65,8 @@ def test_nothing_that_happens_here_changes_it() -> None:
 
 
 def test_what_holds_at_the_owner_holds_here_and_overlays_are_made_here() -> None:
-    one, other = two(stuck_after_s=5.0)
-    entry = one.add()
-    stream = one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service(stuck_after_s=5.0)
+    (stream,) = entry.streams
     one.overlay(entry, OverlayMode.DRAIN)
     other.membership.set_overlay(one.overlays[next(iter(one.overlays))], other.now)
     assert state_of(here) == ("STOPPING", "DRAINING")
@@ -139,10 +134,8 @@ def test_a_record_without_a_word_of_its_owner_is_nobodys() -> None:
 
 
 def test_a_change_of_another_member_is_taken_over_and_its_removal_too() -> None:
-    one, other = two()
-    entry = one.add()
-    session = one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
+    (session,) = entry.streams
     other.membership.changed(replace(one.record_of(entry.service_id), generation=2, used_epoch=0), None, other.now)
     assert here.snapshot.record.generation == 2
     one.membership.changed(replace(one.record_of(entry.service_id), generation=3), None, one.now)
@@ -156,10 +149,8 @@ def test_a_change_of_another_member_is_taken_over_and_its_removal_too() -> None:
 
 
 def test_a_claim_anew_elsewhere_ends_the_session_here() -> None:
-    one, other = two()
-    entry = one.add()
-    session = one.live(entry)
-    other.hears(one, entry.service_id)
+    one, other, entry, _ = two_with_a_service()
+    (session,) = entry.streams
     other.reserve_above(entry.epoch)
     with pytest.raises(AlreadyExists):
         other.register(secret=OTHER_SECRET)
@@ -177,10 +168,7 @@ def test_a_claim_anew_elsewhere_ends_the_session_here() -> None:
 
 
 def test_a_service_that_is_taken_is_not_ready_until_its_agent_speaks() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    _, other, entry, here = two_with_a_service()
     stored = other.takes(entry.service_id)
     assert stored.owner == other.me.life
     assert state_of(here) == ("UNKNOWN", "RECONNECT_GRACE")
@@ -203,10 +191,8 @@ def test_a_stream_may_not_carry_what_is_anothers() -> None:
 
 
 def test_the_old_stream_is_superseded_once_the_new_session_has_spoken() -> None:
-    one, other = two()
-    entry = one.add()
-    old = one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
+    (old,) = entry.streams
     other.takes(entry.service_id)
     session = other.stream("agent", ask(here))
     one.hears(other, entry.service_id)
@@ -219,10 +205,8 @@ def test_the_old_stream_is_superseded_once_the_new_session_has_spoken() -> None:
 
 
 def test_a_member_whose_stream_lives_takes_back_what_a_ghost_has_taken() -> None:
-    one, other = two()
-    entry = one.add()
-    old = one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
+    (old,) = entry.streams
     other.takes(entry.service_id)
     ghost = other.stream("agent", ask(here))
     one.hears(other, entry.service_id)
@@ -273,10 +257,7 @@ def test_what_is_stored_with_a_record() -> None:
 
 
 def test_services_of_a_lost_member_are_unknown_and_dead_only_after_their_time() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
     other.loses(one)
     assert state_of(here) == LOST
     other.advance(9.0)
@@ -289,10 +270,7 @@ def test_services_of_a_lost_member_are_unknown_and_dead_only_after_their_time() 
 
 
 def test_a_lost_member_that_comes_back_has_its_services_again() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, _, here = two_with_a_service()
     other.loses(one)
     other.sees(one)
     assert (state_of(here), here.owner) == (OPEN, one.me.life)
@@ -301,10 +279,7 @@ def test_a_lost_member_that_comes_back_has_its_services_again() -> None:
 
 
 def test_a_member_that_still_answers_gets_a_moment() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, _, here = two_with_a_service()
     other.loses(one, reachable=True)
     other.advance(LOST_GRACE_S / 2)
     assert state_of(here) == OPEN
@@ -320,10 +295,7 @@ def test_a_member_that_still_answers_gets_a_moment() -> None:
 
 
 def test_who_is_held_off_is_not_dead_and_has_all_its_time_afterwards() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    _, other, entry, here = two_with_a_service()
     other.membership.take(entry.service_id, other.now)
     other.membership.hold_off(entry.service_id, True, other.now)
     with pytest.raises(Unavailable) as refused:
@@ -340,10 +312,7 @@ def test_who_is_held_off_is_not_dead_and_has_all_its_time_afterwards() -> None:
 
 
 def test_who_is_held_off_and_goes_to_another_member_is_not_held_off_there() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
     other.membership.take(entry.service_id, other.now)
     other.membership.hold_off(entry.service_id, True, other.now)
     other.membership.hold_off("gone", True, other.now)
@@ -359,10 +328,7 @@ def test_one_that_was_lost_while_it_was_missing_is_lost_once() -> None:
 
 
 def test_another_life_of_a_member_takes_the_place_of_the_one_before() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, _, here = two_with_a_service()
     again = replace(one.me, life="another life of one")
     other.membership.present(again, other.now)
     assert state_of(here) == LOST
@@ -373,10 +339,7 @@ def test_another_life_of_a_member_takes_the_place_of_the_one_before() -> None:
 
 
 def test_while_etcd_is_lost_nobody_is_given_up_for_a_lost_owner() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, _, here = two_with_a_service()
     other.loses(one)
     other.registry.fleet.cut_off = True
     other.advance(120.0)
@@ -387,10 +350,7 @@ def test_while_etcd_is_lost_nobody_is_given_up_for_a_lost_owner() -> None:
 
 
 def test_while_a_lost_owner_answers_nobody_is_given_up() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, _, here = two_with_a_service()
     other.loses(one)
     heard = {here}
     other.registry.fleet.still_heard = lambda lost: lost in heard
@@ -594,20 +554,14 @@ def test_a_standing_is_what_others_need_to_know() -> None:
 
 
 def test_a_span_that_is_changed_elsewhere_sets_no_deadline_here() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
     record = one.record_of(entry.service_id)
     other.membership.changed(replace(record, generation=2, spec=replace(record.spec, retention_s=1.0)), None, other.now)
     assert here.deadline is None
 
 
 def test_a_standing_of_an_owner_that_is_not_there_makes_an_orphan() -> None:
-    one, other = two()
-    entry = one.add()
-    one.live(entry)
-    here = other.hears(one, entry.service_id)
+    one, other, entry, here = two_with_a_service()
     other.membership.stands(entry.service_id, replace(one.says(entry.service_id), owner="nobody"), other.now)
     assert state_of(here) == LOST
 

@@ -13,8 +13,9 @@ from orion_registry.etcd.client import Etcd
 from orion_registry.etcd.client import Put as EtcdPut
 from orion_registry.etcd.config import EtcdConfig
 from orion_registry.store.base import StoreDamaged, StoreFailed
-from orion_registry.store.etcd import EtcdStore, StoreConflict
+from orion_registry.store.etcd import EtcdStore
 from orion_registry.store.etcd_keys import Keys
+from orion_registry.store.etcd_writes import StoreConflict
 from tests.building import make_record, make_spec
 from tests.etcd.node import Node, needs_etcd, running_node
 from tests.store.images import put, record
@@ -95,9 +96,9 @@ async def test_a_write_without_an_answer_is_found_out(tmp_path: Path) -> None:
 async def test_an_old_write_cannot_take_place_behind_a_renewed_fence(tmp_path: Path) -> None:
     async with running_node(tmp_path) as node, store_on(node) as store:
         await store.commit([put(1)])
-        old = store._fence.revision
-        await store._fence.renew()
-        late = await store.etcd.commit({store._fence.key: old}, [])
+        old = store._writes.fence.revision
+        await store._writes.fence.renew()
+        late = await store.etcd.commit({store._writes.fence.key: old}, [])
         assert not late.succeeded
 
 
@@ -137,7 +138,7 @@ async def test_a_write_of_a_fenced_store_is_refused(tmp_path: Path) -> None:
     """Somebody else has written its fence, as another daemon of its name would: it writes nothing any more."""
     async with running_node(tmp_path) as node, store_on(node) as store:
         await store.commit([put(1)])
-        await store.etcd.commit({}, [EtcdPut(store._fence.key, b"another")])
+        await store.etcd.commit({}, [EtcdPut(store._writes.fence.key, b"another")])
         with pytest.raises(StoreFailed, match="not known"):
             await store.commit([put(2)])
         assert len((await store.etcd.get_all(f"{KEYS.prefix}services/")).kvs) == 1

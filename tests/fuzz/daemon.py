@@ -55,7 +55,7 @@ def stats(daemon: Daemon) -> dict[str, int]:
         "rss": memory_bytes(),
         "blocks": sys.getallocatedblocks(),
         "services": len(coordinator.registry),
-        "streams": len(coordinator._sessions),
+        "streams": len(coordinator.streams),
         "watchers": coordinator.watchers + coordinator.events.subscribers,
     }
 

@@ -1085,9 +1085,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a denial in a stream is not noted",
-        "orion_registry/runtime/coordinator.py",
-        "            if result.error is not None:\n                self.audit",
-        "            if False:\n                self.audit",
+        "orion_registry/runtime/streams.py",
+        "            if result.error is not None:\n                self._audit",
+        "            if False:\n                self._audit",
         "tests/runtime/test_audit.py::test_a_service_refused_alone_on_a_stream_is_a_denial",
     ),
     Fault(
@@ -1487,8 +1487,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "epochs of a snapshot are not gone above in a cluster",
         "orion_registry/runtime/clustered.py",
-        "await self._new_block(stored.epochs_below + SINCE_EXPORT)",
-        "await self._new_block(0)",
+        "await self._epochs.new_block(stored.epochs_below + SINCE_EXPORT)",
+        "await self._epochs.new_block(0)",
         "tests/cluster/test_cluster_snapshot.py::test_a_single_daemon_moves_into_a_cluster_and_back",
     ),
     Fault(
@@ -1542,9 +1542,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a write is sent behind its own fence",
-        "orion_registry/store/etcd.py",
-        "outcome = await self.etcd.commit({**unchanged, self._fence.key: fence}, ops)",
-        "outcome = await self.etcd.commit(unchanged, ops)",
+        "orion_registry/store/etcd_writes.py",
+        "outcome = await self._etcd.commit({**unchanged, self.fence.key: fence}, ops)",
+        "outcome = await self._etcd.commit(unchanged, ops)",
         "tests/etcd/test_etcd_store.py::test_a_write_of_a_fenced_store_is_refused",
     ),
     # Who is let in, and to what.

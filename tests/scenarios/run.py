@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from orion_registry.core.config import RegistryConfig
 from orion_registry.errors import InvalidArgument
-from orion_registry.server.daemon import registry_config
+from orion_registry.server.registry_config import registry_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError
 from tests.scenarios.commands import COMMANDS

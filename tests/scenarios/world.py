@@ -37,7 +37,7 @@ from orion_registry.core.overlay import Overlay
 from orion_registry.core.registry import Registry
 from orion_registry.core.selector import Selector
 from orion_registry.errors import Reason, RegistryError, Unavailable
-from orion_registry.server.daemon import PING_SLACK_S
+from orion_registry.server.registry_config import PING_SLACK_S
 from orion_registry.testing.entropy import SeededEntropy
 from tests.scenarios.agents import Agent, Held, Stream
 from tests.scenarios.timing import Timing

@@ -11,7 +11,8 @@ import grpc.aio
 import pytest
 
 from orion_registry.core.selection.config import BalancerConfig
-from orion_registry.server.daemon import Daemon, registry_config
+from orion_registry.server.daemon import Daemon
+from orion_registry.server.registry_config import registry_config
 from orion_registry.server.selection_settings import balancer_config
 from orion_registry.server.settings import Settings
 from orion_registry.server.start_error import SettingError, StartError

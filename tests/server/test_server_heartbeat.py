@@ -48,7 +48,7 @@ async def status_of(served: Served, ref: service_pb2.SessionRef) -> int:
 
 
 def sessions_of(served: Served) -> list[HeartbeatSession]:
-    return list(served.coordinator._sessions)
+    return list(served.coordinator.streams)
 
 
 async def test_hello_beat_goodbye(served: Served) -> None:
