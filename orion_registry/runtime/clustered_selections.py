@@ -19,7 +19,7 @@ from orion_registry.core.selection.slots import NO_LIMIT
 from orion_registry.core.selector import Selector
 from orion_registry.errors import InvalidArgument, NotFound, Reason, RegistryError, ResourceExhausted, Unavailable
 from orion_registry.runtime.clock import Clock
-from orion_registry.runtime.selections import Selections, Wanted
+from orion_registry.runtime.selections import Queued, Selections, Wanted
 
 TRIES = 10
 """Picks of one request. One is in vain if its owner has just given the last slot, or is just lost."""
@@ -83,8 +83,10 @@ class ClusterSelections(Selections):
         self._left_out: dict[str, tuple[float, frozenset[str]]] = {}
         self._answered: dict[tuple[str, str], tuple[str, float, tuple[Lease, ...]]] = {}
 
-    async def select_or_wait(self, wanted: Wanted) -> tuple[Lease, ...]:
-        """See `Selections.select_or_wait`. Fewer than asked for may be granted, one at least."""
+    async def select_or_wait(self, wanted: Wanted, queued: Queued | None = None) -> tuple[Lease, ...]:
+        """See `Selections.select_or_wait`. Fewer than asked for may be granted, one at least. Who was slower at the
+        owner than others may wait again, and `queued` hears of it again.
+        """
         before = self._granted_before(wanted.request)
         if before:
             return before
@@ -93,7 +95,7 @@ class ClusterSelections(Selections):
         asked: Wanted = wanted
         for _ in range(TRIES):
             try:
-                leases = await super().select_or_wait(asked)
+                leases = await super().select_or_wait(asked, queued)
             except RegistryError as error:
                 raise self._beyond(silent, error) from None
             kept, unreachable = await self._confirm_all(leases, asked, silent)

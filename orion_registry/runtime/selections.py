@@ -33,6 +33,8 @@ class Route(Protocol):
 
 Settled = Callable[[Waiter], None]
 """Hears of the end of a wait. Must not call back."""
+Queued = Callable[[int], None]
+"""Hears that there is a wait: how many are served before it."""
 
 
 class Wanted(Protocol):
@@ -86,8 +88,12 @@ class Selections:
         """`settled` hears of the end of a wait, unless it is given up."""
         self._settlers[waiter] = settled
 
-    async def select_or_wait(self, wanted: Wanted) -> tuple[Lease, ...]:
+    async def select_or_wait(self, wanted: Wanted, queued: Queued | None = None) -> tuple[Lease, ...]:
         """Leases, as soon as there are any. Who is cancelled while it waits has none.
+
+        Args:
+            wanted: what to select.
+            queued: hears that there is a wait, and how many are served before it.
 
         Raises:
             RegistryError: see `Balancing.select`.
@@ -95,6 +101,8 @@ class Selections:
         got = self.select(wanted, self.now())
         if not isinstance(got, Waiter):
             return got
+        if queued is not None:
+            queued(got.position)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def settled(_waiter: Waiter) -> None:

@@ -5,15 +5,14 @@ import hmac
 import inspect
 from collections.abc import Callable, Mapping
 
-from orion_registry.core.balancing import ELSEWHERE
 from orion_registry.core.fleet import no_such_service
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
-from orion_registry.core.selection.slots import Slots
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted, Unauthenticated, Unavailable, bad_field
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.door import Door
+from orion_registry.server.load_telling import TELL_S, Asked, LoadTelling
 from orion_registry.server.methods import Method
 from orion_registry.server.stream import Stream, parse_request
 from orion_registry.server.wrapper import Handlers, stopping
@@ -21,8 +20,6 @@ from orion_registry.wire.callers import decode_rights
 from orion_registry.wire.spans import decode_span, span_of
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
-TELL_S = 0.1
-"""How often others hear of load."""
 DOUBT_RETRY_S = 1.0
 
 
@@ -44,6 +41,7 @@ class ClusterService:
         self._local = local
         self._methods = methods
         self._door = door
+        self._asked = Asked()
 
     @property
     def handlers(self) -> Handlers:
@@ -81,7 +79,9 @@ class ClusterService:
             request_id=request.request_id,
             payload=request.payload,
         )
-        lease = self._balancing.reserve(service_id, wanted, self._coordinator.selections.now())
+        now = self._coordinator.selections.now()
+        self._asked.note(service_id, now.mono)
+        lease = self._balancing.reserve(service_id, wanted, now)
         return pb.ReserveResponse(
             selection_id=lease.selection_id, ttl=span_of(lease.ttl_s), in_flight=lease.slots.in_flight
         ).SerializeToString()
@@ -126,37 +126,9 @@ class ClusterService:
     async def watch_load(self, request: pb.WatchLoadRequest, _actor: Actor, stream: Stream) -> None:
         """WatchLoad."""
         self._check(request.token)
-        told: dict[str, tuple[bool, int, float]] = {}
-        streams = -1
+        telling = LoadTelling(self._coordinator, self._asked)
         while self._coordinator.serving:
-            answer = self._changed(told)
-            count = len(self._coordinator.streams)
-            if answer.services or answer.old_leases or count != streams:
-                answer.streams = streams = count
-                await stream.write(answer.SerializeToString())
+            if (news := telling.news(self._coordinator.selections.now().mono)) is not None:
+                await stream.write(news.SerializeToString())
             await asyncio.sleep(TELL_S)
         raise stopping()
-
-    def _changed(self, told: dict[str, tuple[bool, int, float]]) -> pb.WatchLoadResponse:
-        answer = pb.WatchLoadResponse()
-        registry = self._coordinator.registry
-        for entry, slots in self._balancing.services():
-            ours, service_id = entry.owner is None, entry.service_id
-            count = slots.in_flight if ours else _granted(slots)
-            now = (ours, count, slots.utilization if ours else 0.0)
-            if told.get(service_id, (False, 0, 0.0)) == now:
-                continue
-            told[service_id] = now
-            if ours:
-                answer.services.add(service_id=service_id, in_flight=count, utilization=slots.utilization)
-            else:
-                answer.old_leases.add(service_id=service_id, count=count)
-        if len(told) > 2 * len(registry) + 100:
-            for service_id in [service_id for service_id in told if service_id not in registry]:
-                del told[service_id]
-        return answer
-
-
-def _granted(slots: Slots) -> int:
-    """Leases on it that this member has granted to callers."""
-    return sum(not lease.caller.startswith(ELSEWHERE) for lease in slots.leases)

@@ -9,7 +9,14 @@ from orion_registry.errors import Reason, RegistryError, ResourceExhausted, bad_
 from orion_registry.server.route_stream import Route, RouteStreams
 from orion_registry.server.stream import Stream
 from orion_registry.wire.plain_commands import PlainCommand
-from orion_registry.wire.route import result_cancelled, result_done, result_error, result_renewed, result_selected
+from orion_registry.wire.route import (
+    result_cancelled,
+    result_done,
+    result_error,
+    result_renewed,
+    result_selected,
+    result_waiting,
+)
 from orion_registry_pb.v1.balancer_pb2 import RouteCommand
 
 if TYPE_CHECKING:
@@ -84,8 +91,16 @@ class _ClusterRoute(Route):
         return later
 
     async def _select_later(self, command_id: int, wanted: Any) -> bytes:
+        told = False
+
+        def queued(position: int) -> None:
+            nonlocal told
+            if not told:
+                self._tell(result_waiting(command_id, position))
+            told = True
+
         try:
-            leases = await self._cluster.select(wanted)
+            leases = await self._cluster.select(wanted, queued)
         finally:
             self._selecting.pop(command_id, None)
         self._held.update({lease.selection_id: None for lease in leases if self._cluster.is_anothers_lease(lease)})

@@ -11,7 +11,7 @@ from orion_registry.core.selection.leases import Lease
 from orion_registry.errors import RegistryError, Unavailable
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.runtime.clustered_selections import ClusterSelections
-from orion_registry.runtime.selections import Wanted
+from orion_registry.runtime.selections import Queued, Wanted
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.clustered_routes import ClusterRouteStreams
 from orion_registry.server.door import Door
@@ -117,9 +117,9 @@ class ClusterBalancerService(BalancerService):
 
     # What Route does as well.
 
-    async def select(self, wanted: Wanted) -> tuple[Lease, ...]:
+    async def select(self, wanted: Wanted, queued: Queued) -> tuple[Lease, ...]:
         """See `ClusterSelections.select_or_wait`."""
-        return await self._cluster_selections.select_or_wait(wanted)
+        return await self._cluster_selections.select_or_wait(wanted, queued)
 
     def is_anothers_lease(self, lease: Lease) -> bool:
         """Whether another member has granted it."""

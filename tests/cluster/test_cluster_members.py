@@ -5,7 +5,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from orion_registry.client.admin import AdminClient
 from orion_registry.client.balancer import BalancerClient
@@ -17,6 +19,8 @@ from orion_registry.core.selector import Selector
 from orion_registry.errors import FailedPrecondition, Reason, RegistryError, Unavailable
 from orion_registry.server.daemon import Daemon
 from orion_registry.server.peers import RELEASE, AllPeers
+from orion_registry.wire.requests import encode_selector
+from orion_registry_pb.v1 import balancer_pb2, balancer_pb2_grpc
 from tests.cluster.members import of, running_members, shown, until
 from tests.etcd.node import needs_etcd
 
@@ -128,6 +132,39 @@ async def test_whoever_waits_at_another_member_gets_the_slot_that_frees() -> Non
             assert not waiting.done()
             await near.release(held)
             assert (await waiting).service.service_id == service_id
+
+
+async def test_a_slot_that_is_freed_at_once_is_free_at_other_members_too() -> None:
+    """Between two looks of its owner nothing has changed, yet the one that asked was told that it was taken.
+
+    Within 3 s, for by 5 s everything is told anew.
+    """
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        await until(lambda: shown(members[1], the_id(members[0])) == "HEALTHY(STREAM_OPEN)")
+        async with BalancerClient(members[1].address) as far:
+            for _ in range(10):
+                await far.release(await far.acquire(CALC, wait_s=3.0))
+
+
+async def test_a_wait_on_a_stream_is_told_with_its_position() -> None:
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        await until(lambda: shown(members[1], the_id(members[0])) == "HEALTHY(STREAM_OPEN)")
+        async with BalancerClient(members[0].address) as near, grpc.aio.insecure_channel(members[1].address) as channel:
+            held = await near.acquire(CALC)
+            stub: Any = balancer_pb2_grpc.BalancerServiceStub(channel)
+            stream = stub.Route()
+            wait = Duration(seconds=20)
+            select = balancer_pb2.SelectServiceRequest(selector=encode_selector(CALC), wait_timeout=wait)
+            await stream.write(balancer_pb2.RouteRequest(commands=[balancer_pb2.RouteCommand(id=7, select=select)]))
+            (waits,) = (await stream.read()).results
+            assert (waits.id, waits.HasField("waiting"), waits.waiting.position) == (7, True, 0)
+            await near.release(held)
+            (granted,) = (await stream.read()).results
+            assert granted.HasField("select"), granted
+            assert (granted.id, granted.select.selections[0].service.agent_id) == (7, "a1")
+            stream.cancel()
 
 
 async def test_changes_at_any_member_are_ordered_by_etag() -> None:

@@ -1268,6 +1268,27 @@ FAULTS: tuple[Fault, ...] = (
         f"{RIGHTS}::test_the_owner_judges_what_is_relayed_by_the_callers_own_rights_and_audits_it_as_the_callers",
     ),
     Fault(
+        "what another member was told of a slot is never put right",
+        f"{SERVER}/cluster_service.py",
+        "        self._asked.note(service_id, now.mono)\n",
+        "",
+        "tests/cluster/test_cluster_members.py::test_a_slot_that_is_freed_at_once_is_free_at_other_members_too",
+    ),
+    Fault(
+        "load is told when it changes alone",
+        f"{SERVER}/load_telling.py",
+        "or number % ROUND == self._turn",
+        "",
+        "tests/server/test_load_telling.py::test_everything_is_told_now_and_then",
+    ),
+    Fault(
+        "a wait at a member is not told",
+        f"{SERVER}/clustered_routes.py",
+        "                self._tell(result_waiting(command_id, position))\n",
+        '                self._tell(b"")\n',
+        "tests/cluster/test_cluster_members.py::test_a_wait_on_a_stream_is_told_with_its_position",
+    ),
+    Fault(
         "a relayed denial is audited as the member's",
         f"{SERVER}/cluster_service.py",
         "            self._door.ends(caller, error, method)  # a denial is the caller's, not the other member's\n",
