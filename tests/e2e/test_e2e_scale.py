@@ -9,7 +9,7 @@ pytestmark = pytest.mark.processes
 
 async def test_a_mass_kill_is_seen_about_as_fast_as_a_bare_server_sees_it() -> None:
     """Must-show 4 with 150 agents: all UNHEALTHY, the fold equal to discovery, no matter how often."""
-    rounds = await mass_kill.measure(agents=150, rounds=2)
+    rounds = await mass_kill.measure(agents=150, rounds=5)
     assert all(each.fold_equal for each in rounds)
     assert min(each.ratio for each in rounds) < 5.0  # 20 ms, beside other tests; the long form holds 1.5
 
