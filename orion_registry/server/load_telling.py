@@ -15,7 +15,10 @@ TELL_S = 0.1
 AGAIN_S = 0.5
 """For so long what was asked for is told each time: longer than an answer takes that a later word may overtake."""
 ROUND = 50
-"""Looks in which everything is told once: each service every 5 s, a fiftieth at a time."""
+"""Looks in which everything is told once: each service every 5 s, a fiftieth at a time. For what is told too early, of
+a service that the other does not know yet or takes for somebody else's, is lost on it."""
+NOTHING = (False, 0, 0.0)
+"""Another's service, of which this member has granted no slots."""
 
 
 class Asked:
@@ -40,7 +43,7 @@ class LoadTelling:
     def __init__(self, coordinator: ClusterCoordinator, asked: Asked) -> None:
         self._coordinator = coordinator
         self._asked = asked
-        self._told: dict[str, tuple[bool, int, float]] = {}
+        self._told: dict[str, tuple[bool, int, float]] = {}  # ours, slots taken or granted, utilization
         self._streams = -1
         self._turn = -1
 
@@ -61,8 +64,8 @@ class LoadTelling:
             ours, service_id = entry.owner is None, entry.service_id
             count = slots.in_flight if ours else _granted(slots)
             now = (ours, count, slots.utilization if ours else 0.0)
-            before = told.get(service_id, (False, 0, 0.0))
-            again = ours and (service_id in asked or number % ROUND == self._turn)
+            before = told.get(service_id, NOTHING)
+            again = (ours or service_id in told) and (service_id in asked or number % ROUND == self._turn)
             if before == now and not again:
                 continue
             told[service_id] = now

@@ -17,7 +17,7 @@ from orion_registry_pb.v1 import admin_pb2 as pb
 IDLE_S = 10.0
 """How long an import may send nothing before it is cut: while it lasts no other one may begin."""
 BUSY_RETRY_S = 2.0
-DRAIN_S, PAUSE_S = 2.0, 0.1
+DRAIN_S, PAUSE_S = 5.0, 0.5
 """How long a refused import is read on, for nothing, and how long a pause ends that: C-core loses the status of a call
 that ends while its client writes (grpc#36066); the client is told INTERNAL instead of what is wrong with its file."""
 

@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
+from orion_registry.core.balancing import ELSEWHERE
 from orion_registry.server.load_telling import AGAIN_S, ROUND, TELL_S, Asked, LoadTelling
+from orion_registry_pb.cluster.v1 import cluster_pb2
 
 
 class Member:
@@ -11,7 +13,7 @@ class Member:
 
     def __init__(self) -> None:
         self.slots = [SimpleNamespace(in_flight=0, utilization=0.0, leases=()) for _ in range(2)]
-        entries = [SimpleNamespace(owner=None, service_id=f"s{number}") for number in range(2)]
+        self.entries = entries = [SimpleNamespace(owner=None, service_id=f"s{number}") for number in range(2)]
         balancing = SimpleNamespace(services=lambda: zip(entries, self.slots, strict=True))
 
         class Registry(set[str]):
@@ -25,9 +27,14 @@ class Member:
         self.mono = 0.0
 
     def tells(self) -> dict[str, int]:
+        return {one.service_id: one.in_flight for one in self._news().services}
+
+    def tells_of_old_leases(self) -> dict[str, int]:
+        return {one.service_id: one.count for one in self._news().old_leases}
+
+    def _news(self) -> cluster_pb2.WatchLoadResponse:
         self.mono += TELL_S
-        news = self.telling.news(self.mono)
-        return {} if news is None else {one.service_id: one.in_flight for one in news.services}
+        return self.telling.news(self.mono) or cluster_pb2.WatchLoadResponse()
 
 
 def test_a_change_is_told_once() -> None:
@@ -56,3 +63,14 @@ def test_everything_is_told_now_and_then() -> None:
         member.tells()
     told = [member.tells() for _ in range(ROUND)]
     assert [one for one in told if one] == [{"s0": 0}, {"s1": 0}]
+
+
+def test_leases_on_a_service_that_has_left_are_told_again_though_they_have_ended() -> None:
+    """Its new owner heard of their end before it knew that the service is its own."""
+    member = Member()
+    member.entries[0].owner = "another"
+    member.slots[0].leases = (SimpleNamespace(caller="c"), SimpleNamespace(caller=f"{ELSEWHERE}m2"))
+    assert member.tells_of_old_leases() == {"s0": 1}
+    member.slots[0].leases = ()
+    assert member.tells_of_old_leases() == {"s0": 0}
+    assert {"s0": 0} in [member.tells_of_old_leases() for _ in range(ROUND)]
