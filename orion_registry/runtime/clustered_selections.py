@@ -22,7 +22,9 @@ from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.selections import Queued, Selections, Wanted
 
 TRIES = 10
-"""Picks of one request. One is in vain if its owner has just given the last slot, or is just lost."""
+"""Picks of one request that are made at once. One is in vain if its owner has just given the last slot, or is just
+lost. Whoever may wait goes on, with a pause before each."""
+PAUSE_S = 0.1
 DOUBT_RETRY_S = 1.0
 NOBODY = ""
 """Stands among members that do not answer for an owner that is lost: slots of its services are nobody's to give."""
@@ -93,7 +95,10 @@ class ClusterSelections(Selections):
         loop, silent = asyncio.get_running_loop(), set[str]()
         until = loop.time() + wanted.request.wait_s
         asked: Wanted = wanted
-        for _ in range(TRIES):
+        tries = 0
+        while (tries := tries + 1) <= TRIES or asked.request.wait_s:
+            if tries > TRIES:
+                await asyncio.sleep(PAUSE_S)
             try:
                 leases = await super().select_or_wait(asked, queued)
             except RegistryError as error:

@@ -1282,6 +1282,13 @@ FAULTS: tuple[Fault, ...] = (
         "tests/server/test_load_telling.py::test_everything_is_told_now_and_then",
     ),
     Fault(
+        "who waits at a member is refused after ten tries",
+        "orion_registry/runtime/clustered_selections.py",
+        "<= TRIES or asked.request.wait_s:",
+        "<= TRIES:",
+        "tests/runtime/test_clustered_selections.py",
+    ),
+    Fault(
         "a wait at a member is not told",
         f"{SERVER}/clustered_routes.py",
         "                self._tell(result_waiting(command_id, position))\n",

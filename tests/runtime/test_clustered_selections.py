@@ -1,6 +1,7 @@
 """runtime/clustered_selections: what other members granted to a caller who has gone is given back."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,8 @@ from orion_registry.core.membership import Member
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selector import Selector
-from orion_registry.runtime.clustered_selections import ClusterSelections, Reserved
+from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.runtime.clustered_selections import TRIES, ClusterSelections, Reserved
 from tests.building import STATIC
 from tests.core.joined import Joined, two
 from tests.runtime.virtual import settle
@@ -82,6 +84,43 @@ async def test_what_was_granted_to_a_caller_who_gives_up_is_given_back() -> None
     with pytest.raises(asyncio.CancelledError):
         await asking
     members.nothing_is_held()
+
+
+class OthersAreFaster(OneAnswers):
+    """Another member, which has given its slot to somebody else so often, and is free again each time."""
+
+    def __init__(self, often: int) -> None:
+        super().__init__()
+        self.often = often
+        self.refused = 0
+        self.free: Callable[[], None] = lambda: None
+
+    async def reserve(self, member: Member, service_id: str, namespace: str, request: SelectionRequest) -> Reserved:
+        if self.refused == self.often:
+            return Reserved(selection_id=f"{member.life[:8]}-1", ttl_s=10.0, in_flight=1)
+        self.refused += 1
+        asyncio.get_running_loop().call_later(0.001, self.free)
+        raise ResourceExhausted(Reason.NO_FREE_SLOT, "others were faster")
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 60.0])
+async def test_who_waits_is_refused_when_its_time_is_over_and_not_before(
+    wait_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orion_registry.runtime.clustered_selections.PAUSE_S", 0.0)
+    peers = OthersAreFaster(often=TRIES + 3)
+    members = TwoMembers(peers)
+    here, balancing = members.here, members.here.registry.balancing
+    mine, other, another = (entry.service_id for entry in here.registry.fleet.catalog)
+    peers.free = lambda: balancing.told_elsewhere(other, 0, 0.0, here.clock.now())
+    request = SelectionRequest(caller="who/1", excluded=frozenset({mine, another}), wait_s=wait_s)
+    selecting = members.selections.select_or_wait(Asked(request))
+    if wait_s:
+        (lease,) = await selecting
+        assert (lease.service_id, peers.refused) == (other, TRIES + 3)
+    else:
+        with pytest.raises(ResourceExhausted, match="all slots of"):
+            await selecting
 
 
 async def test_what_was_granted_before_a_fault_is_given_back() -> None:
