@@ -1286,7 +1286,7 @@ FAULTS: tuple[Fault, ...] = (
         "orion_registry/runtime/clustered_selections.py",
         "<= TRIES or asked.request.wait_s:",
         "<= TRIES:",
-        "tests/runtime/test_clustered_selections.py",
+        "tests/runtime/test_clustered_selections.py::test_who_waits_is_refused_when_its_time_is_over_and_not_before",
     ),
     Fault(
         "a wait at a member is not told",
