@@ -28,7 +28,7 @@ from orion_registry.core.selection.request import WAIT_MAX_S
 from orion_registry.core.selection.strategy import StrategyName
 from orion_registry.core.selector import Selector
 from orion_registry.core.validation import check_id, check_text
-from orion_registry.errors import RegistryError, bad_field
+from orion_registry.errors import Reason, RegistryError, bad_field
 from orion_registry.wire.balancer_requests import encode_release, encode_report, encode_select
 from orion_registry.wire.enums import known
 from orion_registry.wire.service import decode_service
@@ -219,7 +219,7 @@ class BalancerClient:
         """
         self._forget(selection)
         command = pb.RouteCommand(release=encode_release(selection.selection_id, outcome, response_time_s))
-        await self._open.ask(command, self._timeout_s)
+        await self._open.ask(command, self._timeout_s, done=Reason.NO_SUCH_LEASE)
 
     def finish(self, selection: Selection, outcome: Outcome) -> None:
         """Ends a selection, as the end of its block does: at once, nobody waits for the registry's answer.

@@ -21,7 +21,7 @@ from orion_registry.client.environment import Environment
 from orion_registry.client.failures import NoAnswerInTime, Unreachable
 from orion_registry.client.holding import is_lasting
 from orion_registry.core import limits
-from orion_registry.errors import RegistryError
+from orion_registry.errors import Reason, RegistryError
 from orion_registry.wire.spans import span_of
 from orion_registry.wire.status import decode_error
 from orion_registry_pb.v1 import balancer_pb2 as pb
@@ -44,14 +44,17 @@ RouteCall = grpc.aio.StreamStreamCall[pb.RouteRequest, pb.RouteResponse]
 
 
 class Pending:
-    """A command that is not answered yet. wait_until: when a select stops waiting, by the environment's clock."""
+    """A command that is not answered yet. wait_until: when a select stops waiting, by the environment's clock; again:
+    whether it went to an earlier stream as well, and may have been done there.
+    """
 
-    __slots__ = ("answered", "message", "once", "wait_until")
+    __slots__ = ("again", "answered", "message", "once", "wait_until")
 
     def __init__(self, message: pb.RouteCommand, answered: "asyncio.Future[pb.RouteResult]", once: bool) -> None:
         self.message = message
         self.answered = answered
         self.once = once
+        self.again = False
         self.wait_until: float | None = None
 
 
@@ -89,8 +92,16 @@ class Route:
         self._opened = 0.0
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="orion-route")
 
-    async def ask(self, message: pb.RouteCommand, timeout_s: float, *, once: bool = False) -> pb.RouteResult:
+    async def ask(
+        self, message: pb.RouteCommand, timeout_s: float, *, once: bool = False, done: Reason | None = None
+    ) -> pb.RouteResult:
         """Sends a command and returns its answer. Who is cancelled meanwhile, or times out, takes it back.
+
+        Args:
+            message: the command.
+            timeout_s: seconds.
+            once: it may not be sent again if its stream breaks.
+            done: the refusal that says, of one that was sent again, that it was done the first time.
 
         Raises:
             RegistryError: the registry's refusal; `NoAnswerInTime`, or why there is no stream, if none came in time;
@@ -108,7 +119,9 @@ class Route:
             self._take_back(pending)
             raise
         if result.WhichOneof("result") == "error":
-            raise decode_error(result.error)
+            error = decode_error(result.error)
+            if not pending.again or error.reason is not done:
+                raise error
         return result
 
     def late(self, timeout_s: float) -> RegistryError:
@@ -247,6 +260,7 @@ class Route:
         if pending.wait_until is not None:
             left_s = max(0.0, pending.wait_until - self._env.now())
             pending.message.select.wait_timeout.CopyFrom(span_of(left_s))
+        pending.again = True
         self._put(pending.message)
 
     # Reading.

@@ -299,6 +299,23 @@ async def test_a_command_that_may_not_be_done_twice_fails_with_its_stream(
     assert performance(daemon, service_id).succeeded == 2
 
 
+async def test_a_release_whose_answer_was_lost_is_no_error(
+    daemon: Daemon, client: RegistryClient, balancer: BalancerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(client, "a")
+    selection, take = await balancer.acquire(CALC), balancer._open._take
+
+    def lose(_response: pb.RouteResponse) -> None:
+        monkeypatch.setattr(balancer._open, "_take", take)
+        cut_streams(daemon)
+
+    monkeypatch.setattr(balancer._open, "_take", lose)
+    await balancer.release(selection, Outcome.SUCCEEDED)
+    assert performance(daemon, selection.service.service_id).succeeded == 1
+    with pytest.raises(NotFound, match="NO_SUCH_LEASE"):
+        await balancer.release(selection)
+
+
 async def test_a_restarted_registry_is_found_again_and_knows_nothing_of_old_leases() -> None:
     store = MemoryStore()
     async with running_daemon(store=store) as daemon, RegistryClient(daemon.address) as client:
