@@ -145,9 +145,11 @@ class Route:
     async def close(self) -> None:
         """Lets what is under way be answered, for a second at most, then ends the stream. Idempotent."""
         waits = [pending.answered for pending in self._pending.values() if not pending.answered.done()]
-        if waits and self._error is None and self._closed is None:
-            await asyncio.wait(waits, timeout=FLUSH_S)
-        self._task.cancel()
+        try:
+            if waits and self._error is None and self._closed is None:
+                await asyncio.wait(waits, timeout=FLUSH_S)
+        finally:  # who is cancelled meanwhile leaves no stream either
+            self._task.cancel()
         await asyncio.wait({self._task})
         if not self._task.cancelled() and (fault := self._task.exception()) is not None:
             raise fault

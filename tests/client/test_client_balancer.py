@@ -299,6 +299,25 @@ async def test_a_command_that_may_not_be_done_twice_fails_with_its_stream(
     assert performance(daemon, service_id).succeeded == 2
 
 
+async def test_whoever_is_cancelled_while_it_closes_leaves_no_stream(
+    daemon: Daemon, client: RegistryClient, balancer: BalancerClient
+) -> None:
+    await add(client, "a", max_concurrency=1)
+    await balancer.acquire(CALC)
+    other, stats = BalancerClient(daemon.address), daemon.coordinator.registry.balancing
+    await other.__aenter__()
+    waits = asyncio.create_task(other.acquire(CALC, wait_s=60.0))
+    await until(lambda: stats.stats.waiting == 1)
+    closing = asyncio.create_task(other.close())
+    await asyncio.sleep(0.05)
+    closing.cancel()
+    await asyncio.wait({closing})
+    assert closing.cancelled()
+    await until(lambda: daemon.coordinator.selections.streams == 1)
+    with pytest.raises(Unreachable, match="closed"):
+        await waits
+
+
 async def test_a_release_whose_answer_was_lost_is_no_error(
     daemon: Daemon, client: RegistryClient, balancer: BalancerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

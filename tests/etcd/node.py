@@ -76,7 +76,13 @@ class Node:
             await self._process.wait()
 
     def stop(self) -> None:
+        """Returns once it stands still: on a busy machine it goes on for a moment after the signal."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not all(
+            stat.read_text().rpartition(")")[2].split()[0] in "TtZ"
+            for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")
+        ):
+            time.sleep(0.001)
 
     def cont(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
