@@ -89,6 +89,9 @@ class Endpoints:
                     found.append(f"{self.endpoint}: {await self._why(channel)}")
                     self._next()
                     continue
+                except grpc.aio.UsageError:  # closed meanwhile: a call that was under way on it has failed
+                    found.append("another call failed there")
+                    continue
                 return channel
         self.trouble = "; ".join(found)
         raise EtcdUnreachable(f"no endpoint could be connected to: {self.trouble}")

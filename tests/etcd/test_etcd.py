@@ -104,6 +104,16 @@ async def test_a_dead_first_endpoint_is_passed_over(tmp_path: Path) -> None:
         assert etcd.endpoints.endpoint == node.address
 
 
+async def test_whoever_waits_for_a_connection_that_another_call_gives_up_goes_on_to_the_next() -> None:
+    nowhere = tuple(f"127.0.0.1:{free_port()}" for _ in range(2))
+    endpoints = Etcd(EtcdConfig(endpoints=nowhere, connect_s=0.3)).endpoints
+    waiting = asyncio.create_task(endpoints.channel())
+    await asyncio.sleep(0.1)
+    endpoints.failed(nowhere[0])
+    with pytest.raises(EtcdUnavailable, match=r"another call failed there; .*refused"):
+        await waiting
+
+
 async def test_a_write_is_sent_once_and_left_open(tmp_path: Path) -> None:
     """Where nobody listens it is not even sent; where nobody answers it may have taken place."""
     async with client(f"127.0.0.1:{free_port()}") as nowhere:
