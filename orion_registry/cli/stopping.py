@@ -6,10 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sys import UnraisableHookArgs
+from typing import Any
 
 EXIT_INTERRUPTED = 130
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -47,7 +44,7 @@ def stopped() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _unheard(told: "UnraisableHookArgs") -> None:
+def _unheard(told: "sys.UnraisableHookArgs") -> None:
     """Tells what Python cannot raise, but for a signal that came while it was being ignored: it is to be ignored.
 
     CPython finds SIG_IGN where the handler was that the signal was caught for, and complains ("ignored due to race

@@ -183,8 +183,7 @@ class Balancing:
 
     def granted_here(self, service_id: str) -> tuple[Lease, ...]:
         """The open leases on a service that this member has granted to callers, whoever owns it now."""
-        slots = self.slots_of(service_id)
-        return tuple(lease for lease in slots.leases if not lease.caller.startswith(ELSEWHERE))
+        return granted_to_callers(self.slots_of(service_id))
 
     def services(self) -> Iterator[tuple[Entry, Slots]]:
         """All services, with what selection knows of them."""
@@ -357,3 +356,8 @@ class Balancing:
             if slots.service_id not in request.excluded:
                 counts[self._fleet.require(slots.service_id).snapshot.reasons[0].code.name] += 1
         return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
+
+
+def granted_to_callers(slots: Slots) -> tuple[Lease, ...]:
+    """Of the open leases on a service those that this member has granted, not another one before it."""
+    return tuple(lease for lease in slots.leases if not lease.caller.startswith(ELSEWHERE))

@@ -5,8 +5,9 @@ over by the time of the next look here. A change to and fro between two looks wo
 asked for is told again for a while, and everything now and then.
 """
 
-from orion_registry.core.balancing import ELSEWHERE
-from orion_registry.core.selection.slots import Slots
+from collections.abc import Collection
+
+from orion_registry.core.balancing import granted_to_callers
 from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
@@ -31,10 +32,10 @@ class Asked:
         """One was asked for."""
         self._at[service_id] = mono
 
-    def recent(self, mono: float) -> frozenset[str]:
+    def recent(self, mono: float) -> Collection[str]:
         """Those of the last `AGAIN_S`."""
         self._at = {service_id: at for service_id, at in self._at.items() if mono - at <= AGAIN_S}
-        return frozenset(self._at)
+        return self._at
 
 
 class LoadTelling:
@@ -62,7 +63,7 @@ class LoadTelling:
         self._turn = (self._turn + 1) % ROUND
         for number, (entry, slots) in enumerate(registry.balancing.services()):
             ours, service_id = entry.owner is None, entry.service_id
-            count = slots.in_flight if ours else _granted(slots)
+            count = slots.in_flight if ours else len(granted_to_callers(slots))
             now = (ours, count, slots.utilization if ours else 0.0)
             before = told.get(service_id, NOTHING)
             again = (ours or service_id in told) and (service_id in asked or number % ROUND == self._turn)
@@ -76,8 +77,3 @@ class LoadTelling:
         if len(told) > 2 * len(registry) + 100:
             for service_id in [service_id for service_id in told if service_id not in registry]:
                 del told[service_id]
-
-
-def _granted(slots: Slots) -> int:
-    """Leases on it that this member has granted to callers."""
-    return sum(not lease.caller.startswith(ELSEWHERE) for lease in slots.leases)
