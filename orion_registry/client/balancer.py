@@ -17,9 +17,10 @@ from orion_registry.client.credentials import Credentials
 from orion_registry.client.environment import REAL, Environment
 from orion_registry.client.failover import acquire_reachable, check_attempts
 from orion_registry.client.failures import Unreachable
+from orion_registry.client.holding import is_passing
 from orion_registry.client.profile import resolve_profile
 from orion_registry.client.route import Pending, Route
-from orion_registry.client.selection import Selection, outcome_of
+from orion_registry.client.selection import Selection, outcome_of, refusal_of
 from orion_registry.client.specs import check_not_letters
 from orion_registry.core import limits
 from orion_registry.core.model import StatusReasonCode
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 30.0
+RENEW_AGAIN_S = 1.0
+"""When a renewal that the registry could not judge is tried again."""
 _ANY = Selector()
 
 
@@ -323,11 +326,13 @@ class BalancerClient:
     def _renewed(self, selection: Selection, answered: "asyncio.Future[pb.RouteResult]") -> None:
         if not selection.holds or answered.cancelled() or answered.exception() is not None:
             return
-        renewals = answered.result().renew.renewals
-        if not renewals or renewals[0].HasField("error"):
-            self._expired(selection)
-        else:
+        refusal = refusal_of(answered.result())
+        if refusal is None:
             selection.renew_later(self._renew)
+        elif is_passing(refusal):  # the member that granted it does not answer: it may be reserved still
+            selection.renew_later(self._renew, min(RENEW_AGAIN_S, selection.ttl_s / 8))
+        else:
+            self._expired(selection)
 
     def _expired(self, selection: Selection) -> None:
         logger.warning("the slot of %s is not reserved any more", selection.selection_id)

@@ -6,7 +6,10 @@ from typing import ClassVar
 
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
+from orion_registry.errors import RegistryError
 from orion_registry.wire.service import Service
+from orion_registry.wire.status import decode_error
+from orion_registry_pb.v1.balancer_pb2 import RouteResult
 
 
 class Selection:
@@ -39,10 +42,11 @@ class Selection:
         self.why_lost: StatusReasonCode | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def renew_later(self, renew: Callable[["Selection"], None]) -> None:
-        """Calls `renew` when half of its ttl is over."""
+    def renew_later(self, renew: Callable[["Selection"], None], delay_s: float | None = None) -> None:
+        """Calls `renew` in so many seconds; None = when half of its ttl is over."""
         self.rest()
-        self._timer = asyncio.get_running_loop().call_later(self.ttl_s / 2, renew, self)
+        delay_s = self.ttl_s / 2 if delay_s is None else delay_s
+        self._timer = asyncio.get_running_loop().call_later(delay_s, renew, self)
 
     def rest(self) -> None:
         """No renewal any more."""
@@ -58,3 +62,11 @@ def outcome_of(error: BaseException | None) -> Outcome:
     if isinstance(error, TimeoutError):
         return Outcome.TIMED_OUT
     return Outcome.FAILED if isinstance(error, Exception) else Outcome.CANCELLED  # a cancelled task, Ctrl-C
+
+
+def refusal_of(result: RouteResult) -> RegistryError | None:
+    """Why the one lease of a renewal is not renewed; None: it is."""
+    if result.WhichOneof("result") == "error":
+        return decode_error(result.error)
+    renewal = result.renew.renewals[0]
+    return decode_error(renewal.error) if renewal.HasField("error") else None

@@ -10,7 +10,7 @@ from orion_registry.core.model import Actor
 from orion_registry.core.selection.leases import Lease
 from orion_registry.errors import RegistryError, Unavailable
 from orion_registry.runtime.clustered import ClusterCoordinator
-from orion_registry.runtime.clustered_selections import ClusterSelections
+from orion_registry.runtime.clustered_selections import ClusterSelections, gone
 from orion_registry.runtime.selections import Queued, Wanted
 from orion_registry.server.balancer_service import BalancerService
 from orion_registry.server.clustered_routes import ClusterRouteStreams
@@ -199,6 +199,8 @@ class ClusterBalancerService(BalancerService):
             part.selection_ids.extend(selection_ids)
             try:
                 parts.append(await self._relay(member, "RenewSelections", part, actor))
+            except MemberGone:
+                parts += [encode_renewal(selection_id, gone(selection_id)) for selection_id in selection_ids]
             except RegistryError as error:
                 parts += [encode_renewal(selection_id, error) for selection_id in selection_ids]
         return b"".join(parts)

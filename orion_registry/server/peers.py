@@ -296,7 +296,8 @@ class AllPeers:
         for key, value in failure.trailing_metadata() or ():
             if key == DETAILS_KEY and isinstance(value, bytes):
                 error = error_from_status(failure.code().value[0], failure.details() or "", value)
-                return MemberGone(member) if isinstance(error, Unauthenticated) else error
+                gone = isinstance(error, Unauthenticated) or error.reason is Reason.NOT_SERVING
+                return MemberGone(member) if gone else error
         if "connection refused" in (failure.details() or "").lower():
             return MemberGone(member)
         message = f"member {member.name!r} does not answer: {self._told(failure)}"
@@ -304,7 +305,9 @@ class AllPeers:
 
 
 class MemberGone(Unavailable):
-    """No process listens where a member was, or another life of it does: it is dead."""
+    """No process listens where a member was, another life of it does, or it stops: it grants nothing any more, and what
+    it granted ends with it.
+    """
 
     def __init__(self, member: Member) -> None:
         super().__init__(Reason.STORE_DOWN, f"member {member.name!r} is gone", retry_after_s=CALL_S)

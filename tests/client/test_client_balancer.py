@@ -353,6 +353,26 @@ async def test_a_restarted_registry_is_found_again_and_knows_nothing_of_old_leas
         await balancer.acquire(CALC)
 
 
+async def test_what_cannot_be_renewed_now_is_held_and_tried_again(
+    daemon: Daemon, client: RegistryClient, balancer: BalancerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster, while the member that granted it does not answer."""
+    await add(client, "a")
+    refused = asyncio.Event()
+
+    def renew(*_: object) -> float:
+        monkeypatch.undo()
+        refused.set()
+        raise Unavailable(Reason.STORE_DOWN, "member 'm1' does not answer", retry_after_s=1.0)
+
+    monkeypatch.setattr(daemon.coordinator.registry.balancing, "renew", renew)
+    async with balancer.select(CALC, ttl_s=1.6) as selection:
+        await refused.wait()
+        await asyncio.sleep(1.6)
+        assert selection.holds
+        assert open_leases(daemon) == 1
+
+
 async def test_what_cannot_be_renewed_any_more_is_not_held(
     client: RegistryClient, balancer: BalancerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,6 +240,21 @@ async def test_a_lease_of_a_member_that_is_gone_is_over_and_its_release_is_no_er
             assert of(members[1]).membership.member(gone.life) == gone, "etcd shows it still"
 
 
+async def test_a_lease_of_a_member_that_stops_is_over_and_its_release_is_no_error() -> None:
+    """It answers still, for a moment: it grants nothing any more, and owes nobody an answer."""
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=2)
+        await until(lambda: shown(members[1], the_id(members[0])) == "HEALTHY(STREAM_OPEN)")
+        async with BalancerClient(members[1].address) as caller:
+            released, renewed = await caller.acquire(CALC), await caller.acquire(CALC)
+            of(members[0]).serving = False
+            assert of(members[1]).peers.reachable(of(members[0]).registry.history_id)
+            await caller.release(released)
+            caller._renew(renewed)
+            await until(lambda: not renewed.holds)
+            assert await of(members[1]).peers.hand_over(of(members[0]).membership.own, [the_id(members[0])]) is None
+
+
 async def test_another_life_of_a_member_means_that_the_one_before_is_gone() -> None:
     """It answers at the same address, and knows nothing of what was granted; its refusal is not the caller's."""
     async with running_members(2) as (one, two):

@@ -1296,6 +1296,20 @@ FAULTS: tuple[Fault, ...] = (
         "tests/cluster/test_cluster_members.py::test_a_wait_on_a_stream_is_told_with_its_position",
     ),
     Fault(
+        "a member that stops owes an answer",
+        f"{SERVER}/peers.py",
+        " or error.reason is Reason.NOT_SERVING",
+        "",
+        "tests/cluster/test_cluster_members.py::test_a_lease_of_a_member_that_stops_is_over_and_its_release_is_no_error",
+    ),
+    Fault(
+        "a slot is given up where its member does not answer",
+        "orion_registry/client/balancer.py",
+        "        elif is_passing(refusal):",
+        "        elif False:",
+        "tests/client/test_client_balancer.py::test_what_cannot_be_renewed_now_is_held_and_tried_again",
+    ),
+    Fault(
         "a relayed denial is audited as the member's",
         f"{SERVER}/cluster_service.py",
         "            self._door.ends(caller, error, method)  # a denial is the caller's, not the other member's\n",
@@ -1354,8 +1368,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "another life's refusal is the caller's",
         f"{SERVER}/peers.py",
-        "return MemberGone(member) if isinstance(error, Unauthenticated) else error",
-        "return error",
+        "gone = isinstance(error, Unauthenticated) or ",
+        "gone = ",
         "tests/cluster/test_cluster_members.py::test_another_life_of_a_member_means_that_the_one_before_is_gone",
     ),
     Fault(
