@@ -56,9 +56,8 @@ LIVES: tuple[tuple[Life, float], ...] = (
 STEADY, BUSY_SLOTS = 20, 2
 FILL_EVENTS = 10_500
 """As many changes as the registry keeps events of, and a few: what is kept is full before anything is measured."""
-WARM_UP_S, QUIET_S, SETTLE_S = 90.0, 20.0, 60.0
-"""The load before the floor is taken, as memory grows most in the first minutes; how long the registry must hold
-nothing; how long it may take until then."""
+WARM_UP_S, QUIET_S, SETTLE_S = 30.0, 20.0, 60.0
+"""The load before the floor is taken; how long the registry must hold nothing; how long it may take until then."""
 EVERY_S = 5.0
 OWN = "orion_watchers"
 """The soak's own watcher stays all the time."""

@@ -9,8 +9,6 @@ from tests.soak.slope import Slope, slope
 GROWTH_KB = 4 * 1024
 """What the memory may have grown by, all but certainly, over the second half of the load. In the first one caches fill:
 callers, addresses, selectors and events are kept up to a number, and the allocator keeps what it was given back."""
-FILLED_MIN, FILLING_KB = 20.0, 10 * 1024
-"""For so long caches fill (docs/guarantees.md): in a shorter soak memory may grow by so much more."""
 DRIFT = 24
 """Tasks, files or threads that may be more at the end of the load than at its beginning: life is uneven."""
 LEFT = {"tasks": 2, "fds": 4, "threads": 8}
@@ -38,8 +36,7 @@ def judge(floor: Reading, load: Sequence[Reading], rest: Reading) -> list[Line]:
 
 def _slopes(load: Sequence[Reading]) -> Iterator[Line]:
     half = load[len(load) // 2 :]
-    filling = load[-1].at - load[0].at < FILLED_MIN * 60.0
-    yield _grown("rss_kb", "rss_kb in the second half", half, GROWTH_KB + FILLING_KB * filling)
+    yield _grown("rss_kb", "rss_kb in the second half", half, GROWTH_KB)
     for name in LEFT:
         yield _grown(name, f"{name} under load", load, DRIFT)
     early = slope([(one.at, one.rss_kb) for one in load[: len(load) // 2]])
