@@ -1,7 +1,6 @@
 """Plays rows, one after the other."""
 
 import asyncio
-import math
 import tempfile
 import time
 import traceback
@@ -61,8 +60,7 @@ async def play(row: Row, options: Options) -> Result:
     if missing := row.missing():
         return Result(row=row, finding=Finding(), missing=missing)
     result = await play_once(row, options, replayed=False)
-    tightest_s = min(result.finding.limits.values(), default=math.inf)
-    if not result.passed and result.lag_s > min(lag.STALLED_S, tightest_s / 2):
+    if not result.passed and result.lag_s > lag.STALLED_S:
         return await play_once(row, options, replayed=True)
     return result
 
