@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from orion_registry.core.model import StatusReasonCode
 from orion_registry.core.selection.performance import Outcome
-from orion_registry.errors import RegistryError
+from orion_registry.errors import NotFound, Reason, RegistryError
 from orion_registry.wire.service import Service
 from orion_registry.wire.status import decode_error
 from orion_registry_pb.v1.balancer_pb2 import RouteResult
@@ -68,5 +68,6 @@ def refusal_of(result: RouteResult) -> RegistryError | None:
     """Why the one lease of a renewal is not renewed; None: it is."""
     if result.WhichOneof("result") == "error":
         return decode_error(result.error)
-    renewal = result.renew.renewals[0]
-    return decode_error(renewal.error) if renewal.HasField("error") else None
+    for renewal in result.renew.renewals:
+        return decode_error(renewal.error) if renewal.HasField("error") else None
+    return NotFound(Reason.NO_SUCH_LEASE, "selection_id: the registry says nothing of it")

@@ -149,7 +149,7 @@ class Peers(Protocol):
 
         Returns:
             For each of them the seconds that are left of each lease that it has granted and that is still held. None =
-            there is no such process any more.
+            there is no such process any more, or it stops.
 
         Raises:
             RegistryError: it does not answer, so it may be granting still.

@@ -199,10 +199,9 @@ class ClusterBalancerService(BalancerService):
             part.selection_ids.extend(selection_ids)
             try:
                 parts.append(await self._relay(member, "RenewSelections", part, actor))
-            except MemberGone:
-                parts += [encode_renewal(selection_id, gone(selection_id)) for selection_id in selection_ids]
             except RegistryError as error:
-                parts += [encode_renewal(selection_id, error) for selection_id in selection_ids]
+                over = isinstance(error, MemberGone)
+                parts += [encode_renewal(one, gone(one) if over else error) for one in selection_ids]
         return b"".join(parts)
 
     async def report_outcome(  # type: ignore[override]

@@ -305,9 +305,7 @@ class AllPeers:
 
 
 class MemberGone(Unavailable):
-    """No process listens where a member was, another life of it does, or it stops: it grants nothing any more, and what
-    it granted ends with it.
-    """
+    """No process listens where a member was, another life of it does, or it stops: what it granted ends with it."""
 
     def __init__(self, member: Member) -> None:
         super().__init__(Reason.STORE_DOWN, f"member {member.name!r} is gone", retry_after_s=CALL_S)

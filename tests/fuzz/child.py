@@ -87,7 +87,7 @@ class Child:
         self.levels[level] += 1
         if record.get("message") == "stalled" and record.get("lag_s", STALL_S) < STALL_S:
             return
-        if record.get("alarm") == MASS_HOLD:
+        if record.get("alarm") == MASS_HOLD and "exc_info" not in record:
             return
         if (level not in {"debug", "info"} or "exc_info" in record or "Traceback" in line) and len(
             self.suspicious
