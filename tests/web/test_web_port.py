@@ -136,8 +136,9 @@ async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for _, writer in lines:
             writer.close()
             await writer.wait_closed()
-        server = site.daemon._side_door._runner.server  # type: ignore[union-attr]
-        await eventually(lambda: len(server.connections) < 2)
+        door = site.daemon._side_door
+        server = door._runner.server  # type: ignore[union-attr]
+        await eventually(lambda: not server.connections and not door._taken(server))  # type: ignore[union-attr]
         assert (await site.text("/livez"))[0] == 200
 
 
