@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 30.0
 RENEW_AGAIN_S = 1.0
-"""When a renewal that the registry could not judge is tried again."""
+"""When a renewal that the registry could not judge is tried again, at the soonest; sooner only for a short ttl."""
 _ANY = Selector()
 
 
@@ -329,8 +329,9 @@ class BalancerClient:
         refusal = refusal_of(answered.result())
         if refusal is None:
             selection.renew_later(self._renew)
-        elif is_passing(refusal):  # the member that granted it does not answer: it may be reserved still
-            selection.renew_later(self._renew, min(RENEW_AGAIN_S, selection.ttl_s / 8))
+        elif is_passing(refusal):  # not judged: it may be reserved still
+            asked_s = max(RENEW_AGAIN_S, refusal.retry_after_s or 0.0)
+            selection.renew_later(self._renew, min(asked_s, selection.ttl_s / 8))
         else:
             self._expired(selection)
 

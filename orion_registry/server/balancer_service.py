@@ -82,9 +82,9 @@ class BalancerService:
         self.release(request, actor.identity, self._selections.now())
         return b""
 
-    def renew_selections(self, request: pb.RenewSelectionsRequest, actor: Actor) -> bytes:
-        """RenewSelections."""
-        return self.renew(request, actor.identity, self._selections.now())
+    def renew_selections(self, request: pb.RenewSelectionsRequest, actor: Actor, stream: str = "") -> bytes:
+        """RenewSelections; stream: another member's Route stream, which they live on from now on."""
+        return self.renew(request, actor.identity, self._selections.now(), stream)
 
     def report_outcome(self, request: pb.ReportOutcomeRequest, _actor: Actor) -> bytes:
         """ReportOutcome."""

@@ -17,5 +17,6 @@ CLUSTER_METHODS = (
     _member(name="Reserve", kind=Kind.UNARY, request=pb.ReserveRequest, cost=Cost.REPORT),
     _member(name="Relay", kind=Kind.UNARY, request=pb.RelayRequest, cost=Cost.REPORT),
     _member(name="HandOver", kind=Kind.UNARY, request=pb.HandOverRequest, cost=Cost.REPORT),
+    _member(name="EndStream", kind=Kind.UNARY, request=pb.EndStreamRequest, cost=Cost.REPORT),
     _member(name="WatchLoad", kind=Kind.SERVER_STREAM, request=pb.WatchLoadRequest, cost=Cost.STREAM),
 )

@@ -21,6 +21,8 @@ from orion_registry.wire.spans import decode_span, span_of
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 DOUBT_RETRY_S = 1.0
+RENEW = "RenewSelections"
+"""The method that is relayed with the Route stream that its leases live on from then on."""
 
 
 class ClusterService:
@@ -51,6 +53,7 @@ class ClusterService:
                 "Reserve": self.reserve,
                 "Relay": self.relay,
                 "HandOver": self.hand_over,
+                "EndStream": self.end_stream,
                 "WatchLoad": self.watch_load,
             }
         }
@@ -78,6 +81,7 @@ class ClusterService:
             allow_degraded=request.allow_degraded,
             request_id=request.request_id,
             payload=request.payload,
+            stream=request.stream,
         )
         now = self._coordinator.selections.now()
         self._asked.note(service_id, now.mono)
@@ -99,7 +103,8 @@ class ClusterService:
         caller = Actor(identity=request.identity, rights=decode_rights(request.grants), address=request.address)
         try:
             self._door.judge_relayed(method, message, caller)
-            answer = handler(message, caller)
+            lives_on = (request.stream,) if request.stream and method.name == RENEW else ()
+            answer = handler(message, caller, *lives_on)
             if inspect.isawaitable(answer):
                 answer = await answer
         except RegistryError as error:
@@ -122,6 +127,12 @@ class ClusterService:
                     service_id=service_id, left=[span_of(self._balancing.left_s(lease)) for lease in leases]
                 )
         return answer.SerializeToString()
+
+    def end_stream(self, request: pb.EndStreamRequest, _actor: Actor) -> bytes:
+        """EndStream."""
+        self._check(request.token)
+        self._balancing.stream_ended(request.stream, self._coordinator.selections.now())
+        return b""
 
     async def watch_load(self, request: pb.WatchLoadRequest, _actor: Actor, stream: Stream) -> None:
         """WatchLoad."""

@@ -1,9 +1,10 @@
 """Route in a cluster: commands that another member has to answer are under way side by side; the rest is as ever."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor, Now
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted, bad_field
 from orion_registry.server.route_stream import Route, RouteStreams
@@ -46,15 +47,14 @@ class _ClusterRoute(Route):
         self._cluster = service
         self._under_way: set[asyncio.Task[None]] = set()
         self._selecting: dict[int, tuple[asyncio.Task[None], str]] = {}
-        self._held: dict[str, None] = {}
+        self._granters: dict[str, Member] = {}
 
     def _over(self) -> None:
         """See `Route`. Leases of other members end soon as well."""
         for task in self._under_way:
             task.cancel()
-        held, self._held = self._held, {}
-        if held:
-            self._cluster.abandon(tuple(held), self._actor.identity)
+        granters, self._granters = self._granters, {}
+        self._cluster.end_stream(self._name, granters.values())
         super()._over()
 
     def _awaited(self) -> Mapping[int, str]:
@@ -103,16 +103,22 @@ class _ClusterRoute(Route):
             leases = await self._cluster.select(wanted, queued)
         finally:
             self._selecting.pop(command_id, None)
-        self._held.update({lease.selection_id: None for lease in leases if self._cluster.is_anothers_lease(lease)})
+        self._lives_here([lease.selection_id for lease in leases])
         return result_selected(command_id, self._service.selected(leases))
+
+    def _lives_here(self, selection_ids: Iterable[str]) -> None:
+        """Whoever has granted these has to hear of the end of this stream."""
+        for selection_id in selection_ids:
+            if (member := self._cluster.granter(selection_id)) is not None:
+                self._granters[member.life] = member
 
     async def _elsewhere(self, command: RouteCommand) -> bytes:
         match command.WhichOneof("command"):
             case "release":
-                self._held.pop(command.release.selection_id, None)
                 await self._cluster.release_service(command.release, self._actor)
                 return result_done(command.id, "release")
             case "renew":
+                self._lives_here(command.renew.selection_ids)
                 renewed = await self._cluster.renewed(command.renew, self._actor, self._name)
                 return result_renewed(command.id, renewed)
             case _:

@@ -1,10 +1,8 @@
 """The services of a member: as those of a daemon that is alone, but what is another member's goes there."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from orion_registry.core import limits
 from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.leases import Lease
@@ -13,11 +11,12 @@ from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.runtime.clustered_selections import ClusterSelections, gone
 from orion_registry.runtime.selections import Queued, Wanted
 from orion_registry.server.balancer_service import BalancerService
+from orion_registry.server.cluster_service import RENEW
 from orion_registry.server.clustered_routes import ClusterRouteStreams
 from orion_registry.server.door import Door
 from orion_registry.server.methods import BALANCER_SERVICE, MONITOR_SERVICE, REGISTRY_METHODS, REGISTRY_SERVICE
 from orion_registry.server.monitor_service import MonitorService
-from orion_registry.server.peers import TIDYING, AllPeers, MemberGone
+from orion_registry.server.peers import AllPeers, MemberGone
 from orion_registry.server.registry_service import RegistryService
 from orion_registry.server.wrapper import Handlers
 from orion_registry.wire.balancer import Origin
@@ -113,17 +112,12 @@ class ClusterBalancerService(BalancerService):
         self._membership = coordinator.membership
         self._peers = peers
         self._routes = ClusterRouteStreams(self)
-        self._abandoning: set[asyncio.Task[None]] = set()
 
     # What Route does as well.
 
     async def select(self, wanted: Wanted, queued: Queued) -> tuple[Lease, ...]:
         """See `ClusterSelections.select_or_wait`."""
         return await self._cluster_selections.select_or_wait(wanted, queued)
-
-    def is_anothers_lease(self, lease: Lease) -> bool:
-        """Whether another member has granted it."""
-        return self._cluster_selections.owner(lease.selection_id) is not None
 
     def is_another(self, command: balancer_pb2.RouteCommand) -> bool:
         """Whether another member has to answer a command, or may have to."""
@@ -135,19 +129,14 @@ class ClusterBalancerService(BalancerService):
             case _:
                 return self._membership.owner_of(command.report.service_id) is not None
 
-    def abandon(self, selection_ids: Sequence[str], identity: str) -> None:
-        """The stream of these leases is over: their owners let them last for a grace, unless they are renewed."""
-        task = asyncio.get_running_loop().create_task(self._abandon(selection_ids, identity))
-        self._abandoning.add(task)
-        task.add_done_callback(self._abandoning.discard)
+    def granter(self, selection_id: str) -> Member | None:
+        """The other member that has granted a lease; None = this one."""
+        return self._cluster_selections.owner(selection_id)
 
-    async def _abandon(self, selection_ids: Sequence[str], identity: str) -> None:
-        for start in range(0, len(selection_ids), limits.COMMANDS):
-            request = balancer_pb2.RenewSelectionsRequest(
-                selection_ids=selection_ids[start : start + limits.COMMANDS],
-                lease_ttl=span_of(self._balancing.config.stream_grace_s),
-            )
-            await self.renewed(request, Actor(identity=identity, rights=TIDYING), "")
+    def end_stream(self, stream: str, granters: Iterable[Member]) -> None:
+        """A Route stream is over: leases of others that live on it last for a grace, unless they are renewed."""
+        for member in granters:
+            self._peers.end_stream(member, stream)
 
     # Callers.
 
@@ -172,10 +161,10 @@ class ClusterBalancerService(BalancerService):
             return b""  # it is gone, and the lease with it; or it is cut off, and the lease ends by its ttl
 
     async def renew_selections(  # type: ignore[override]
-        self, request: balancer_pb2.RenewSelectionsRequest, actor: Actor
+        self, request: balancer_pb2.RenewSelectionsRequest, actor: Actor, stream: str = ""
     ) -> bytes:
         """RenewSelections, each at the member that granted it."""
-        return await self.renewed(request, actor, "")
+        return await self.renewed(request, actor, stream)
 
     async def renewed(self, request: balancer_pb2.RenewSelectionsRequest, actor: Actor, stream: str) -> bytes:
         """The bytes of a RenewSelectionsResponse."""
@@ -198,7 +187,7 @@ class ClusterBalancerService(BalancerService):
             del part.selection_ids[:]
             part.selection_ids.extend(selection_ids)
             try:
-                parts.append(await self._relay(member, "RenewSelections", part, actor))
+                parts.append(await self._relay(member, RENEW, part, actor, stream))
             except RegistryError as error:
                 over = isinstance(error, MemberGone)
                 parts += [encode_renewal(one, gone(one) if over else error) for one in selection_ids]
@@ -213,8 +202,9 @@ class ClusterBalancerService(BalancerService):
             return super().report_outcome(request, actor)
         return await self._relay(owner, "ReportOutcome", request, actor)
 
-    async def _relay(self, member: Member, name: str, request: "Message", actor: Actor) -> bytes:
-        return await self._peers.relay(member, f"/{BALANCER_SERVICE}/{name}", request.SerializeToString(), actor)
+    async def _relay(self, member: Member, name: str, request: "Message", actor: Actor, stream: str = "") -> bytes:
+        path = f"/{BALANCER_SERVICE}/{name}"
+        return await self._peers.relay(member, path, request.SerializeToString(), actor, stream=stream)
 
 
 RELAYED = (

@@ -20,7 +20,7 @@ from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.methods import BALANCER_SERVICE
 from orion_registry.wire.callers import encode_rights
 from orion_registry.wire.spans import decode_known_span, span_of
-from orion_registry.wire.status import DETAILS_KEY, error_from_status
+from orion_registry.wire.status import DETAILS_KEY, error_from_status, said_reason
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 from orion_registry_pb.v1 import balancer_pb2
 
@@ -37,7 +37,7 @@ TOLD_AFTER = 8
 RELEASE = f"/{BALANCER_SERVICE}/ReleaseService"
 
 TIDYING = Rights(grants=(Grant(roles=frozenset({Role.CALLER}), namespaces=(ALL,)),))
-"""What a member needs to end or shorten leases that it took for a caller who has gone, whatever that one may do now."""
+"""What a member needs to end leases that it took for a caller who has gone, whatever that one may do now."""
 
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 1_200),
@@ -145,6 +145,7 @@ class AllPeers:
             request_id=request.request_id,
             payload=request.payload,
             namespace=namespace,
+            stream=self._known_as(request.stream),
         )
         answer = await self._call(member, "Reserve", message, pb.ReserveResponse.FromString)
         return Reserved(
@@ -155,8 +156,16 @@ class AllPeers:
         """See `Reserving`."""
         request = balancer_pb2.ReleaseServiceRequest(selection_id=selection_id)
         actor = Actor(identity=caller.rpartition("/")[0], rights=TIDYING)
-        work = self._quietly(self.relay(member, RELEASE, request.SerializeToString(), actor))
-        task = asyncio.get_running_loop().create_task(work)
+        self._tidy_up(self.relay(member, RELEASE, request.SerializeToString(), actor))
+
+    def end_stream(self, member: Member, stream: str) -> None:
+        """Has the leases that a member has granted on a Route stream here end soon. Best effort: else by their ttl."""
+        message = pb.EndStreamRequest(token=member.token, stream=self._known_as(stream))
+        self._tidy_up(self._call(member, "EndStream", message, pb.EndStreamResponse.FromString))
+
+    def _tidy_up(self, work: Awaitable[object]) -> None:
+        """Nobody waits for it."""
+        task = asyncio.get_running_loop().create_task(self._quietly(work))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -166,8 +175,10 @@ class AllPeers:
         except RegistryError as error:
             log.debug("a slot was not given back", extra={"error": error.message})
 
-    async def relay(self, member: Member, path: str, request: bytes, actor: Actor, timeout_s: float = CALL_S) -> bytes:
-        """Has a member run a call that belongs to it.
+    async def relay(
+        self, member: Member, path: str, request: bytes, actor: Actor, timeout_s: float = CALL_S, stream: str = ""
+    ) -> bytes:
+        """Has a member run a call that belongs to it. stream: the Route stream here that what it renews lives on.
 
         Raises:
             RegistryError: the method's own; STORE_DOWN if the member does not answer.
@@ -179,6 +190,7 @@ class AllPeers:
             identity=actor.identity,
             address=actor.address,
             grants=encode_rights(actor.rights),
+            stream=self._known_as(stream),
         )
         answer = await self._call(member, "Relay", message, pb.RelayResponse.FromString, timeout_s)
         response: bytes = answer.response
@@ -212,6 +224,10 @@ class AllPeers:
             raise self._cut_off(member) from cancelled
 
     # Inside.
+
+    def _known_as(self, stream: str) -> str:
+        """What other members call a Route stream of this one."""
+        return f"{self._life}/{stream}" if stream else ""
 
     def _open(self, address: str) -> grpc.aio.Channel:
         if self._certificates is None:
@@ -296,7 +312,7 @@ class AllPeers:
         for key, value in failure.trailing_metadata() or ():
             if key == DETAILS_KEY and isinstance(value, bytes):
                 error = error_from_status(failure.code().value[0], failure.details() or "", value)
-                gone = isinstance(error, Unauthenticated) or error.reason is Reason.NOT_SERVING
+                gone = isinstance(error, Unauthenticated) or said_reason(value) is Reason.NOT_SERVING
                 return MemberGone(member) if gone else error
         if "connection refused" in (failure.details() or "").lower():
             return MemberGone(member)

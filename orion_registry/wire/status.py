@@ -38,6 +38,17 @@ def status_of(error: RegistryError) -> WireStatus:
 
 def error_from_status(code: int, message: str, details: bytes) -> RegistryError:
     """The error that a status stands for. Of a registry newer than this code, the code alone may be understood."""
+    reason, retry_after_s = _said(details)
+    return _error(code, reason, message, retry_after_s)
+
+
+def said_reason(details: bytes) -> Reason | None:
+    """The reason as a status has it; None: it has none, or one that is newer than this code."""
+    return _said(details)[0]
+
+
+def _said(details: bytes) -> tuple[Reason | None, float | None]:
+    """Reason and seconds to wait of a status."""
     reason: Reason | None = None
     retry_after_s: float | None = None
     try:
@@ -50,7 +61,7 @@ def error_from_status(code: int, message: str, details: bytes) -> RegistryError:
                 retry_after_s = decode_known_span(retry.retry_delay)
     except DecodeError:
         pass  # damaged details: the code and the message still tell
-    return _error(code, reason, message, retry_after_s)
+    return reason, retry_after_s
 
 
 def encode_error(error: RegistryError) -> errors_pb2.Error:

@@ -167,6 +167,44 @@ async def test_a_wait_on_a_stream_is_told_with_its_position() -> None:
             stream.cancel()
 
 
+async def test_a_lease_of_another_member_outlives_its_stream_and_keeps_its_ttl() -> None:
+    """Shortened when its stream ends, until it is renewed on another; one that was renewed before is left alone."""
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        await until(lambda: shown(members[1], the_id(members[0])) == "HEALTHY(STREAM_OPEN)")
+        owner = of(members[0]).registry.balancing
+        async with grpc.aio.insecure_channel(members[1].address) as channel:
+            stub: Any = balancer_pb2_grpc.BalancerServiceStub(channel)
+            select = balancer_pb2.SelectServiceRequest(selector=encode_selector(CALC))
+            first, second, third = stub.Route(), stub.Route(), stub.Route()
+            result = await asked(first, balancer_pb2.RouteCommand(id=1, select=select))
+            selection_id = result.select.selections[0].selection_id
+            (lease,) = owner.open_leases()
+            assert lease.selection_id == selection_id
+            assert lease.stream.startswith(of(members[1]).registry.history_id)
+            renew = balancer_pb2.RouteCommand(id=2)
+            renew.renew.selection_ids.append(selection_id)
+            first.cancel()
+            await until(lambda: owner.left_s(lease) < 11.0, 5.0)
+            assert (await asked(second, renew)).renew.renewals[0].ttl.ToTimedelta().total_seconds() == 60.0
+            assert owner.left_s(lease) > 50.0
+            await asked(third, renew)
+            moved = lease.stream
+            second.cancel()  # the registry may see the end of a stream after its client was back on another
+            await until(lambda: of(members[1]).selections.streams == 1)
+            await asyncio.sleep(0.3)
+            assert lease.stream == moved != ""
+            assert owner.left_s(lease) > 50.0
+            third.cancel()
+
+
+async def asked(route: Any, command: balancer_pb2.RouteCommand) -> balancer_pb2.RouteResult:
+    """The result of one command."""
+    await route.write(balancer_pb2.RouteRequest(commands=[command]))
+    response: balancer_pb2.RouteResponse = await route.read()
+    return response.results[0]
+
+
 async def test_changes_at_any_member_are_ordered_by_etag() -> None:
     async with running_members(2) as members, AsyncExitStack() as stack:
         one, two = [await stack.enter_async_context(RegistryClient(daemon.address)) for daemon in members]

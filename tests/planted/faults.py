@@ -1298,9 +1298,30 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a member that stops owes an answer",
         f"{SERVER}/peers.py",
-        " or error.reason is Reason.NOT_SERVING",
+        " or said_reason(value) is Reason.NOT_SERVING",
         "",
         "tests/cluster/test_cluster_members.py::test_a_lease_of_a_member_that_stops_is_over_and_its_release_is_no_error",
+    ),
+    Fault(
+        "a member that says what nobody understands is gone",
+        f"{SERVER}/peers.py",
+        "said_reason(value) is Reason.NOT_SERVING",
+        "error.reason is Reason.NOT_SERVING",
+        "tests/server/test_peers.py::test_a_refusal_that_is_newer_than_this_member_does_not_mean_that_the_other_is_gone",
+    ),
+    Fault(
+        "a lease of another member outlives its stream by its ttl",
+        f"{SERVER}/clustered_routes.py",
+        "        self._cluster.end_stream(self._name, granters.values())\n",
+        "",
+        "tests/cluster/test_cluster_members.py::test_a_lease_of_another_member_outlives_its_stream_and_keeps_its_ttl",
+    ),
+    Fault(
+        "a renewal elsewhere leaves a lease on its old stream",
+        f"{SERVER}/cluster_service.py",
+        "(request.stream,) if request.stream and method.name == RENEW else ()",
+        "()",
+        "tests/cluster/test_cluster_members.py::test_a_lease_of_another_member_outlives_its_stream_and_keeps_its_ttl",
     ),
     Fault(
         "a slot is given up where its member does not answer",

@@ -1,19 +1,26 @@
 """Calls to another member that goes while they are open."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from orion_registry.core.membership import Member
-from orion_registry.errors import Unavailable
+from orion_registry.errors import ERROR_DOMAIN, Unavailable
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.peers import AllPeers, Load
+from orion_registry.wire.status import DETAILS_KEY
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
+
+Context = grpc.aio.ServicerContext[pb.HandOverRequest, pb.HandOverResponse]
+HandOver = Callable[[pb.HandOverRequest, Context], Awaitable[pb.HandOverResponse]]
 
 
 @asynccontextmanager
@@ -38,6 +45,22 @@ async def knowing(member: Member, load: Load = lambda *_: None) -> AsyncIterator
         yield peers
     finally:
         await peers.close()
+
+
+@asynccontextmanager
+async def serving(hand_over: HandOver) -> AsyncIterator[Member]:
+    """A member that is asked to hand over, and no more."""
+    handler = grpc.unary_unary_rpc_method_handler(
+        hand_over, pb.HandOverRequest.FromString, pb.HandOverResponse.SerializeToString
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(CLUSTER_SERVICE, {"HandOver": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield Member(name="m2", life="2" * 32, addresses=(f"127.0.0.1:{port}",))
+    finally:
+        await server.stop(None)
 
 
 @asynccontextmanager
@@ -104,3 +127,23 @@ async def test_who_is_cancelled_while_asking_is_cancelled() -> None:
         peers.know(())
         with pytest.raises(asyncio.CancelledError):
             await asked
+
+
+@pytest.mark.parametrize(("reason", "gone"), [("NOT_SERVING", True), ("NEWER_THAN_THIS", False)])
+async def test_a_refusal_that_is_newer_than_this_member_does_not_mean_that_the_other_is_gone(
+    reason: str, gone: bool
+) -> None:
+    """It may be granting still: nothing of it may be taken for granted."""
+    details = [Any()]
+    details[0].Pack(ErrorInfo(reason=reason, domain=ERROR_DOMAIN))
+    status = Status(code=14, message="not now", details=details)
+
+    async def refuse(_request: pb.HandOverRequest, context: Context) -> pb.HandOverResponse:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "not now", ((DETAILS_KEY, status.SerializeToString()),))
+
+    async with serving(refuse) as member, knowing(member) as peers:
+        if gone:
+            assert await peers.hand_over(member, ["calc"]) is None
+        else:
+            with pytest.raises(Unavailable, match="not now"):
+                await peers.hand_over(member, ["calc"])

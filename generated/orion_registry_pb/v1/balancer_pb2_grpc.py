@@ -133,7 +133,8 @@ class BalancerServiceServicer(object):
     def RenewSelections(self, request, context):
         """Lets leases last on, from now. Each is answered for itself.
 
-        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
+        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl; in a
+        cluster UNAVAILABLE/STORE_DOWN, with RetryInfo: the member that granted it does not answer, and it may be open still.
 
         Who may call: the caller that holds the leases.
         """

@@ -63,7 +63,8 @@ class BalancerServiceStub:
     RenewSelections: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.RenewSelectionsRequest, _balancer_pb2.RenewSelectionsResponse]
     """Lets leases last on, from now. Each is answered for itself.
 
-    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
+    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl; in a
+    cluster UNAVAILABLE/STORE_DOWN, with RetryInfo: the member that granted it does not answer, and it may be open still.
 
     Who may call: the caller that holds the leases.
     """
@@ -158,7 +159,8 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     RenewSelections: _aio.UnaryUnaryMultiCallable[_balancer_pb2.RenewSelectionsRequest, _balancer_pb2.RenewSelectionsResponse]  # type: ignore[assignment]
     """Lets leases last on, from now. Each is answered for itself.
 
-    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
+    Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl; in a
+    cluster UNAVAILABLE/STORE_DOWN, with RetryInfo: the member that granted it does not answer, and it may be open still.
 
     Who may call: the caller that holds the leases.
     """
@@ -268,7 +270,8 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_balancer_pb2.RenewSelectionsResponse, _abc.Awaitable[_balancer_pb2.RenewSelectionsResponse]]:
         """Lets leases last on, from now. Each is answered for itself.
 
-        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl.
+        Errors of one: NOT_FOUND/NO_SUCH_LEASE; PERMISSION_DENIED/NOT_OWNER; INVALID_ARGUMENT/BAD_FIELD for the ttl; in a
+        cluster UNAVAILABLE/STORE_DOWN, with RetryInfo: the member that granted it does not answer, and it may be open still.
 
         Who may call: the caller that holds the leases.
         """

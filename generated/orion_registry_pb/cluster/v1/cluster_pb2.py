@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*orion_registry_pb/cluster/v1/cluster.proto\x12\x19orion.registry.cluster.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc1\x01\n\x0eReserveRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12,\n\tlease_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x61llow_degraded\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0f\n\x07payload\x18\x07 \x01(\t\x12\x11\n\tnamespace\x18\x08 \x01(\t\"b\n\x0fReserveResponse\x12\x14\n\x0cselection_id\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tin_flight\x18\x03 \x01(\x05\"\x93\x01\n\x0cRelayRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\x10\n\x08identity\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x30\n\x06grants\x18\x06 \x03(\x0b\x32 .orion.registry.cluster.v1.Grant\"@\n\x05Grant\x12\r\n\x05roles\x18\x01 \x03(\t\x12\x12\n\nnamespaces\x18\x02 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\"!\n\rRelayResponse\x12\x10\n\x08response\x18\x01 \x01(\x0c\"D\n\x0fHandOverRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0bservice_ids\x18\x03 \x03(\t\"\x97\x01\n\x10HandOverResponse\x12>\n\x04held\x18\x01 \x03(\x0b\x32\x30.orion.registry.cluster.v1.HandOverResponse.Held\x1a\x43\n\x04Held\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\'\n\x04left\x18\x02 \x03(\x0b\x32\x19.google.protobuf.Duration\"!\n\x10WatchLoadRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\xb7\x02\n\x11WatchLoadResponse\x12J\n\x08services\x18\x01 \x03(\x0b\x32\x38.orion.registry.cluster.v1.WatchLoadResponse.ServiceLoad\x12J\n\nold_leases\x18\x02 \x03(\x0b\x32\x36.orion.registry.cluster.v1.WatchLoadResponse.OldLeases\x12\x0f\n\x07streams\x18\x03 \x01(\x05\x1aI\n\x0bServiceLoad\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x11\n\tin_flight\x18\x02 \x01(\x05\x12\x13\n\x0butilization\x18\x03 \x01(\x01\x1a.\n\tOldLeases\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x32\x9d\x03\n\x0e\x43lusterService\x12`\n\x07Reserve\x12).orion.registry.cluster.v1.ReserveRequest\x1a*.orion.registry.cluster.v1.ReserveResponse\x12Z\n\x05Relay\x12\'.orion.registry.cluster.v1.RelayRequest\x1a(.orion.registry.cluster.v1.RelayResponse\x12\x63\n\x08HandOver\x12*.orion.registry.cluster.v1.HandOverRequest\x1a+.orion.registry.cluster.v1.HandOverResponse\x12h\n\tWatchLoad\x12+.orion.registry.cluster.v1.WatchLoadRequest\x1a,.orion.registry.cluster.v1.WatchLoadResponse0\x01\x42\x92\x01\n\x1d\x64\x65v.orion.registry.cluster.v1P\x01ZSgithub.com/orion-registry/orion-registry/gen/go/orion/registry/cluster/v1;clusterv1\xaa\x02\x19Orion.Registry.Cluster.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*orion_registry_pb/cluster/v1/cluster.proto\x12\x19orion.registry.cluster.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd1\x01\n\x0eReserveRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12,\n\tlease_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x61llow_degraded\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0f\n\x07payload\x18\x07 \x01(\t\x12\x11\n\tnamespace\x18\x08 \x01(\t\x12\x0e\n\x06stream\x18\t \x01(\t\"b\n\x0fReserveResponse\x12\x14\n\x0cselection_id\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tin_flight\x18\x03 \x01(\x05\"\xa3\x01\n\x0cRelayRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\x10\n\x08identity\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x30\n\x06grants\x18\x06 \x03(\x0b\x32 .orion.registry.cluster.v1.Grant\x12\x0e\n\x06stream\x18\x07 \x01(\t\"@\n\x05Grant\x12\r\n\x05roles\x18\x01 \x03(\t\x12\x12\n\nnamespaces\x18\x02 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\"!\n\rRelayResponse\x12\x10\n\x08response\x18\x01 \x01(\x0c\"D\n\x0fHandOverRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0bservice_ids\x18\x03 \x03(\t\"\x97\x01\n\x10HandOverResponse\x12>\n\x04held\x18\x01 \x03(\x0b\x32\x30.orion.registry.cluster.v1.HandOverResponse.Held\x1a\x43\n\x04Held\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\'\n\x04left\x18\x02 \x03(\x0b\x32\x19.google.protobuf.Duration\"!\n\x10WatchLoadRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\xb7\x02\n\x11WatchLoadResponse\x12J\n\x08services\x18\x01 \x03(\x0b\x32\x38.orion.registry.cluster.v1.WatchLoadResponse.ServiceLoad\x12J\n\nold_leases\x18\x02 \x03(\x0b\x32\x36.orion.registry.cluster.v1.WatchLoadResponse.OldLeases\x12\x0f\n\x07streams\x18\x03 \x01(\x05\x1aI\n\x0bServiceLoad\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x11\n\tin_flight\x18\x02 \x01(\x05\x12\x13\n\x0butilization\x18\x03 \x01(\x01\x1a.\n\tOldLeases\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"1\n\x10\x45ndStreamRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\"\x13\n\x11\x45ndStreamResponse2\x85\x04\n\x0e\x43lusterService\x12`\n\x07Reserve\x12).orion.registry.cluster.v1.ReserveRequest\x1a*.orion.registry.cluster.v1.ReserveResponse\x12Z\n\x05Relay\x12\'.orion.registry.cluster.v1.RelayRequest\x1a(.orion.registry.cluster.v1.RelayResponse\x12\x63\n\x08HandOver\x12*.orion.registry.cluster.v1.HandOverRequest\x1a+.orion.registry.cluster.v1.HandOverResponse\x12h\n\tWatchLoad\x12+.orion.registry.cluster.v1.WatchLoadRequest\x1a,.orion.registry.cluster.v1.WatchLoadResponse0\x01\x12\x66\n\tEndStream\x12+.orion.registry.cluster.v1.EndStreamRequest\x1a,.orion.registry.cluster.v1.EndStreamResponseB\x92\x01\n\x1d\x64\x65v.orion.registry.cluster.v1P\x01ZSgithub.com/orion-registry/orion-registry/gen/go/orion/registry/cluster/v1;clusterv1\xaa\x02\x19Orion.Registry.Cluster.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,29 +34,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\035dev.orion.registry.cluster.v1P\001ZSgithub.com/orion-registry/orion-registry/gen/go/orion/registry/cluster/v1;clusterv1\252\002\031Orion.Registry.Cluster.V1'
   _globals['_RESERVEREQUEST']._serialized_start=106
-  _globals['_RESERVEREQUEST']._serialized_end=299
-  _globals['_RESERVERESPONSE']._serialized_start=301
-  _globals['_RESERVERESPONSE']._serialized_end=399
-  _globals['_RELAYREQUEST']._serialized_start=402
-  _globals['_RELAYREQUEST']._serialized_end=549
-  _globals['_GRANT']._serialized_start=551
-  _globals['_GRANT']._serialized_end=615
-  _globals['_RELAYRESPONSE']._serialized_start=617
-  _globals['_RELAYRESPONSE']._serialized_end=650
-  _globals['_HANDOVERREQUEST']._serialized_start=652
-  _globals['_HANDOVERREQUEST']._serialized_end=720
-  _globals['_HANDOVERRESPONSE']._serialized_start=723
-  _globals['_HANDOVERRESPONSE']._serialized_end=874
-  _globals['_HANDOVERRESPONSE_HELD']._serialized_start=807
-  _globals['_HANDOVERRESPONSE_HELD']._serialized_end=874
-  _globals['_WATCHLOADREQUEST']._serialized_start=876
-  _globals['_WATCHLOADREQUEST']._serialized_end=909
-  _globals['_WATCHLOADRESPONSE']._serialized_start=912
-  _globals['_WATCHLOADRESPONSE']._serialized_end=1223
-  _globals['_WATCHLOADRESPONSE_SERVICELOAD']._serialized_start=1102
-  _globals['_WATCHLOADRESPONSE_SERVICELOAD']._serialized_end=1175
-  _globals['_WATCHLOADRESPONSE_OLDLEASES']._serialized_start=1177
-  _globals['_WATCHLOADRESPONSE_OLDLEASES']._serialized_end=1223
-  _globals['_CLUSTERSERVICE']._serialized_start=1226
-  _globals['_CLUSTERSERVICE']._serialized_end=1639
+  _globals['_RESERVEREQUEST']._serialized_end=315
+  _globals['_RESERVERESPONSE']._serialized_start=317
+  _globals['_RESERVERESPONSE']._serialized_end=415
+  _globals['_RELAYREQUEST']._serialized_start=418
+  _globals['_RELAYREQUEST']._serialized_end=581
+  _globals['_GRANT']._serialized_start=583
+  _globals['_GRANT']._serialized_end=647
+  _globals['_RELAYRESPONSE']._serialized_start=649
+  _globals['_RELAYRESPONSE']._serialized_end=682
+  _globals['_HANDOVERREQUEST']._serialized_start=684
+  _globals['_HANDOVERREQUEST']._serialized_end=752
+  _globals['_HANDOVERRESPONSE']._serialized_start=755
+  _globals['_HANDOVERRESPONSE']._serialized_end=906
+  _globals['_HANDOVERRESPONSE_HELD']._serialized_start=839
+  _globals['_HANDOVERRESPONSE_HELD']._serialized_end=906
+  _globals['_WATCHLOADREQUEST']._serialized_start=908
+  _globals['_WATCHLOADREQUEST']._serialized_end=941
+  _globals['_WATCHLOADRESPONSE']._serialized_start=944
+  _globals['_WATCHLOADRESPONSE']._serialized_end=1255
+  _globals['_WATCHLOADRESPONSE_SERVICELOAD']._serialized_start=1134
+  _globals['_WATCHLOADRESPONSE_SERVICELOAD']._serialized_end=1207
+  _globals['_WATCHLOADRESPONSE_OLDLEASES']._serialized_start=1209
+  _globals['_WATCHLOADRESPONSE_OLDLEASES']._serialized_end=1255
+  _globals['_ENDSTREAMREQUEST']._serialized_start=1257
+  _globals['_ENDSTREAMREQUEST']._serialized_end=1306
+  _globals['_ENDSTREAMRESPONSE']._serialized_start=1308
+  _globals['_ENDSTREAMRESPONSE']._serialized_end=1327
+  _globals['_CLUSTERSERVICE']._serialized_start=1330
+  _globals['_CLUSTERSERVICE']._serialized_end=1847
 # @@protoc_insertion_point(module_scope)

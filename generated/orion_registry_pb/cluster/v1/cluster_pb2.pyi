@@ -36,6 +36,7 @@ class ReserveRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The called member's."""
     service_id: _builtins.str
@@ -50,6 +51,8 @@ class ReserveRequest(_message.Message):
     """Hash of the caller's request, to tell a retry from another request with the same id."""
     namespace: _builtins.str
     """The namespace that the caller selects in, as its member has let it: a service of another one is not given."""
+    stream: _builtins.str
+    """The Route stream that the lease lives on: the life of the calling member, a slash, and its name there; empty = none."""
     @_builtins.property
     def lease_ttl(self) -> _duration_pb2.Duration:
         """How long the lease lasts; unset = as this member is configured."""
@@ -65,10 +68,11 @@ class ReserveRequest(_message.Message):
         request_id: _builtins.str = ...,
         payload: _builtins.str = ...,
         namespace: _builtins.str = ...,
+        stream: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_ttl", b"lease_ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_degraded", b"allow_degraded", "caller", b"caller", "lease_ttl", b"lease_ttl", "namespace", b"namespace", "payload", b"payload", "request_id", b"request_id", "service_id", b"service_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_degraded", b"allow_degraded", "caller", b"caller", "lease_ttl", b"lease_ttl", "namespace", b"namespace", "payload", b"payload", "request_id", b"request_id", "service_id", b"service_id", "stream", b"stream", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,6 +122,7 @@ class RelayRequest(_message.Message):
     IDENTITY_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The called member's."""
     method: _builtins.str
@@ -128,6 +133,8 @@ class RelayRequest(_message.Message):
     """The identity that the caller has proven; empty = none."""
     address: _builtins.str
     """The caller's address."""
+    stream: _builtins.str
+    """The Route stream that leases live on from now on, as in Reserve; empty = as before. Of RenewSelections alone."""
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
         """What the caller may do, as its certificate or token says at the member that it called; none = nothing. This member
@@ -143,10 +150,11 @@ class RelayRequest(_message.Message):
         identity: _builtins.str = ...,
         address: _builtins.str = ...,
         grants: _abc.Iterable[Global___Grant] | None = ...,
+        stream: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "grants", b"grants", "identity", b"identity", "method", b"method", "request", b"request", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "grants", b"grants", "identity", b"identity", "method", b"method", "request", b"request", "stream", b"stream", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,3 +407,46 @@ class WatchLoadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchLoadResponse: _TypeAlias = WatchLoadResponse  # noqa: Y015
+
+@_typing.final
+class EndStreamRequest(_message.Message):
+    """Request of EndStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The called member's."""
+    stream: _builtins.str
+    """Which Route stream, as in Reserve."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        stream: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndStreamRequest: _TypeAlias = EndStreamRequest  # noqa: Y015
+
+@_typing.final
+class EndStreamResponse(_message.Message):
+    """Response of EndStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndStreamResponse: _TypeAlias = EndStreamResponse  # noqa: Y015

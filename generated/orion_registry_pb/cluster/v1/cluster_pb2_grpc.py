@@ -28,8 +28,9 @@ if _version_not_supported:
 class ClusterServiceStub(object):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
-    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers UNAUTHENTICATED/NO_IDENTITY for a token that is not this member's, PERMISSION_DENIED/NOT_ALLOWED for
+    a certificate that is no member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A
+    daemon that is alone does not serve it.
     """
 
     def __init__(self, channel):
@@ -58,13 +59,19 @@ class ClusterServiceStub(object):
                 request_serializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.WatchLoadRequest.SerializeToString,
                 response_deserializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.WatchLoadResponse.FromString,
                 _registered_method=True)
+        self.EndStream = channel.unary_unary(
+                '/orion.registry.cluster.v1.ClusterService/EndStream',
+                request_serializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.EndStreamRequest.SerializeToString,
+                response_deserializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.EndStreamResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServiceServicer(object):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
-    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers UNAUTHENTICATED/NO_IDENTITY for a token that is not this member's, PERMISSION_DENIED/NOT_ALLOWED for
+    a certificate that is no member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A
+    daemon that is alone does not serve it.
     """
 
     def Reserve(self, request, context):
@@ -114,6 +121,18 @@ class ClusterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EndStream(self, request, context):
+        """Says that a Route stream at the caller is over: leases that this member has granted on it end soon, unless they are
+        renewed.
+
+        Errors: none of its own.
+
+        Who may call: members.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -137,6 +156,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     request_deserializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.WatchLoadRequest.FromString,
                     response_serializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.WatchLoadResponse.SerializeToString,
             ),
+            'EndStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndStream,
+                    request_deserializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.EndStreamRequest.FromString,
+                    response_serializer=orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.EndStreamResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'orion.registry.cluster.v1.ClusterService', rpc_method_handlers)
@@ -148,8 +172,9 @@ def add_ClusterServiceServicer_to_server(servicer, server):
 class ClusterService(object):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
-    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers UNAUTHENTICATED/NO_IDENTITY for a token that is not this member's, PERMISSION_DENIED/NOT_ALLOWED for
+    a certificate that is no member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A
+    daemon that is alone does not serve it.
     """
 
     @staticmethod
@@ -250,6 +275,33 @@ class ClusterService(object):
             '/orion.registry.cluster.v1.ClusterService/WatchLoad',
             orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.WatchLoadRequest.SerializeToString,
             orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.WatchLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orion.registry.cluster.v1.ClusterService/EndStream',
+            orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.EndStreamRequest.SerializeToString,
+            orion__registry__pb_dot_cluster_dot_v1_dot_cluster__pb2.EndStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

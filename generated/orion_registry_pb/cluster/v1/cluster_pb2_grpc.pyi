@@ -32,8 +32,9 @@ GRPC_VERSION: str
 class ClusterServiceStub:
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
-    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers UNAUTHENTICATED/NO_IDENTITY for a token that is not this member's, PERMISSION_DENIED/NOT_ALLOWED for
+    a certificate that is no member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A
+    daemon that is alone does not serve it.
     """
 
     @_typing.overload
@@ -71,13 +72,22 @@ class ClusterServiceStub:
 
     Who may call: members.
     """
+    EndStream: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.EndStreamRequest, _cluster_pb2.EndStreamResponse]
+    """Says that a Route stream at the caller is over: leases that this member has granted on it end soon, unless they are
+    renewed.
+
+    Errors: none of its own.
+
+    Who may call: members.
+    """
 
 @_typing.type_check_only
 class ClusterServiceAsyncStub(ClusterServiceStub):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
-    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers UNAUTHENTICATED/NO_IDENTITY for a token that is not this member's, PERMISSION_DENIED/NOT_ALLOWED for
+    a certificate that is no member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A
+    daemon that is alone does not serve it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -112,12 +122,21 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
 
     Who may call: members.
     """
+    EndStream: _aio.UnaryUnaryMultiCallable[_cluster_pb2.EndStreamRequest, _cluster_pb2.EndStreamResponse]  # type: ignore[assignment]
+    """Says that a Route stream at the caller is over: leases that this member has granted on it end soon, unless they are
+    renewed.
+
+    Errors: none of its own.
+
+    Who may call: members.
+    """
 
 class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
     """For the other members of a cluster.
 
-    Every method answers PERMISSION_DENIED/NOT_ALLOWED for a token that is not this member's or a certificate that is no
-    member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A daemon that is alone does not serve it.
+    Every method answers UNAUTHENTICATED/NO_IDENTITY for a token that is not this member's, PERMISSION_DENIED/NOT_ALLOWED for
+    a certificate that is no member's, and UNAVAILABLE/NOT_SERVING while it starts or stops; it is not repeated below. A
+    daemon that is alone does not serve it.
     """
 
     @_abc_1.abstractmethod
@@ -171,6 +190,20 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         leases it has granted that others have to count.
 
         Errors: UNAVAILABLE/NOT_SERVING when it stops.
+
+        Who may call: members.
+        """
+
+    @_abc_1.abstractmethod
+    def EndStream(
+        self,
+        request: _cluster_pb2.EndStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.EndStreamResponse, _abc.Awaitable[_cluster_pb2.EndStreamResponse]]:
+        """Says that a Route stream at the caller is over: leases that this member has granted on it end soon, unless they are
+        renewed.
+
+        Errors: none of its own.
 
         Who may call: members.
         """
