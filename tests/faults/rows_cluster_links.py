@@ -203,6 +203,7 @@ async def members_cut(stage: Stage) -> None:
     calls.start(members[:1], BUSY)
     calls.start(members[1:], CALM)
     await asyncio.sleep(0.7)
+    await crossed(calls, members[0])
     far = calls.by_agent.get((members[0].address, "m2"), 0)
     finding.check(far > 0, "before the cut no selection at m1 took an agent of m2: nothing is shown")
     finding.count("taken across before", far)
