@@ -24,7 +24,8 @@ class View:
     Attributes:
         members: all that match whatever their status, by ordinal.
         shown: ordinals of those to be seen in their present status, in order.
-        changed: services that had an edge since the view was last brought up to date.
+        changed: services that had an edge since the view was last brought up to date, by ordinal; None for one that is
+            gone: a view that nobody asks for holds on to no service.
     """
 
     __slots__ = ("_unready", "anchor", "changed", "members", "selector", "shown")
@@ -32,7 +33,7 @@ class View:
     def __init__(self, selector: Selector, anchor: Term) -> None:
         self.selector = selector
         self.anchor = anchor
-        self.changed: set[Entry] = set()
+        self.changed: dict[int, Entry | None] = {}
         self.members: dict[int, Entry] = {}
         self.shown: list[int] = []
         self._unready: set[int] = set()
@@ -58,23 +59,29 @@ class View:
         self._unready = {ordinal for ordinal, entry in self.members.items() if not entry.snapshot.ready}
         self.shown = sorted(o for o, entry in self.members.items() if self.selector.shows(entry.snapshot))
 
+    def note(self, entry: Entry, gone: bool) -> None:
+        """One of them had an edge, or was removed."""
+        self.changed[entry.ordinal] = None if gone else entry
+        if gone:
+            self.members.pop(entry.ordinal, None)
+
     def catch_up(self, catalog: Catalog) -> None:
         """Follows what has changed since the last time."""
         if len(self.changed) * REBUILD_SHARE > len(self.members):
             self.fill(catalog)
             return
-        for entry in self.changed:
-            self._leave(entry.ordinal)
-            if catalog.get(entry.service_id) is entry and self.selector.matches_spec(entry.spec):
+        for ordinal, entry in self.changed.items():
+            self._leave(ordinal)
+            if entry is not None and self.selector.matches_spec(entry.spec):
                 self._enter(entry)
         self.changed.clear()
 
     def _leave(self, ordinal: int) -> None:
-        if self.members.pop(ordinal, None) is not None:
-            self._unready.discard(ordinal)
-            place = bisect_left(self.shown, ordinal)
-            if self.shown[place : place + 1] == [ordinal]:
-                del self.shown[place]
+        self.members.pop(ordinal, None)
+        self._unready.discard(ordinal)
+        place = bisect_left(self.shown, ordinal)
+        if self.shown[place : place + 1] == [ordinal]:
+            del self.shown[place]
 
     def _enter(self, entry: Entry) -> None:
         self.members[entry.ordinal] = entry
@@ -128,7 +135,7 @@ class Views:
             terms.update(terms_of_spec(after.record.spec))
         concerned = [view for term in terms for view in self._anchored.get(term, ())]
         for view in concerned:
-            view.changed.add(entry)
+            view.note(entry, after is None)
             if len(view.changed) > CHANGED:
                 self._drop(view)
 

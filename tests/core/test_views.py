@@ -63,11 +63,11 @@ def test_an_edge_only_notes_what_changed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Selector, "matches_spec", lambda *_: pytest.fail("a view was worked out by an edge"))
     stream = world.live(entry)
     world.close(stream)
-    assert all(view.changed == {entry} for view in broad)
+    assert all(view.changed == {entry.ordinal: entry} for view in broad)
 
 
 def test_a_view_that_nobody_asks_for_is_dropped_when_much_has_changed() -> None:
-    """Else it would hold on to every service that came and went."""
+    """Else it would grow with every service that comes and goes."""
     world = World()
     views = world.registry._fleet.views
     view = views.get(ALL)
@@ -79,6 +79,20 @@ def test_a_view_that_nobody_asks_for_is_dropped_when_much_has_changed() -> None:
     assert len(views) == 0
     assert views._anchored == {}
     assert len(views.get(ALL).shown) == CHANGED + 1
+
+
+def test_a_view_that_nobody_asks_for_holds_on_to_no_service_that_has_gone() -> None:
+    """It may be asked for again hours later, or never: a spec of 64 KiB must not stay with it."""
+    world = World()
+    views = world.registry._fleet.views
+    member = world.add("a", liveness=STATIC)
+    view = views.get(ALL)
+    later = world.add("b", liveness=STATIC)
+    for entry in (member, later):
+        world.remove(entry.service_id)
+    assert (dict(view.members), set(view.changed.values())) == ({}, {None})
+    assert views.get(ALL) is view
+    assert (view.shown, dict(view.members), view.not_ready) == ([], {}, 0)
 
 
 def test_views_hold_a_bounded_number_of_members(monkeypatch: pytest.MonkeyPatch) -> None:

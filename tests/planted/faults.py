@@ -268,9 +268,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "not_ready_count wrong",
         f"{CORE}/views.py",
-        "            self._unready.discard(ordinal)\n",
+        "        self._unready.discard(ordinal)\n",
         "",
         f"{T}views.py::test_not_ready_members_are_counted_but_not_shown",
+    ),
+    Fault(
+        "a view holds on to services that have gone",
+        f"{CORE}/views.py",
+        "self.changed[entry.ordinal] = None if gone else entry",
+        "self.changed[entry.ordinal] = entry",
+        f"{T}views.py::test_a_view_that_nobody_asks_for_holds_on_to_no_service_that_has_gone",
     ),
     Fault(
         "page token not bound",
