@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +16,11 @@ import aiohttp
 import grpc.aio
 
 from examples.demo.processes import Child, Nursery
+from orion_registry.client.admin import AdminClient
 from orion_registry.client.client import RegistryClient
 from orion_registry.core.model import LivenessMode, ServiceStatus
+from orion_registry.core.selector import Selector
+from orion_registry.errors import NotFound
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
 from orion_registry_pb.v1.registry_pb2_grpc import RegistryServiceStub
 from tests.e2e.fleet import CHANNEL_OPTIONS, daemon_ready
@@ -152,11 +155,21 @@ async def _living(world: World) -> AsyncIterator[None]:
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
+            await _remove_orphans(world)
     for child in [one for one in world.nursery.children if one.name != "daemon"]:
         if child.exit_code is None:
             child.kill()
         await child.stop()
         world.nursery.children.remove(child)
+
+
+async def _remove_orphans(world: World) -> None:
+    """Who was cut off while it registered, or unregistered, left services that no silence ends."""
+    async with RegistryClient(world.address) as client, AdminClient(world.address) as admin:
+        for service in (await client.discover(Selector(include_not_ready=True))).services:
+            if service.liveness in {LivenessMode.STATIC, LivenessMode.CHECK}:
+                with suppress(NotFound):  # its own end was on the way
+                    await admin.remove_service(service.service_id)
 
 
 async def _watch(
