@@ -292,6 +292,7 @@ class ClusterCoordinator(Coordinator):
             self._replaced = True
             self.serving = False
             self._streams.send_away("this member was replaced", 0.0, self._alternates)
+            self.selections.stop()
 
     def standing(self, service_id: str) -> Standing | None:
         """See `Listener`."""

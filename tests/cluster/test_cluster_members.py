@@ -21,7 +21,7 @@ from orion_registry.server.daemon import Daemon
 from orion_registry.server.peers import RELEASE, AllPeers
 from orion_registry.wire.requests import encode_selector
 from orion_registry_pb.v1 import balancer_pb2, balancer_pb2_grpc
-from tests.cluster.members import of, running_members, shown, until
+from tests.cluster.members import fresh_prefix, of, running_members, settings_of, shown, until
 from tests.etcd.node import needs_etcd
 
 pytestmark = [needs_etcd, pytest.mark.timeout(120)]
@@ -196,6 +196,24 @@ async def test_a_lease_of_another_member_outlives_its_stream_and_keeps_its_ttl()
             assert lease.stream == moved != ""
             assert owner.left_s(lease) > 50.0
             third.cancel()
+
+
+async def test_a_member_whose_name_another_daemon_took_grants_nothing_any_more() -> None:
+    """Not even on a Route stream that is open."""
+    prefix = fresh_prefix()
+    async with Daemon(settings_of("m1", prefix)) as former, Agents() as agents:
+        await agents.at(former)
+        await until(lambda: shown(former, the_id(former)) == "HEALTHY(STREAM_OPEN)")
+        async with grpc.aio.insecure_channel(former.address) as channel:
+            stub: Any = balancer_pb2_grpc.BalancerServiceStub(channel)
+            select = balancer_pb2.SelectServiceRequest(selector=encode_selector(CALC))
+            route = stub.Route()
+            result = await asked(route, balancer_pb2.RouteCommand(id=1, select=select))
+            assert result.select.selections
+            async with Daemon(settings_of("m1", prefix)), asyncio.timeout(10.0):
+                assert await route.code() is grpc.StatusCode.UNAVAILABLE
+                with pytest.raises(grpc.aio.AioRpcError, match="starting or stopping"):
+                    await stub.SelectService(select)
 
 
 async def asked(route: Any, command: balancer_pb2.RouteCommand) -> balancer_pb2.RouteResult:

@@ -1331,6 +1331,13 @@ FAULTS: tuple[Fault, ...] = (
         "tests/cluster/test_cluster_members.py::test_a_lease_of_another_member_outlives_its_stream_and_keeps_its_ttl",
     ),
     Fault(
+        "a member that was replaced grants on",
+        "orion_registry/runtime/clustered.py",
+        "self._alternates)\n            self.selections.stop()\n",
+        "self._alternates)\n",
+        "tests/cluster/test_cluster_members.py::test_a_member_whose_name_another_daemon_took_grants_nothing_any_more",
+    ),
+    Fault(
         "a slot is given up where its member does not answer",
         "orion_registry/client/balancer.py",
         "        elif is_passing(refusal):",
