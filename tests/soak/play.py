@@ -18,7 +18,7 @@ import grpc.aio
 from examples.demo.processes import Child, Nursery
 from orion_registry.client.admin import AdminClient
 from orion_registry.client.client import RegistryClient
-from orion_registry.core.model import LivenessMode, ServiceStatus
+from orion_registry.core.model import LivenessMode
 from orion_registry.core.selector import Selector
 from orion_registry.errors import NotFound
 from orion_registry_pb.v1.balancer_pb2_grpc import BalancerServiceStub
@@ -54,7 +54,7 @@ LIVES: tuple[tuple[Life, float], ...] = (
 """Each life, and about how long it pauses (seconds) before it is lived again."""
 
 STEADY, BUSY_SLOTS = 20, 2
-FILL_EVENTS = 10_500
+FILL_EVENTS, FILL_AT_ONCE = 10_500, 50
 """As many changes as the registry keeps events of, and a few: what is kept is full before anything is measured."""
 WARM_UP_S, QUIET_S, SETTLE_S = 30.0, 20.0, 60.0
 """The load before the floor is taken; how long the registry must hold nothing; how long it may take until then."""
@@ -131,14 +131,20 @@ async def _answers(http: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _fill(world: World) -> None:
-    """Fills what keeps the last N of something: growth until it is full is no leak."""
-    specs = [agents.spec_of(world.name("fill"), "fill.do", liveness=LivenessMode.STATIC) for _ in range(50)]
+    """Fills what keeps the last N of something: growth until it is full is no leak.
+
+    With what it will hold later: no two services alike, and events that somebody was told, so that their bytes are kept.
+    """
+    reading = asyncio.create_task(repeat(world, strangers.read_pages, 0.0))
     async with RegistryClient(world.address) as client:
-        refs = [(await client.register(spec)).ref for spec in specs]
-        for number in range(FILL_EVENTS // len(refs)):
-            status = ServiceStatus.UNHEALTHY if number % 2 == 0 else ServiceStatus.HEALTHY
-            await asyncio.gather(*(client.update_status(ref, status) for ref in refs))
-        await asyncio.gather(*(client.unregister(ref) for ref in refs))
+        for _ in range(FILL_EVENTS // (2 * FILL_AT_ONCE)):
+            specs = [
+                agents.spec_of(world.name("fill"), "fill.do", liveness=LivenessMode.STATIC) for _ in range(FILL_AT_ONCE)
+            ]
+            made = await asyncio.gather(*(client.register(spec) for spec in specs))
+            await asyncio.gather(*(client.unregister(one.ref) for one in made))
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
 
 
 @asynccontextmanager
