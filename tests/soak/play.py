@@ -133,7 +133,7 @@ async def _answers(http: aiohttp.ClientSession, url: str) -> None:
 async def _fill(world: World) -> None:
     """Fills what keeps the last N of something: growth until it is full is no leak.
 
-    With what it will hold later: no two services alike, and events that somebody was told, so that their bytes are kept.
+    With what it will hold later: no two services alike, and events that somebody was told, whose bytes are kept.
     """
     reading = asyncio.create_task(repeat(world, strangers.read_pages, 0.0))
     async with RegistryClient(world.address) as client:
