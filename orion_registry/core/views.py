@@ -24,8 +24,8 @@ class View:
     Attributes:
         members: all that match whatever their status, by ordinal.
         shown: ordinals of those to be seen in their present status, in order.
-        changed: services that had an edge since the view was last brought up to date, by ordinal; None for one that is
-            gone: a view that nobody asks for holds on to no service.
+        changed: services that had an edge since the view was last brought up to date, by ordinal; None for one that
+            cannot match any more: a view that nobody asks for holds on to no service that has gone.
     """
 
     __slots__ = ("_unready", "anchor", "changed", "members", "selector", "shown")
@@ -59,10 +59,10 @@ class View:
         self._unready = {ordinal for ordinal, entry in self.members.items() if not entry.snapshot.ready}
         self.shown = sorted(o for o, entry in self.members.items() if self.selector.shows(entry.snapshot))
 
-    def note(self, entry: Entry, gone: bool) -> None:
-        """One of them had an edge, or was removed."""
-        self.changed[entry.ordinal] = None if gone else entry
-        if gone:
+    def note(self, entry: Entry, anchored: bool) -> None:
+        """One of those at the anchor had an edge. anchored: it is there still, neither removed nor changed away."""
+        self.changed[entry.ordinal] = entry if anchored else None
+        if not anchored:
             self.members.pop(entry.ordinal, None)
 
     def catch_up(self, catalog: Catalog) -> None:
@@ -130,12 +130,14 @@ class Views:
         """Notes one edge, already in the catalog, in all views that it may concern."""
         if not self._anchored:
             return
-        terms = set(terms_of_spec(entry.spec if before is None else before.record.spec))
-        if before is not None and after is not None and before.record is not after.record:
-            terms.update(terms_of_spec(after.record.spec))
-        concerned = [view for term in terms for view in self._anchored.get(term, ())]
+        left = terms = set(terms_of_spec(entry.spec if before is None else before.record.spec))
+        if after is None:
+            left = set()
+        elif before is not None and before.record is not after.record:
+            left = set(terms_of_spec(after.record.spec))
+        concerned = [view for term in terms | left for view in self._anchored.get(term, ())]
         for view in concerned:
-            view.note(entry, after is None)
+            view.note(entry, view.anchor in left)
             if len(view.changed) > CHANGED:
                 self._drop(view)
 

@@ -84,15 +84,18 @@ def test_a_view_that_nobody_asks_for_is_dropped_when_much_has_changed() -> None:
 def test_a_view_that_nobody_asks_for_holds_on_to_no_service_that_has_gone() -> None:
     """It may be asked for again hours later, or never: a spec of 64 KiB must not stay with it."""
     world = World()
-    views = world.registry._fleet.views
-    member = world.add("a", liveness=STATIC)
-    view = views.get(ALL)
-    later = world.add("b", liveness=STATIC)
-    for entry in (member, later):
+    views, selector = world.registry._fleet.views, Selector(tags=("gpu",), include_not_ready=True)
+    stay = [world.add(f"s{number}", tags=("gpu",)) for number in range(20)]
+    go = [world.add(f"g{number}", tags=("gpu",)) for number in range(2)]
+    view = views.get(selector)
+    go.append(world.add("later", tags=("gpu",)))
+    world.update(ref_of(go[0]), ("tags",), tags=("cpu",))  # not the view's any more: its end is told elsewhere
+    for entry in go:
         world.remove(entry.service_id)
-    assert (dict(view.members), set(view.changed.values())) == ({}, {None})
-    assert views.get(ALL) is view
-    assert (view.shown, dict(view.members), view.not_ready) == ([], {}, 0)
+    assert set(view.members.values()) == set(stay)
+    assert set(view.changed.values()) == {None}
+    assert views.get(selector) is view
+    assert (view.shown, set(view.members.values()), view.not_ready) == ([one.ordinal for one in stay], set(stay), 20)
 
 
 def test_views_hold_a_bounded_number_of_members(monkeypatch: pytest.MonkeyPatch) -> None:
