@@ -135,16 +135,15 @@ async def _fill(world: World) -> None:
 
     With what it will hold later: no two services alike, and events that somebody was told, whose bytes are kept.
     """
-    reading = asyncio.create_task(repeat(world, strangers.read_pages, 0.0))
-    async with RegistryClient(world.address) as client:
+    async with RegistryClient(world.address) as client, asyncio.TaskGroup() as beside:
+        reading = beside.create_task(repeat(world, strangers.read_pages, 0.1))
         for _ in range(FILL_EVENTS // (2 * FILL_AT_ONCE)):
             specs = [
                 agents.spec_of(world.name("fill"), "fill.do", liveness=LivenessMode.STATIC) for _ in range(FILL_AT_ONCE)
             ]
             made = await asyncio.gather(*(client.register(spec) for spec in specs))
             await asyncio.gather(*(client.unregister(one.ref) for one in made))
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
+        reading.cancel()
 
 
 @asynccontextmanager
@@ -176,6 +175,7 @@ async def _remove_orphans(world: World) -> None:
             if service.liveness in {LivenessMode.STATIC, LivenessMode.CHECK}:
                 with suppress(NotFound):  # its own end was on the way
                     await admin.remove_service(service.service_id)
+                    world.done["orphans"] += 1
 
 
 async def _watch(
