@@ -89,7 +89,7 @@ class ClusterSelections(Selections):
         """See `Selections.select_or_wait`. Fewer than asked for may be granted, one at least. Who was slower at the
         owner than others may wait again, and `queued` hears of it again.
         """
-        before = self._granted_before(wanted.request)
+        before = await self._granted_before(wanted)
         if before:
             return before
         loop, silent = asyncio.get_running_loop(), set[str]()
@@ -175,13 +175,8 @@ class ClusterSelections(Selections):
             silent.add(owner.life)
             self.balancing.drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"member {owner.name!r} is not heard", retry_after_s=1.0)
-        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, asked.selector.namespace, asked.request))
         try:
-            got = await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            asking.add_done_callback(lambda asked: self._give_back(owner, lease.caller, asked))
-            self.balancing.drop(lease)
-            raise
+            got = await self._ask(owner, lease, asked)
         except ResourceExhausted:
             self._settle(lease, lease.slots.limit if limited else lease.slots.in_flight)
             raise
@@ -191,6 +186,21 @@ class ClusterSelections(Selections):
             self.balancing.drop(lease)
             raise
         self._settle(lease, got.in_flight)
+        return self._anothers(lease, got)
+
+    async def _ask(self, owner: Member, lease: Lease, asked: Wanted) -> Reserved:
+        """Has the owner reserve. Whoever is cancelled meanwhile gives it back."""
+        asking = asyncio.ensure_future(
+            self._peers.reserve(owner, lease.service_id, asked.selector.namespace, asked.request)
+        )
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(lambda asked: self._give_back(owner, lease.caller, asked))
+            raise
+
+    def _anothers(self, lease: Lease, got: Reserved) -> Lease:
+        """The owner's, in place of one that stood for it."""
         mono = self.balancing.latest
         return Lease(got.selection_id, lease.ordinal, lease.slots, lease.caller, "", mono, got.ttl_s, None)
 
@@ -227,15 +237,34 @@ class ClusterSelections(Selections):
             self.balancing.told_elsewhere(lease.service_id, count, lease.slots.utilization, now)
         self.balancing.drop(lease)
 
-    def _granted_before(self, request: SelectionRequest) -> tuple[Lease, ...]:
-        """What the same request was granted before by other members."""
+    async def _granted_before(self, wanted: Wanted) -> tuple[Lease, ...]:
+        """What the same request was granted before, by other members too, and holds still: they are asked, for only
+        they know. It lives on the stream of this request from now on.
+        """
+        request = wanted.request
         before = self._answered.get((request.caller, request.request_id)) if request.request_id else None
         if before is None or before[1] <= self.balancing.latest:
             return ()
         if before[0] != request.payload:
             used = f"request_id: {request.request_id!r} was used with another payload"
             raise InvalidArgument(Reason.REQUEST_ID_REUSED, used)
-        return before[2]
+        anothers = await asyncio.gather(*(self._held_still(lease, wanted) for lease in before[2]))
+        kept = tuple([lease for lease in anothers if lease is not None])
+        if any(lease in lease.slots.leases for lease in before[2]):  # of this member: it answers with those alone
+            kept += await super().select_or_wait(wanted)
+        if kept:
+            self._remember(request, kept)
+        return kept
+
+    async def _held_still(self, lease: Lease, wanted: Wanted) -> Lease | None:
+        """A lease of another member, if that one says so: for the same request it grants no second slot."""
+        owner = self.owner(lease.selection_id)
+        if owner is None or self._peers.is_silent(owner.life):
+            return None
+        try:
+            return self._anothers(lease, await self._ask(owner, lease, wanted))
+        except RegistryError:
+            return None  # it has ended there, or nobody can tell: the request is a new one
 
     def _remember(self, request: SelectionRequest, leases: tuple[Lease, ...]) -> None:
         if not request.request_id:

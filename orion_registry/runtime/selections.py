@@ -58,6 +58,7 @@ class Selections:
         self._settlers: dict[Waiter, Settled] = {}
         self._routes: dict[str, Route] = {}
         self._named = 0
+        self._stopped = False
         balancing.holder = self
 
     # Callers.
@@ -98,6 +99,8 @@ class Selections:
         Raises:
             RegistryError: see `Balancing.select`.
         """
+        if self._stopped:
+            raise _stopping()
         got = self.select(wanted, self.now())
         if not isinstance(got, Waiter):
             return got
@@ -147,11 +150,12 @@ class Selections:
             self.balancing.stream_ended(name, self.now())
 
     def stop(self) -> None:
-        """Ends all waits and streams."""
+        """Ends all waits and streams; nobody begins to wait after it."""
+        self._stopped = True
         waiting, self._settlers = self._settlers, {}
         for waiter, settled in waiting.items():
             self.balancing.give_up(waiter)
-            waiter.error = Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=1.0)
+            waiter.error = _stopping()
             settled(waiter)
         for route in list(self._routes.values()):
             route.stop()
@@ -175,3 +179,7 @@ class Selections:
         route = self._routes.get(lease.stream)
         if route is not None:
             route.lost(lease, reason)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=1.0)

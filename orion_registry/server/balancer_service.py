@@ -121,10 +121,14 @@ class BalancerService:
             part = encode_selection(lease, balancing.entry_of(lease), balancing.left_s(lease))
             room -= len(part)
             if room < 0 and parts:
-                balancing.drop(lease)
+                self._take_back(lease)
             else:
                 parts.append(part)
         return b"".join(parts)
+
+    def _take_back(self, lease: Lease) -> None:
+        """A lease is not told to its caller."""
+        self._balancing.drop(lease)
 
     def release(self, request: pb.ReleaseServiceRequest, identity: str, now: Now) -> None:
         """Ends a lease. Raises RegistryError."""

@@ -87,7 +87,9 @@ class ClusterService:
         self._asked.note(service_id, now.mono)
         lease = self._balancing.reserve(service_id, wanted, now)
         return pb.ReserveResponse(
-            selection_id=lease.selection_id, ttl=span_of(lease.ttl_s), in_flight=lease.slots.in_flight
+            selection_id=lease.selection_id,
+            ttl=span_of(self._balancing.left_s(lease)),  # of a retry: what is left
+            in_flight=lease.slots.in_flight,
         ).SerializeToString()
 
     async def relay(self, request: pb.RelayRequest, _actor: Actor) -> bytes:
@@ -131,6 +133,8 @@ class ClusterService:
     def end_stream(self, request: pb.EndStreamRequest, _actor: Actor) -> bytes:
         """EndStream."""
         self._check(request.token)
+        if "/" not in request.stream:
+            raise bad_field("stream", "another member's: its life, a slash and a name", request.stream)
         self._balancing.stream_ended(request.stream, self._coordinator.selections.now())
         return b""
 

@@ -133,6 +133,13 @@ class ClusterBalancerService(BalancerService):
         """The other member that has granted a lease; None = this one."""
         return self._cluster_selections.owner(selection_id)
 
+    def _take_back(self, lease: Lease) -> None:
+        """See `BalancerService`."""
+        if (member := self.granter(lease.selection_id)) is not None:
+            self._peers.give_back(member, lease.selection_id, lease.caller)
+        else:
+            super()._take_back(lease)
+
     def end_stream(self, stream: str, granters: Iterable[Member]) -> None:
         """A Route stream is over: leases of others that live on it last for a grace, unless they are renewed."""
         for member in granters:

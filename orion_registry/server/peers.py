@@ -173,7 +173,7 @@ class AllPeers:
         try:
             await work
         except RegistryError as error:
-            log.debug("a slot was not given back", extra={"error": error.message})
+            log.debug("another member was not told what is over", extra={"error": error.message})
 
     async def relay(
         self, member: Member, path: str, request: bytes, actor: Actor, timeout_s: float = CALL_S, stream: str = ""

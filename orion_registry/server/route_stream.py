@@ -116,7 +116,7 @@ class Route(Duplex):
         read, eof = self._context.read, grpc.aio.EOF
         while True:
             data = await read()
-            if self._closed:
+            if self._closed or (self._ending and data is not eof):
                 return
             if data is eof:
                 self._over()

@@ -20,7 +20,7 @@ _VERDICTS = dict(enumerate(Verdict, 1))
 class OpenLease:
     """An open lease: on which service, of which caller, its age and what is left of it in seconds.
 
-    on_stream: it lives on a Route stream that is open.
+    on_stream: it lives on a Route stream that is open; one of another member that was killed counts as open.
     """
 
     selection_id: str

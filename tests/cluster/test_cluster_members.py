@@ -1,6 +1,7 @@
 """Several members are one registry: what is registered at one is known, and selected, at all."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -196,6 +197,48 @@ async def test_a_lease_of_another_member_outlives_its_stream_and_keeps_its_ttl()
             assert lease.stream == moved != ""
             assert owner.left_s(lease) > 50.0
             third.cancel()
+
+
+async def test_a_retry_on_another_stream_is_told_what_is_left_of_its_lease() -> None:
+    """For the stream that it was granted on is over; and one that has ended is no answer to a retry."""
+    async with running_members(2) as members, Agents() as agents:
+        await agents.at(members[0], max_concurrency=1)
+        await until(lambda: shown(members[1], the_id(members[0])) == "HEALTHY(STREAM_OPEN)")
+        owner = of(members[0]).registry.balancing
+        async with grpc.aio.insecure_channel(members[1].address) as channel:
+            stub: Any = balancer_pb2_grpc.BalancerServiceStub(channel)
+            select = balancer_pb2.SelectServiceRequest(selector=encode_selector(CALC), request_id="q")
+            command = balancer_pb2.RouteCommand(id=1, select=select)
+            first, second = stub.Route(), stub.Route()
+            (granted,) = (await asked(first, command)).select.selections
+            first.cancel()
+            (lease,) = owner.open_leases()
+            await until(lambda: owner.left_s(lease) < 11.0, 5.0)
+            (again,) = (await asked(second, command)).select.selections
+            assert again.selection_id == granted.selection_id
+            assert again.ttl.ToTimedelta().total_seconds() < 11.0 < granted.ttl.ToTimedelta().total_seconds()
+            assert lease.stream.startswith(of(members[1]).registry.history_id)
+            owner.drop(lease)
+            (anew,) = (await asked(second, command)).select.selections
+            assert anew.selection_id != granted.selection_id
+            assert [one.selection_id for one in owner.open_leases()] == [anew.selection_id]
+
+
+async def test_slots_of_another_member_that_an_answer_has_no_room_for_are_given_back() -> None:
+    large = json.dumps({"text": "x" * 16_000})
+    static = spec(liveness=LivenessMode.STATIC, max_concurrency=1, metadata_json=large)
+    async with running_members(2) as members, RegistryClient(members[0].address) as client:
+        for number in range(80):
+            await client.register(replace(static, agent_id=f"a{number}"))
+        await until(lambda: the_id(members[1], "a79"))
+        async with grpc.aio.insecure_channel(members[1].address) as channel:
+            stub: Any = balancer_pb2_grpc.BalancerServiceStub(channel)
+            select = balancer_pb2.SelectServiceRequest(selector=encode_selector(CALC), count=80)
+            answer = await stub.SelectService(select)
+            told = {one.selection_id for one in answer.selections}
+            assert 1 < len(told) < 80
+            owner = of(members[0]).registry.balancing
+            await until(lambda: {lease.selection_id for lease in owner.open_leases()} == told)
 
 
 async def test_a_member_whose_name_another_daemon_took_grants_nothing_any_more() -> None:

@@ -261,8 +261,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "view ignores the terms of the new spec",
         f"{CORE}/views.py",
-        "if before is not None and after is not None and before.record is not after.record:",
-        "if False:",
+        "elif before is not None and before.record is not after.record:",
+        "elif False:",
         f"{T}views.py::test_a_view_follows_services_in_and_out",
     ),
     Fault(
@@ -275,8 +275,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a view holds on to services that have gone",
         f"{CORE}/views.py",
-        "self.changed[entry.ordinal] = None if gone else entry",
+        "self.changed[entry.ordinal] = entry if anchored else None",
         "self.changed[entry.ordinal] = entry",
+        f"{T}views.py::test_a_view_that_nobody_asks_for_holds_on_to_no_service_that_has_gone",
+    ),
+    Fault(
+        "a view holds on to services that were changed away before they went",
+        f"{CORE}/views.py",
+        "view.note(entry, view.anchor in left)",
+        "view.note(entry, after is not None)",
         f"{T}views.py::test_a_view_that_nobody_asks_for_holds_on_to_no_service_that_has_gone",
     ),
     Fault(
@@ -1336,6 +1343,34 @@ FAULTS: tuple[Fault, ...] = (
         "self._alternates)\n            self.selections.stop()\n",
         "self._alternates)\n",
         "tests/cluster/test_cluster_members.py::test_a_member_whose_name_another_daemon_took_grants_nothing_any_more",
+    ),
+    Fault(
+        "who asks other members waits on when it stops",
+        "orion_registry/runtime/selections.py",
+        "        if self._stopped:\n            raise _stopping()\n",
+        "",
+        "tests/runtime/test_clustered_selections.py::test_nobody_waits_on_once_it_stops",
+    ),
+    Fault(
+        "a retry elsewhere leaves a lease on its old stream",
+        f"{CORE}/selection/balancer.py",
+        "if request.stream:\n                        self.leases",
+        "if False:\n                        self.leases",
+        "tests/cluster/test_cluster_members.py::test_a_retry_on_another_stream_is_told_what_is_left_of_its_lease",
+    ),
+    Fault(
+        "a retry is told the whole ttl",
+        f"{SERVER}/cluster_service.py",
+        "ttl=span_of(self._balancing.left_s(lease)),",
+        "ttl=span_of(lease.ttl_s),",
+        "tests/cluster/test_cluster_members.py::test_a_retry_on_another_stream_is_told_what_is_left_of_its_lease",
+    ),
+    Fault(
+        "a slot of another member that has no room in an answer is dropped here",
+        f"{SERVER}/clustered_services.py",
+        "if (member := self.granter(lease.selection_id)) is not None:\n            self._peers.give_back",
+        "if (member := self.granter(lease.selection_id)) is None:\n            self._peers.give_back",
+        "tests/cluster/test_cluster_members.py::test_slots_of_another_member_that_an_answer_has_no_room_for_are_given_back",
     ),
     Fault(
         "a slot is given up where its member does not answer",

@@ -10,7 +10,7 @@ from orion_registry.core.membership import Member
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selector import Selector
-from orion_registry.errors import Reason, ResourceExhausted
+from orion_registry.errors import Reason, ResourceExhausted, Unavailable
 from orion_registry.runtime.clustered_selections import TRIES, ClusterSelections, Reserved
 from tests.building import STATIC
 from tests.core.joined import Joined, two
@@ -94,12 +94,15 @@ class OthersAreFaster(OneAnswers):
         self.often = often
         self.refused = 0
         self.free: Callable[[], None] = lambda: None
+        self.tried: Callable[[], None] = lambda: None
 
     async def reserve(self, member: Member, service_id: str, namespace: str, request: SelectionRequest) -> Reserved:
         if self.refused == self.often:
             return Reserved(selection_id=f"{member.life[:8]}-1", ttl_s=10.0, in_flight=1)
         self.refused += 1
-        asyncio.get_running_loop().call_later(0.001, self.free)
+        if self.refused > TRIES:
+            self.tried()
+        asyncio.get_running_loop().call_later(0.01, self.free)  # once the refusal was taken in
         raise ResourceExhausted(Reason.NO_FREE_SLOT, "others were faster")
 
 
@@ -128,3 +131,18 @@ async def test_what_was_granted_before_a_fault_is_given_back() -> None:
     with pytest.raises(RuntimeError, match="of a test"):
         await members.select()
     members.nothing_is_held()
+
+
+@pytest.mark.timeout(20)
+async def test_nobody_waits_on_once_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even who was just asking another member, in no queue."""
+    monkeypatch.setattr("orion_registry.runtime.clustered_selections.PAUSE_S", 0.0)
+    peers = OthersAreFaster(often=10**9)
+    members = TwoMembers(peers)
+    balancing = members.here.registry.balancing
+    mine, other, another = (entry.service_id for entry in members.here.registry.fleet.catalog)
+    peers.free = lambda: balancing.told_elsewhere(other, 0, 0.0, members.here.clock.now())
+    request = SelectionRequest(caller="who/1", excluded=frozenset({mine, another}), wait_s=3_600.0)
+    peers.tried = members.selections.stop
+    with pytest.raises(Unavailable, match="stopping"):
+        await members.selections.select_or_wait(Asked(request))

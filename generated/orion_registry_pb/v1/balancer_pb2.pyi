@@ -505,7 +505,7 @@ class OpenSelection(_message.Message):
     caller: _builtins.str
     """The name that its caller goes by."""
     on_stream: _builtins.bool
-    """Whether it lives on a Route stream that is open."""
+    """Whether it lives on a Route stream that is open. One of another member that was killed counts as open."""
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
         """How long ago it was granted."""

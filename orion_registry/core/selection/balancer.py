@@ -239,6 +239,8 @@ class Balancer:
             retry = (request.caller, request.request_id)
             for before in self.leases.granted_for(retry, request.payload):
                 if before.slots is slots:
+                    if request.stream:
+                        self.leases.move_to(before, request.stream)
                     return before
         if len(self.leases) >= self.config.leases:
             raise too_many(self.config.leases)
