@@ -343,7 +343,7 @@ async def _settled_stats(child: Child) -> dict[str, int]:
         await asyncio.sleep(0.25)
         last, stats = stats, await child.stats()
         quiet = stats["streams"] == stats["watchers"] == 0
-        if quiet and stats["tasks"] >= last["tasks"] and stats["rss"] >= last["rss"]:
+        if quiet and all(stats[what] >= last[what] for what in ("tasks", "rss", "blocks")):
             break
     return stats
 
