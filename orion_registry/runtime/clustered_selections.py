@@ -59,6 +59,15 @@ class Reserving(Protocol):
         """Whether a member could not be heard of late: it would not answer either."""
         ...
 
+    def renew(self, member: Member, selection_id: str, caller: str, stream: str) -> Awaitable[float]:
+        """Lets a slot that it granted last its ttl from now, which is returned, on this Route stream of this member.
+
+        Raises:
+            NotFound: it has ended; that member is gone.
+            RegistryError: it does not answer.
+        """
+        ...
+
     def give_back(self, member: Member, selection_id: str, caller: str) -> None:
         """Nobody wants a slot that was granted. Best effort: else it ends by its ttl."""
         ...
@@ -89,11 +98,11 @@ class ClusterSelections(Selections):
         """See `Selections.select_or_wait`. Fewer than asked for may be granted, one at least. Who was slower at the
         owner than others may wait again, and `queued` hears of it again.
         """
-        before = await self._granted_before(wanted)
-        if before:
-            return before
         loop, silent = asyncio.get_running_loop(), set[str]()
         until = loop.time() + wanted.request.wait_s
+        before = await self._granted_before(wanted.request)
+        if before:
+            return before
         asked: Wanted = wanted
         tries = 0
         while (tries := tries + 1) <= TRIES or asked.request.wait_s:
@@ -122,6 +131,20 @@ class ClusterSelections(Selections):
         """The other member that granted a lease; None = this one, or nobody who is there."""
         prefix = selection_id[:PREFIX]
         return None if self._membership.own.life.startswith(prefix) else self._membership.holder_of(prefix)
+
+    def answered(self, request: SelectionRequest) -> tuple[Lease, ...]:
+        """What the same request was answered with before; it may have ended since.
+
+        Raises:
+            InvalidArgument: REQUEST_ID_REUSED: it was another payload.
+        """
+        before = self._answered.get((request.caller, request.request_id)) if request.request_id else None
+        if before is None or before[1] <= self.balancing.latest:
+            return ()
+        if before[0] != request.payload:
+            used = f"request_id: {request.request_id!r} was used with another payload"
+            raise InvalidArgument(Reason.REQUEST_ID_REUSED, used)
+        return before[2]
 
     # Inside.
 
@@ -155,7 +178,7 @@ class ClusterSelections(Selections):
                 continue
             granted = ended.result()
             if granted is lease:  # this member's own
-                self.balancing.drop(lease)
+                self._drop(lease)
             elif (owner := self.owner(granted.selection_id)) is not None:
                 self._peers.give_back(owner, granted.selection_id, granted.caller)
 
@@ -169,40 +192,39 @@ class ClusterSelections(Selections):
             if not limited and entry.owner is not None:  # nobody's, taken on the caller's own risk: allow_degraded
                 return lease
             silent.add(NOBODY)
-            self.balancing.drop(lease)
+            self._drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"{service_id!r} has no owner at present", retry_after_s=1.0)
         if self._peers.is_silent(owner.life):  # each call would take its whole time limit, and the caller's
             silent.add(owner.life)
-            self.balancing.drop(lease)
+            self._drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"member {owner.name!r} is not heard", retry_after_s=1.0)
+        asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, asked.selector.namespace, asked.request))
         try:
-            got = await self._ask(owner, lease, asked)
+            got = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(lambda asked: self._give_back(owner, lease.caller, asked))
+            self._drop(lease)
+            raise
         except ResourceExhausted:
             self._settle(lease, lease.slots.limit if limited else lease.slots.in_flight)
             raise
         except BaseException as error:
             if isinstance(error, Unavailable):
                 silent.add(owner.life)
-            self.balancing.drop(lease)
+            self._drop(lease)
             raise
         self._settle(lease, got.in_flight)
-        return self._anothers(lease, got)
+        return self._anothers(lease, got.selection_id, got.ttl_s)
 
-    async def _ask(self, owner: Member, lease: Lease, asked: Wanted) -> Reserved:
-        """Has the owner reserve. Whoever is cancelled meanwhile gives it back."""
-        asking = asyncio.ensure_future(
-            self._peers.reserve(owner, lease.service_id, asked.selector.namespace, asked.request)
-        )
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            asking.add_done_callback(lambda asked: self._give_back(owner, lease.caller, asked))
-            raise
-
-    def _anothers(self, lease: Lease, got: Reserved) -> Lease:
-        """The owner's, in place of one that stood for it."""
+    def _anothers(self, lease: Lease, selection_id: str, ttl_s: float) -> Lease:
+        """A lease of another member, in place of one that stood for it, or of what was known of it."""
         mono = self.balancing.latest
-        return Lease(got.selection_id, lease.ordinal, lease.slots, lease.caller, "", mono, got.ttl_s, None)
+        return Lease(selection_id, lease.ordinal, lease.slots, lease.caller, "", mono, ttl_s, None)
+
+    def _drop(self, lease: Lease) -> None:
+        """Ends a lease here, unless another select of the same request, at the same time, has."""
+        if lease in lease.slots.leases:
+            self.balancing.drop(lease)
 
     def _services_of(self, life: str) -> frozenset[str]:
         """All services of a member that does not answer. Looked up now and then: callers ask for them all the time."""
@@ -215,7 +237,9 @@ class ClusterSelections(Selections):
     def _beyond(self, silent: Collection[str], error: RegistryError) -> RegistryError:
         """A refusal, if members do not answer: whoever could be picked may be theirs."""
         none_left = isinstance(error, NotFound)  # but those that were left out
-        if not silent or not (none_left or isinstance(error, Unavailable | ResourceExhausted)):
+        if not silent or error.reason is Reason.NOT_SERVING:
+            return error
+        if not (none_left or isinstance(error, Unavailable | ResourceExhausted)):
             return error
         found = [member.name for life in silent if (member := self._membership.member(life)) is not None]
         names = ", ".join(sorted(found)) or "one that is lost"
@@ -235,36 +259,27 @@ class ClusterSelections(Selections):
         if entry is not None and entry.owner:
             count = in_flight + len(lease.slots.leases)
             self.balancing.told_elsewhere(lease.service_id, count, lease.slots.utilization, now)
-        self.balancing.drop(lease)
+        self._drop(lease)
 
-    async def _granted_before(self, wanted: Wanted) -> tuple[Lease, ...]:
-        """What the same request was granted before, by other members too, and holds still: they are asked, for only
-        they know. It lives on the stream of this request from now on.
-        """
-        request = wanted.request
-        before = self._answered.get((request.caller, request.request_id)) if request.request_id else None
-        if before is None or before[1] <= self.balancing.latest:
-            return ()
-        if before[0] != request.payload:
-            used = f"request_id: {request.request_id!r} was used with another payload"
-            raise InvalidArgument(Reason.REQUEST_ID_REUSED, used)
-        anothers = await asyncio.gather(*(self._held_still(lease, wanted) for lease in before[2]))
-        kept = tuple([lease for lease in anothers if lease is not None])
-        if any(lease in lease.slots.leases for lease in before[2]):  # of this member: it answers with those alone
-            kept += await super().select_or_wait(wanted)
-        if kept:
-            self._remember(request, kept)
-        return kept
+    async def _granted_before(self, request: SelectionRequest) -> tuple[Lease, ...]:
+        """What the same request was granted before and holds still: whoever granted it renews it, on its new stream."""
+        renewed = await asyncio.gather(*(self._renewed(lease, request.stream) for lease in self.answered(request)))
+        held = tuple([lease for lease in renewed if lease is not None])
+        if held:
+            self._remember(request, held)
+        return held
 
-    async def _held_still(self, lease: Lease, wanted: Wanted) -> Lease | None:
-        """A lease of another member, if that one says so: for the same request it grants no second slot."""
+    async def _renewed(self, lease: Lease, stream: str) -> Lease | None:
+        """None: it has ended. Raises RegistryError: whether it has, the member that granted it does not say."""
         owner = self.owner(lease.selection_id)
-        if owner is None or self._peers.is_silent(owner.life):
-            return None
         try:
-            return self._anothers(lease, await self._ask(owner, lease, wanted))
-        except RegistryError:
-            return None  # it has ended there, or nobody can tell: the request is a new one
+            if owner is None:
+                identity = lease.caller.rpartition("/")[0]
+                return self.balancing.renew(lease.selection_id, identity, self.now(), stream=stream)
+            ttl_s = await self._peers.renew(owner, lease.selection_id, lease.caller, stream)
+        except NotFound:
+            return None
+        return self._anothers(lease, lease.selection_id, ttl_s)
 
     def _remember(self, request: SelectionRequest, leases: tuple[Lease, ...]) -> None:
         if not request.request_id:

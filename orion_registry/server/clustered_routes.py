@@ -100,6 +100,7 @@ class _ClusterRoute(Route):
             told = True
 
         try:
+            self._lives_here([lease.selection_id for lease in self._cluster.answered(wanted)])
             leases = await self._cluster.select(wanted, queued)
         finally:
             self._selecting.pop(command_id, None)

@@ -119,6 +119,10 @@ class ClusterBalancerService(BalancerService):
         """See `ClusterSelections.select_or_wait`."""
         return await self._cluster_selections.select_or_wait(wanted, queued)
 
+    def answered(self, wanted: Wanted) -> tuple[Lease, ...]:
+        """See `ClusterSelections.answered`."""
+        return self._cluster_selections.answered(wanted.request)
+
     def is_another(self, command: balancer_pb2.RouteCommand) -> bool:
         """Whether another member has to answer a command, or may have to."""
         match command.WhichOneof("command"):
@@ -137,7 +141,7 @@ class ClusterBalancerService(BalancerService):
         """See `BalancerService`."""
         if (member := self.granter(lease.selection_id)) is not None:
             self._peers.give_back(member, lease.selection_id, lease.caller)
-        else:
+        elif lease in lease.slots.leases:  # else its member is gone, and it with that
             super()._take_back(lease)
 
     def end_stream(self, stream: str, granters: Iterable[Member]) -> None:

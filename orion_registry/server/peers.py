@@ -15,12 +15,12 @@ from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.errors import Reason, RegistryError, Unauthenticated, Unavailable
 from orion_registry.etcd.tls_advice import TlsSettings, explained
-from orion_registry.runtime.clustered_selections import Reserved
+from orion_registry.runtime.clustered_selections import Reserved, gone
 from orion_registry.server.cluster_methods import CLUSTER_SERVICE
 from orion_registry.server.methods import BALANCER_SERVICE
 from orion_registry.wire.callers import encode_rights
 from orion_registry.wire.spans import decode_known_span, span_of
-from orion_registry.wire.status import DETAILS_KEY, error_from_status, said_reason
+from orion_registry.wire.status import DETAILS_KEY, decode_error, error_from_status, said_reason
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 from orion_registry_pb.v1 import balancer_pb2
 
@@ -34,10 +34,10 @@ CALL_S = 1.0
 RETRY_S = 0.25
 TOLD_AFTER = 8
 """Failures in a row until the log says that a member cannot be heard: 2 s at least."""
-RELEASE = f"/{BALANCER_SERVICE}/ReleaseService"
+RELEASE, RENEW = (f"/{BALANCER_SERVICE}/{name}" for name in ("ReleaseService", "RenewSelections"))
 
 TIDYING = Rights(grants=(Grant(roles=frozenset({Role.CALLER}), namespaces=(ALL,)),))
-"""What a member needs to end leases that it took for a caller who has gone, whatever that one may do now."""
+"""What a member needs to end, or to renew, leases that it took for a caller, whatever that one may do now."""
 
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 1_200),
@@ -152,11 +152,22 @@ class AllPeers:
             selection_id=answer.selection_id, ttl_s=decode_known_span(answer.ttl), in_flight=answer.in_flight
         )
 
+    async def renew(self, member: Member, selection_id: str, caller: str, stream: str) -> float:
+        """See `Reserving`."""
+        request = balancer_pb2.RenewSelectionsRequest(selection_ids=[selection_id]).SerializeToString()
+        try:
+            answer = await self.relay(member, RENEW, request, _holder(caller), stream=stream)
+        except MemberGone:
+            raise gone(selection_id) from None
+        (renewal,) = balancer_pb2.RenewSelectionsResponse.FromString(answer).renewals
+        if renewal.HasField("error"):
+            raise decode_error(renewal.error)
+        return decode_known_span(renewal.ttl)
+
     def give_back(self, member: Member, selection_id: str, caller: str) -> None:
         """See `Reserving`."""
         request = balancer_pb2.ReleaseServiceRequest(selection_id=selection_id)
-        actor = Actor(identity=caller.rpartition("/")[0], rights=TIDYING)
-        self._tidy_up(self.relay(member, RELEASE, request.SerializeToString(), actor))
+        self._tidy_up(self.relay(member, RELEASE, request.SerializeToString(), _holder(caller)))
 
     def end_stream(self, member: Member, stream: str) -> None:
         """Has the leases that a member has granted on a Route stream here end soon. Best effort: else by their ttl."""
@@ -318,6 +329,11 @@ class AllPeers:
             return MemberGone(member)
         message = f"member {member.name!r} does not answer: {self._told(failure)}"
         return Unavailable(Reason.STORE_DOWN, message, retry_after_s=CALL_S)  # not NOT_SERVING: this member serves
+
+
+def _holder(caller: str) -> Actor:
+    """Acts for a caller of a lease on what it holds already."""
+    return Actor(identity=caller.rpartition("/")[0], rights=TIDYING)
 
 
 class MemberGone(Unavailable):

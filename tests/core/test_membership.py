@@ -492,7 +492,8 @@ def test_a_slot_is_reserved_on_one_service_and_no_other() -> None:
     wanted = SelectionRequest(caller="/me", request_id="r", payload="p")
     lease = balancing.reserve(entry.service_id, wanted, one.now)
     assert lease.service_id == entry.service_id
-    assert balancing.reserve(entry.service_id, wanted, one.now) is lease, "asked again"
+    assert balancing.reserve(entry.service_id, replace(wanted, stream="b/r1"), one.now) is lease, "asked again"
+    assert lease.stream == "b/r1"
     other_lease = balancing.reserve(rest.service_id, wanted, one.now)
     assert other_lease.service_id == rest.service_id
     with pytest.raises(ResourceExhausted) as refused:

@@ -1356,14 +1356,21 @@ FAULTS: tuple[Fault, ...] = (
         f"{CORE}/selection/balancer.py",
         "if request.stream:\n                        self.leases",
         "if False:\n                        self.leases",
-        "tests/cluster/test_cluster_members.py::test_a_retry_on_another_stream_is_told_what_is_left_of_its_lease",
+        "tests/cluster/test_cluster_members.py::test_a_reservation_that_is_asked_for_again_is_told_what_is_left_of_it",
+    ),
+    Fault(
+        "a retry is answered with what has ended",
+        "orion_registry/runtime/clustered_selections.py",
+        "        except NotFound:\n            return None\n",
+        "        except NotFound:\n            return lease\n",
+        "tests/cluster/test_cluster_members.py::test_a_retry_is_answered_with_what_is_held_still_in_the_same_order",
     ),
     Fault(
         "a retry is told the whole ttl",
         f"{SERVER}/cluster_service.py",
         "ttl=span_of(self._balancing.left_s(lease)),",
         "ttl=span_of(lease.ttl_s),",
-        "tests/cluster/test_cluster_members.py::test_a_retry_on_another_stream_is_told_what_is_left_of_its_lease",
+        "tests/cluster/test_cluster_members.py::test_a_reservation_that_is_asked_for_again_is_told_what_is_left_of_it",
     ),
     Fault(
         "a slot of another member that has no room in an answer is dropped here",

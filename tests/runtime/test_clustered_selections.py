@@ -10,7 +10,7 @@ from orion_registry.core.membership import Member
 from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selector import Selector
-from orion_registry.errors import Reason, ResourceExhausted, Unavailable
+from orion_registry.errors import NotFound, Reason, ResourceExhausted, Unavailable
 from orion_registry.runtime.clustered_selections import TRIES, ClusterSelections, Reserved
 from tests.building import STATIC
 from tests.core.joined import Joined, two
@@ -42,6 +42,9 @@ class OneAnswers:
         if self.fault is not None:
             raise self.fault
         raise AssertionError(await asyncio.get_running_loop().create_future())
+
+    async def renew(self, member: Member, selection_id: str, caller: str, stream: str) -> float:
+        raise NotFound(Reason.NO_SUCH_LEASE, selection_id)
 
     def is_silent(self, life: str) -> bool:
         return False
