@@ -116,8 +116,11 @@ class Balancing:
             self._settle_ejections(now)
 
     def drop(self, lease: Lease) -> None:
-        """Ends an open lease that its caller never came to hold: the answer was too large, or the caller has gone."""
-        self._balancer.end(lease, self._fleet.patience.latest)
+        """Ends a lease that its caller never came to hold: the answer was too large, or the caller has gone. Nothing
+        happens if it has ended, or is another member's.
+        """
+        if lease in lease.slots.leases:
+            self._balancer.end(lease, self._fleet.patience.latest)
 
     def renew(self, selection_id: str, identity: str, now: Now, ttl_s: float | None = None, stream: str = "") -> Lease:
         """Lets a lease last its ttl, or another one, from now; on this Route stream, if it is renewed on one.

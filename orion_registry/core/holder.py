@@ -41,9 +41,14 @@ def caller_of(identity: str, name: str) -> str:
     return f"{identity}/{name}"
 
 
+def identity_of(caller: str) -> str:
+    """The identity of who asked."""
+    return caller.rpartition("/")[0]
+
+
 def owner_of(lease: Lease) -> str:
     """The identity that may release and renew a lease."""
-    return lease.caller.rpartition("/")[0]
+    return identity_of(lease.caller)
 
 
 def name_of(lease: Lease) -> str:

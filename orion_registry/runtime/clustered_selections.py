@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from orion_registry.core.balancing import PREFIX, Balancing
+from orion_registry.core.holder import owner_of
 from orion_registry.core.membership import Member, Membership
 from orion_registry.core.selection.leases import Lease
+from orion_registry.core.selection.refusals import reused
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selection.slots import NO_LIMIT
 from orion_registry.core.selector import Selector
-from orion_registry.errors import InvalidArgument, NotFound, Reason, RegistryError, ResourceExhausted, Unavailable
+from orion_registry.errors import NotFound, Reason, RegistryError, ResourceExhausted, Unavailable
 from orion_registry.runtime.clock import Clock
 from orion_registry.runtime.selections import Queued, Selections, Wanted
 
@@ -142,8 +144,7 @@ class ClusterSelections(Selections):
         if before is None or before[1] <= self.balancing.latest:
             return ()
         if before[0] != request.payload:
-            used = f"request_id: {request.request_id!r} was used with another payload"
-            raise InvalidArgument(Reason.REQUEST_ID_REUSED, used)
+            raise reused(request.request_id)
         return before[2]
 
     # Inside.
@@ -178,7 +179,7 @@ class ClusterSelections(Selections):
                 continue
             granted = ended.result()
             if granted is lease:  # this member's own
-                self._drop(lease)
+                self.balancing.drop(lease)
             elif (owner := self.owner(granted.selection_id)) is not None:
                 self._peers.give_back(owner, granted.selection_id, granted.caller)
 
@@ -192,18 +193,18 @@ class ClusterSelections(Selections):
             if not limited and entry.owner is not None:  # nobody's, taken on the caller's own risk: allow_degraded
                 return lease
             silent.add(NOBODY)
-            self._drop(lease)
+            self.balancing.drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"{service_id!r} has no owner at present", retry_after_s=1.0)
         if self._peers.is_silent(owner.life):  # each call would take its whole time limit, and the caller's
             silent.add(owner.life)
-            self._drop(lease)
+            self.balancing.drop(lease)
             raise Unavailable(Reason.NO_READY_SERVICE, f"member {owner.name!r} is not heard", retry_after_s=1.0)
         asking = asyncio.ensure_future(self._peers.reserve(owner, service_id, asked.selector.namespace, asked.request))
         try:
             got = await asyncio.shield(asking)
         except asyncio.CancelledError:
             asking.add_done_callback(lambda asked: self._give_back(owner, lease.caller, asked))
-            self._drop(lease)
+            self.balancing.drop(lease)
             raise
         except ResourceExhausted:
             self._settle(lease, lease.slots.limit if limited else lease.slots.in_flight)
@@ -211,7 +212,7 @@ class ClusterSelections(Selections):
         except BaseException as error:
             if isinstance(error, Unavailable):
                 silent.add(owner.life)
-            self._drop(lease)
+            self.balancing.drop(lease)
             raise
         self._settle(lease, got.in_flight)
         return self._anothers(lease, got.selection_id, got.ttl_s)
@@ -220,11 +221,6 @@ class ClusterSelections(Selections):
         """A lease of another member, in place of one that stood for it, or of what was known of it."""
         mono = self.balancing.latest
         return Lease(selection_id, lease.ordinal, lease.slots, lease.caller, "", mono, ttl_s, None)
-
-    def _drop(self, lease: Lease) -> None:
-        """Ends a lease here, unless another select of the same request, at the same time, has."""
-        if lease in lease.slots.leases:
-            self.balancing.drop(lease)
 
     def _services_of(self, life: str) -> frozenset[str]:
         """All services of a member that does not answer. Looked up now and then: callers ask for them all the time."""
@@ -259,7 +255,7 @@ class ClusterSelections(Selections):
         if entry is not None and entry.owner:
             count = in_flight + len(lease.slots.leases)
             self.balancing.told_elsewhere(lease.service_id, count, lease.slots.utilization, now)
-        self._drop(lease)
+        self.balancing.drop(lease)
 
     async def _granted_before(self, request: SelectionRequest) -> tuple[Lease, ...]:
         """What the same request was granted before and holds still: whoever granted it renews it, on its new stream."""
@@ -274,8 +270,7 @@ class ClusterSelections(Selections):
         owner = self.owner(lease.selection_id)
         try:
             if owner is None:
-                identity = lease.caller.rpartition("/")[0]
-                return self.balancing.renew(lease.selection_id, identity, self.now(), stream=stream)
+                return self.balancing.renew(lease.selection_id, owner_of(lease), self.now(), stream=stream)
             ttl_s = await self._peers.renew(owner, lease.selection_id, lease.caller, stream)
         except NotFound:
             return None

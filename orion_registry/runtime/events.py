@@ -8,8 +8,9 @@ from orion_registry.core import paging
 from orion_registry.core.events import EventFilter, LoggedEvent, RegistryEvent, events_of
 from orion_registry.core.history import Edge
 from orion_registry.core.validation import check_number
-from orion_registry.errors import OutOfRange, Reason, Unavailable, shown
+from orion_registry.errors import OutOfRange, Reason, shown
 from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.stopping import stopping
 
 KEPT = 10_000
 """Events kept: about 3 MB. A fleet of 5,000 that dies at once is in it, and so is what came before."""
@@ -234,7 +235,7 @@ class Subscription:
                 self._told_seq, self._bookmark_due = page.after_seq, False
                 return page
             if self._stopped:
-                raise Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=1.0)
+                raise stopping()
             self._news.clear()
             await self._news.wait()
 

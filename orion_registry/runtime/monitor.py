@@ -11,8 +11,8 @@ from orion_registry.core.checks.schedule import Run
 from orion_registry.core.checks.spec import CheckSpec
 from orion_registry.core.checks.verdict import Outcome, Verdict
 from orion_registry.core.model import Now
-from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.stopping import stopping
 
 log = logging.getLogger("orion_registry")
 
@@ -69,7 +69,7 @@ class Monitor:
             for one, end in ends.items():
                 self._forget(one, end)
         if self._stopped:
-            raise Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=1.0)
+            raise stopping()
         return tuple(result for end in ends.values() if (result := end.result()) is not None)
 
     def stop(self) -> None:

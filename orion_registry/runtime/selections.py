@@ -11,8 +11,8 @@ from orion_registry.core.selection.pool import Pool
 from orion_registry.core.selection.queue import Waiter
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.core.selector import Selector
-from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.stopping import stopping
 
 
 class Route(Protocol):
@@ -100,7 +100,7 @@ class Selections:
             RegistryError: see `Balancing.select`.
         """
         if self._stopped:
-            raise _stopping()
+            raise stopping()
         got = self.select(wanted, self.now())
         if not isinstance(got, Waiter):
             return got
@@ -155,7 +155,7 @@ class Selections:
         waiting, self._settlers = self._settlers, {}
         for waiter, settled in waiting.items():
             self.balancing.give_up(waiter)
-            waiter.error = _stopping()
+            waiter.error = stopping()
             settled(waiter)
         for route in list(self._routes.values()):
             route.stop()
@@ -179,7 +179,3 @@ class Selections:
         route = self._routes.get(lease.stream)
         if route is not None:
             route.lost(lease, reason)
-
-
-def _stopping() -> Unavailable:
-    return Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=1.0)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from orion_registry.core.history import Edge
 from orion_registry.core.selector import Selector
 from orion_registry.core.watching import WatchBatch, WatchBuffer, in_view
-from orion_registry.errors import Reason, Unavailable
 from orion_registry.runtime.clock import Clock
+from orion_registry.runtime.stopping import stopping
 
 BATCH = 1_500
 """Services in one batch at most: a batch costs a turn of the loop, and a mass kill makes those long."""
@@ -40,7 +40,7 @@ class Watcher:
         """
         while True:
             if self.stopped:
-                raise Unavailable(Reason.NOT_SERVING, "the registry is stopping", retry_after_s=1.0)
+                raise stopping()
             if not self.buffer.idle:
                 return self.buffer.take(BATCH, self._hub.revision())
             self._news.clear()

@@ -9,6 +9,8 @@ from orion_registry.server.methods import Kind, Method
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 CLUSTER_SERVICE = "orion.registry.cluster.v1.ClusterService"
+RENEW = "RenewSelections"
+"""The method that is relayed with the Route stream that its leases live on from then on."""
 
 # Whoever shows the member's token may call, with a certificate of the members' authority where they have one.
 _member = partial(Method, service=CLUSTER_SERVICE, roles=frozenset(Role), scope=scopes.members_alone)

@@ -10,7 +10,7 @@ from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.errors import Reason, RegistryError, ResourceExhausted, Unauthenticated, Unavailable, bad_field
 from orion_registry.runtime.clustered import ClusterCoordinator
-from orion_registry.server.cluster_methods import CLUSTER_SERVICE
+from orion_registry.server.cluster_methods import CLUSTER_SERVICE, RENEW
 from orion_registry.server.door import Door
 from orion_registry.server.load_telling import TELL_S, Asked, LoadTelling
 from orion_registry.server.methods import Method
@@ -21,8 +21,6 @@ from orion_registry.wire.spans import decode_span, span_of
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 DOUBT_RETRY_S = 1.0
-RENEW = "RenewSelections"
-"""The method that is relayed with the Route stream that its leases live on from then on."""
 
 
 class ClusterService:

@@ -11,7 +11,7 @@ from orion_registry.runtime.clustered import ClusterCoordinator
 from orion_registry.runtime.clustered_selections import ClusterSelections, gone
 from orion_registry.runtime.selections import Queued, Wanted
 from orion_registry.server.balancer_service import BalancerService
-from orion_registry.server.cluster_service import RENEW
+from orion_registry.server.cluster_methods import RENEW
 from orion_registry.server.clustered_routes import ClusterRouteStreams
 from orion_registry.server.door import Door
 from orion_registry.server.methods import BALANCER_SERVICE, MONITOR_SERVICE, REGISTRY_METHODS, REGISTRY_SERVICE
@@ -141,7 +141,7 @@ class ClusterBalancerService(BalancerService):
         """See `BalancerService`."""
         if (member := self.granter(lease.selection_id)) is not None:
             self._peers.give_back(member, lease.selection_id, lease.caller)
-        elif lease in lease.slots.leases:  # else its member is gone, and it with that
+        else:
             super()._take_back(lease)
 
     def end_stream(self, stream: str, granters: Iterable[Member]) -> None:

@@ -10,13 +10,14 @@ import grpc.aio
 
 from orion_registry.calls.cancellation import end_if_cancelled
 from orion_registry.core.access.rights import ALL, Grant, Rights, Role
+from orion_registry.core.holder import identity_of
 from orion_registry.core.membership import Member
 from orion_registry.core.model import Actor
 from orion_registry.core.selection.request import SelectionRequest
 from orion_registry.errors import Reason, RegistryError, Unauthenticated, Unavailable
 from orion_registry.etcd.tls_advice import TlsSettings, explained
 from orion_registry.runtime.clustered_selections import Reserved, gone
-from orion_registry.server.cluster_methods import CLUSTER_SERVICE
+from orion_registry.server.cluster_methods import CLUSTER_SERVICE, RENEW
 from orion_registry.server.methods import BALANCER_SERVICE
 from orion_registry.wire.callers import encode_rights
 from orion_registry.wire.spans import decode_known_span, span_of
@@ -34,7 +35,7 @@ CALL_S = 1.0
 RETRY_S = 0.25
 TOLD_AFTER = 8
 """Failures in a row until the log says that a member cannot be heard: 2 s at least."""
-RELEASE, RENEW = (f"/{BALANCER_SERVICE}/{name}" for name in ("ReleaseService", "RenewSelections"))
+RELEASE = f"/{BALANCER_SERVICE}/ReleaseService"
 
 TIDYING = Rights(grants=(Grant(roles=frozenset({Role.CALLER}), namespaces=(ALL,)),))
 """What a member needs to end, or to renew, leases that it took for a caller, whatever that one may do now."""
@@ -156,7 +157,7 @@ class AllPeers:
         """See `Reserving`."""
         request = balancer_pb2.RenewSelectionsRequest(selection_ids=[selection_id]).SerializeToString()
         try:
-            answer = await self.relay(member, RENEW, request, _holder(caller), stream=stream)
+            answer = await self.relay(member, f"/{BALANCER_SERVICE}/{RENEW}", request, _holder(caller), stream=stream)
         except MemberGone:
             raise gone(selection_id) from None
         (renewal,) = balancer_pb2.RenewSelectionsResponse.FromString(answer).renewals
@@ -333,7 +334,7 @@ class AllPeers:
 
 def _holder(caller: str) -> Actor:
     """Acts for a caller of a lease on what it holds already."""
-    return Actor(identity=caller.rpartition("/")[0], rights=TIDYING)
+    return Actor(identity=identity_of(caller), rights=TIDYING)
 
 
 class MemberGone(Unavailable):

@@ -1347,7 +1347,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "who asks other members waits on when it stops",
         "orion_registry/runtime/selections.py",
-        "        if self._stopped:\n            raise _stopping()\n",
+        "        if self._stopped:\n            raise stopping()\n",
         "",
         "tests/runtime/test_clustered_selections.py::test_nobody_waits_on_once_it_stops",
     ),

@@ -1,14 +1,15 @@
 """Calls to another member that goes while they are open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf.any_pb2 import Any
+from google.protobuf import any_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
@@ -20,7 +21,6 @@ from orion_registry.wire.status import DETAILS_KEY
 from orion_registry_pb.cluster.v1 import cluster_pb2 as pb
 
 Context = grpc.aio.ServicerContext[pb.HandOverRequest, pb.HandOverResponse]
-HandOver = Callable[[pb.HandOverRequest, Context], Awaitable[pb.HandOverResponse]]
 
 
 @asynccontextmanager
@@ -48,13 +48,10 @@ async def knowing(member: Member, load: Load = lambda *_: None) -> AsyncIterator
 
 
 @asynccontextmanager
-async def serving(hand_over: HandOver) -> AsyncIterator[Member]:
-    """A member that is asked to hand over, and no more."""
-    handler = grpc.unary_unary_rpc_method_handler(
-        hand_over, pb.HandOverRequest.FromString, pb.HandOverResponse.SerializeToString
-    )
+async def serving(name: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> AsyncIterator[Member]:
+    """A member that has one method, and no more."""
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(CLUSTER_SERVICE, {"HandOver": handler}),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(CLUSTER_SERVICE, {name: handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -74,14 +71,8 @@ async def telling() -> AsyncIterator[Member]:
     handler = grpc.unary_stream_rpc_method_handler(
         watch_load, pb.WatchLoadRequest.FromString, pb.WatchLoadResponse.SerializeToString
     )
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(CLUSTER_SERVICE, {"WatchLoad": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield Member(name="m2", life="2" * 32, addresses=(f"127.0.0.1:{port}",))
-    finally:
-        await server.stop(None)
+    async with serving("WatchLoad", handler) as member:
+        yield member
 
 
 async def test_what_cannot_be_taken_in_once_is_heard_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -134,14 +125,17 @@ async def test_a_refusal_that_is_newer_than_this_member_does_not_mean_that_the_o
     reason: str, gone: bool
 ) -> None:
     """It may be granting still: nothing of it may be taken for granted."""
-    details = [Any()]
+    details = [any_pb2.Any()]
     details[0].Pack(ErrorInfo(reason=reason, domain=ERROR_DOMAIN))
     status = Status(code=14, message="not now", details=details)
 
     async def refuse(_request: pb.HandOverRequest, context: Context) -> pb.HandOverResponse:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "not now", ((DETAILS_KEY, status.SerializeToString()),))
 
-    async with serving(refuse) as member, knowing(member) as peers:
+    handler = grpc.unary_unary_rpc_method_handler(
+        refuse, pb.HandOverRequest.FromString, pb.HandOverResponse.SerializeToString
+    )
+    async with serving("HandOver", handler) as member, knowing(member) as peers:
         if gone:
             assert await peers.hand_over(member, ["calc"]) is None
         else:
